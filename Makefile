@@ -1,0 +1,60 @@
+# Each target does its own set-up; `make help` lists them.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 4566
+ISOLATION ?= auto
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help run serve test test-long check bench format docs clean
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed ## the example from nothing: an .xls put into a bucket comes out as .csv
+	@$(BIN)/python examples/xls_to_csv/run.py --isolation $(ISOLATION)
+
+serve: $(VENV)/.installed ## the server in the foreground on port 4566 (PORT=...)
+	@exec $(BIN)/lambdad up --port $(PORT) --isolation $(ISOLATION)
+
+test: $(VENV)/.installed-dev ## the whole suite
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
+	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## measure the speeds of docs/reference/speed.md
+	@$(BIN)/python -m bench
+
+format: $(VENV)/.installed-dev ## let ruff write the format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed-dev ## write the generated pages of docs/reference again
+	@$(BIN)/python -m lambdad.cli.reference docs/reference
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "lambdad needs Python 3.11 or newer; none found on PATH (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing lambdad ..." >&2
+	@$(PIP) install -c constraints.txt -e '.[examples]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing lambdad and what its tests need ..." >&2
+	@$(PIP) install -c constraints.txt -e '.[dev,examples]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""Measures the speeds that docs/reference/speed.md promises: `make bench`."""

@@ -1,0 +1,107 @@
+"""One function a row of docs/reference/speed.md: it measures on a running server and returns what it saw."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import client, memory
+from bench.server import Server
+
+ECHO = "def handler(event, context):\n    return event\n"
+SLOW = "import time\n\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number and what design asks of it. `at_least` says which way is better."""
+
+    what: str
+    measured: float
+    unit: str
+    must: float
+    aim: float
+    at_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.measured >= self.must if self.at_least else self.measured <= self.must
+
+
+def warm_invoke(server: Server) -> list[Figure]:
+    server.create_function("warm", ECHO)
+    request = client.invoke_request("warm")
+    client.run(server.port, request, connections=1, requests=300, status=200)
+    one = client.run(server.port, request, connections=1, requests=4000, status=200)
+    client.run(server.port, request, connections=16, requests=2000, status=200)
+    many = client.run(server.port, request, connections=16, requests=16000, status=200)
+    return [
+        Figure("warm sync invoke, Python echo, one client, p50", one.percentile(0.5) * 1e3, "ms", 0.6, 0.25),
+        Figure("warm sync invoke, Python echo, one client, p99", one.percentile(0.99) * 1e3, "ms", 3, 1.5),
+        Figure("warm invokes a second, 16 clients", many.per_second, "/s", 4000, 8000, at_least=True),
+    ]
+
+
+def cold_start(server: Server) -> list[Figure]:
+    """First invocations of functions that have no environment yet; the runtime itself is in use already."""
+    server.create_function("cold-primer", ECHO)
+    client.run(server.port, client.invoke_request("cold-primer"), connections=1, requests=1, status=200)
+    seconds = []
+    for number in range(30):
+        name = f"cold-{number}"
+        server.create_function(name, ECHO)
+        timings = client.run(server.port, client.invoke_request(name), connections=1, requests=1, status=200)
+        seconds.append(timings.each[0])
+    return [Figure("cold start, Python hello, seen by the client, p50", sorted(seconds)[15] * 1e3, "ms", 25, 10)]
+
+
+def burst(server: Server) -> list[Figure]:
+    server.create_function("burst", SLOW)
+    timings = client.run(server.port, client.invoke_request("burst"), connections=100, requests=100, status=200)
+    return [Figure("100 first calls at once of a 200 ms function", timings.total, "s", 2, 1)]
+
+
+def events(server: Server) -> list[Figure]:
+    server.create_function("events", ECHO)
+    request = client.invoke_request("events", invocation_type="Event")
+    timings = client.run(server.port, request, connections=16, requests=10000, status=202)
+    return [
+        Figure("Event accepted and durable, a second", timings.per_second, "/s", 5000, 20000, at_least=True),
+        Figure("Event accepted and durable, p99", timings.percentile(0.99) * 1e3, "ms", 15, 5),
+    ]
+
+
+def idle_server_memory(server: Server) -> list[Figure]:
+    return [Figure("idle server, resident memory", memory.resident_mb(server.pid), "MB", 90, 60)]
+
+
+def idle_environments(server: Server, count: int = 200) -> list[Figure]:
+    """PSS of `count` idle environments, scaled to the thousand that the promise names."""
+    server.create_function("idle", SLOW)
+    before = memory.proportional_mb(memory.descendants(server.pid))
+    client.run(server.port, client.invoke_request("idle"), connections=count, requests=count, status=200)
+    after = memory.proportional_mb(memory.descendants(server.pid))
+    per_thousand = (after - before) / count * 1000 / 1024
+    return [Figure(f"1,000 idle Python environments, memory (from {count})", per_thousand, "GB", 4, 1.5)]
+
+
+def start_with_functions(count: int = 1000) -> list[Figure]:
+    """Server start to the first answer with many functions stored; has servers of its own, one after the other."""
+    with tempfile.TemporaryDirectory(prefix="lambdad-bench-") as folder:
+        data_dir = Path(folder) / "data"
+        with Server(data_dir) as first:
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda n: first.create_function(f"stored-{n}", ECHO, wait=False), range(count)))
+            first.client("lambda").get_waiter("function_active_v2").wait(FunctionName=f"stored-{count - 1}")
+        with Server(data_dir) as second:
+            ready = second.seconds_to_ready
+            began = time.perf_counter()
+            client.run(second.port, client.invoke_request("stored-7"), connections=1, requests=1, status=200)
+            first_invoke = time.perf_counter() - began
+    return [
+        Figure(f"server start to first answer, {count:,} functions stored", ready, "s", 1, 0.4),
+        Figure("the same to the end of a first invocation", ready + first_invoke, "s", 2, 1),
+    ]

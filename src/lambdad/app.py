@@ -1,0 +1,407 @@
+"""The composition root: builds each part once, top to bottom, serves until asked to stop, and takes all down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import platform
+import resource
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from lambdad import admin
+from lambdad.config import Settings, endpoint_url
+from lambdad.delivery import Delivery
+from lambdad.errors import StartupError
+from lambdad.event_queue.dispatcher import Dispatcher
+from lambdad.event_queue.queue import EventQueue
+from lambdad.health import Announcement, EnvironmentCounts, health_document, localstack_health_document
+from lambdad.identity import Identities
+from lambdad.invocation.code import CodeStore
+from lambdad.invocation.concurrency import Concurrency
+from lambdad.invocation.environment_variables import FunctionCredentials
+from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
+from lambdad.invocation.invoke import Invoker
+from lambdad.invocation.placement import Placement
+from lambdad.model.concurrency import ConcurrencyLimits
+from lambdad.model.quota import Quotas, quotas
+from lambdad.model.service import BoundService
+from lambdad.model.version import Version
+from lambdad.runtimes.find import InterpreterFinder, Places
+from lambdad.runtimes.programs import RuntimePrograms
+from lambdad.sandbox.base import Sandboxes, UnpackLimits
+from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.privilege import drop_server_capabilities
+from lambdad.sandbox.process import ProcessSandboxes
+from lambdad.services.lambda_ import SERVICE as LAMBDA
+from lambdad.services.lambda_.archive import Archives
+from lambdad.services.lambda_.code_location import CodeLocations
+from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.receiver import LambdaReceiver
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.resolve import Resolver
+from lambdad.services.lambda_.settling import Settler
+from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.logs import SERVICE as LOGS
+from lambdad.services.logs.state import LogsState
+from lambdad.services.s3 import SERVICE as S3
+from lambdad.services.s3.notifier import Notifier
+from lambdad.services.s3.object_reader import open_object
+from lambdad.services.s3.state import S3State
+from lambdad.store.files import FileBlobs
+from lambdad.store.lock import DataDirectoryLock
+from lambdad.store.sqlite import SqliteStore
+from lambdad.wire.authorize import Defaults
+from lambdad.wire.body import BodyLimit, BodyLimits
+from lambdad.wire.front import Front
+from lambdad.wire.internal import InternalRequest, InternalResponse
+from lambdad.wire.listener import HttpListener, Listening
+
+logger = logging.getLogger(__name__)
+
+SERVICES = ("lambda", "s3", "logs")
+_CODE_PATH = "/_lambdad/code/"
+_HURRIED_EXIT = 130  #: what a shell says of a program that Ctrl-C ended
+
+
+async def serve(settings: Settings, *, announce: Callable[[Announcement], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then drains. StartupError when it cannot start; nothing is left behind either way."""
+    asked_to_stop = _stop_signals()
+    async with AsyncExitStack() as parts:
+        server = await _build(settings, parts)
+        announce(server.announcement)
+        await asked_to_stop.wait()
+        logger.info("Stopping: running invocations have %g seconds to end.", settings.drain_seconds)
+        await server.drain(settings.drain_seconds)
+
+
+class _Server:
+    """What answers requests, for the moment of its stop."""
+
+    def __init__(self, listener: HttpListener, listenings: list[Listening], announcement: Announcement) -> None:
+        self.announcement = announcement
+        self.is_draining = False
+        self._listener = listener
+        self._listenings = listenings
+
+    async def drain(self, grace_seconds: float) -> None:
+        self.is_draining = True
+        await self._listener.drain(self._listenings, grace_seconds=grace_seconds)
+
+
+async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
+    """Every part, in the order in which they need each other; `parts` takes them down in reverse."""
+    limits = quotas(settings.quotas)
+    _raise_descriptor_limit()
+
+    # What must be had before anything is made: the data folder, the port, the means to isolate.
+    parts.enter_context(DataDirectoryLock(settings.data_dir))
+    sock = _bind(settings.host, settings.port)
+    parts.callback(sock.close)
+    port: int = sock.getsockname()[1]
+    endpoint = endpoint_url(settings.host, port)
+    sandboxes = _choose_sandboxes(settings, endpoint)
+    await sandboxes.open()
+    parts.push_async_callback(sandboxes.close)
+    drop_server_capabilities()
+
+    # Durable state.
+    store = SqliteStore(settings.database)
+    await store.open()
+    parts.push_async_callback(store.close)
+    blobs = FileBlobs(settings.data_dir / "blobs", store)
+    await blobs.open()
+    parts.push_async_callback(blobs.close)
+    identities = Identities(store)
+    await identities.open()
+
+    # The data plane.
+    logs = LogsState(store)
+    _own_task(parts, logs.run(), logs.stop)
+    programs = RuntimePrograms(
+        settings.cache_dir, InterpreterFinder(Places.usual(os.environ, Path.home()), settings.cache_dir / "interpreters.json")
+    )
+    await programs.open()
+    parts.push_async_callback(programs.close)
+    code = CodeStore(sandboxes, blobs, settings.data_dir / "code")
+    await code.open()
+    parts.push_async_callback(code.close)
+    inside = _EndpointInside()
+    environment_parts = EnvironmentParts(
+        sandboxes=sandboxes,
+        code=code,
+        program_for=programs.prepare,
+        mint=_mint_from(identities),
+        revoke=lambda credentials: identities.revoke(credentials.access_key_id),
+        log_sink=logs.buffer.append,
+        unpack_limits=UnpackLimits(limits.unzipped_bytes),
+        serve_endpoint=inside.serve,
+    )
+    placement = Placement(
+        lambda version: ExecutionEnvironment(version, environment_parts),
+        memory_budget_mb=settings.memory_budget_mb,
+        idle_seconds=settings.keep_alive_seconds,
+    )
+    invoker = Invoker(Concurrency(lambda version: ConcurrencyLimits(limits.concurrent_executions)), placement)
+    parts.push_async_callback(invoker.close, settings.drain_seconds)
+
+    # Services, and the ways between them.
+    delivery = Delivery()
+    s3 = S3State(store, blobs, store, delivery)
+    events = EventQueue(store)
+    code_locations = CodeLocations(secrets.token_bytes(32), blobs)
+    lambda_ = _lambda_state(store, blobs, code, code_locations, programs, invoker, events, s3, limits)
+    delivery.register("lambda", LambdaReceiver(lambda_))
+    await lambda_.settler.start()
+    parts.push_async_callback(lambda_.settler.stop)
+    notifier = Notifier(s3)
+    await notifier.start()
+    parts.push_async_callback(notifier.stop)
+    dispatcher = Dispatcher(events, Resolver(lambda_), invoker.invoke)
+    await dispatcher.open()
+    _own_task(parts, dispatcher.run(), lambda: dispatcher.stop(grace_seconds=settings.drain_seconds))
+
+    # The front.
+    announcement = _announcement(settings, endpoint, port, sandboxes, programs)
+    started = time.monotonic()
+
+    async def health(request: InternalRequest) -> InternalResponse:
+        counts = invoker.counts()
+        environments = EnvironmentCounts(busy=counts.busy, idle=counts.idle, starting=counts.starting)
+        current = _announcement(settings, endpoint, port, sandboxes, programs)
+        return _json_response(
+            health_document(
+                current,
+                environments=environments,
+                uptime_seconds=time.monotonic() - started,
+                services=SERVICES,
+                is_draining=server.is_draining,
+            )
+        )
+
+    front = Front(
+        [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
+        lookup=identities.lookup,
+        auth_required=settings.checks_signatures,
+        defaults=Defaults(settings.account_id, settings.region),
+        internal={"/_lambdad/health": health, "/_localstack/health": _localstack_health},
+        limits=_body_limits(limits),
+    )
+    application = _with_code_downloads(front, code_locations)
+    inside.listener = HttpListener(application)
+    listener = HttpListener(application)
+    listenings = [await listener.listen(sock), await _listen_for_admin(settings.data_dir, identities, parts)]
+    server = _Server(listener, listenings, announcement)
+    parts.push_async_callback(listener.drain, listenings, grace_seconds=0)
+    sweeping = asyncio.create_task(blobs.sweep())
+    parts.push_async_callback(_cancelled, sweeping)
+    gc.freeze()  # what is built now lives to the end: no collection needs to look at it again
+    return server
+
+
+def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
+    """`auto` is isolation or nothing: code runs unisolated only where the user said so."""
+    state_dir = settings.data_dir / "sandboxes"
+    if settings.isolation == "process":
+        return ProcessSandboxes(state_dir, endpoint)
+    try:
+        return NamespaceSandboxes(state_dir, spares=settings.spares)
+    except StartupError as error:
+        raise StartupError(
+            f"Functions cannot be isolated here: {str(error).rstrip('.')}. "
+            "To run their code as your own user without isolation, say --isolation process."
+        ) from error
+
+
+def _lambda_state(
+    store: SqliteStore,
+    blobs: FileBlobs,
+    code: CodeStore,
+    code_locations: CodeLocations,
+    programs: RuntimePrograms,
+    invoker: Invoker,
+    events: EventQueue,
+    s3: S3State,
+    limits: Quotas,
+) -> LambdaState:
+    records = LambdaRecords(store)
+    archives = Archives(records, blobs, code, limits.unzipped_bytes)
+    functions = FunctionTable(records, archives.release)
+
+    async def fetch_object(account_id: str, bucket: str, key: str, version_id: str | None) -> AsyncIterator[bytes]:
+        _, content = await open_object(s3, account_id, bucket, key, version_id)
+        async for piece in content:
+            yield piece
+
+    return LambdaState(
+        records=records,
+        functions=functions,
+        archives=archives,
+        settler=Settler(records, functions, archives, programs, invoker),
+        code_locations=code_locations,
+        invoker=invoker,
+        events=events,
+        runtimes=programs,
+        fetch_object=fetch_object,
+        quotas=limits,
+        architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
+    )
+
+
+def _mint_from(identities: Identities) -> Callable[[Version], FunctionCredentials]:
+    def mint(version: Version) -> FunctionCredentials:
+        credential = identities.mint(version.account_id, version.role, version.function_name)
+        return FunctionCredentials(credential.access_key_id, credential.secret, credential.session_token or "")
+
+    return mint
+
+
+class _EndpointInside:
+    """Serves the AWS endpoint on the sockets inside environments; they may start before the front is built."""
+
+    listener: HttpListener | None = None
+
+    async def serve(self, sock: socket.socket, version: Version) -> Listening:
+        assert self.listener is not None  # no function is invoked before the front is there
+        return await self.listener.listen(sock)
+
+
+def _body_limits(limits: Quotas) -> BodyLimits:
+    """Requests far over a limit are refused while they arrive; what is only slightly over gets the operation's own words."""
+    invoke = BodyLimit(limits.sync_payload_bytes + 1024 * 1024, "InvokeFunction")
+    return BodyLimits(limits.create_request_bytes, {("lambda", "Invoke"): invoke})
+
+
+def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Code.Location URLs carry a signature of their own and stream, so they go past the front."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_CODE_PATH):
+            await code_locations(scope, receive, send)
+        else:
+            await front(scope, receive, send)
+
+    return application
+
+
+async def _listen_for_admin(data_dir: Path, identities: Identities, parts: AsyncExitStack) -> Listening:
+    """The socket by which the commands of the same user reach this server, whatever `--auth` says."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message.get("body", b"")
+        status, answer = await admin.answer(identities, scope["method"], scope["path"], body + message.get("body", b""))
+        content = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    path = data_dir / admin.SOCKET_NAME
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        previous = os.umask(0o177)
+        try:
+            # By its folder's descriptor where there is one: a data folder's path may be longer than a socket address.
+            sock.bind(f"/proc/self/fd/{folder}/{path.name}" if sys.platform == "linux" else str(path))
+        finally:
+            os.umask(previous)
+    finally:
+        os.close(folder)
+    parts.callback(path.unlink, missing_ok=True)
+    return await HttpListener(application).listen(sock)
+
+
+def _announcement(
+    settings: Settings, endpoint: str, port: int, sandboxes: Sandboxes, programs: RuntimePrograms
+) -> Announcement:
+    return Announcement(
+        endpoint=endpoint,
+        port=port,
+        pid=os.getpid(),
+        data_dir=settings.data_dir,
+        isolation=sandboxes.name,
+        weaknesses=sandboxes.weaknesses,
+        auth=settings.auth,
+        quotas=settings.quotas,
+        runtimes=sorted(programs.available(), key=_by_number),
+        runtime_problems=programs.problems(),
+    )
+
+
+def _by_number(runtime: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in runtime.removeprefix("python").split(".") if part.isdigit())
+
+
+async def _localstack_health(request: InternalRequest) -> InternalResponse:
+    return _json_response(localstack_health_document(SERVICES))
+
+
+def _json_response(document: Mapping[str, Any]) -> InternalResponse:
+    return InternalResponse(body=json.dumps(document).encode())
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(socket.SOMAXCONN)  # taken now: a second server must fail here and not when it begins to serve
+    except OSError as error:
+        sock.close()
+        reason = "is in use" if error.errno == 98 else f"cannot be had: {error.strerror}"
+        raise StartupError(f"Port {port} at {host} {reason}; choose another with --port (0 means any free one).") from error
+    return sock
+
+
+def _raise_descriptor_limit() -> None:
+    """Each execution environment costs the server a handful of descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _stop_signals() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once, which loses nothing acknowledged."""
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            os._exit(_HURRIED_EXIT)
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return asked
+
+
+def _own_task(parts: AsyncExitStack, work: Coroutine[Any, Any, None], stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs `work` until `stop`; its failure is raised when the parts are taken down."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        await stop()
+        await task
+
+    parts.push_async_callback(end)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

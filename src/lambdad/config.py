@@ -1,0 +1,384 @@
+"""Settings: one table, and the only code that reads flags, the settings file and the environment.
+
+A flag wins over the environment, the environment over the file, the file over the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lambdad.errors import StartupError
+from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
+
+PREFIX = "LAMBDAD_"
+CONFIG_VARIABLE = "LAMBDAD_CONFIG"  #: names the settings file, as --config does
+CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing else is named
+DEFAULT_PORT = 4566
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, parsed and checked. A part is handed the values it needs, not this record."""
+
+    port: int  #: 0 means any free port
+    host: str
+    data_dir: Path
+    cache_dir: Path
+    isolation: str  #: "auto", "namespace" or "process"
+    auth: str  #: "on" or "off"
+    quotas: str  #: "current" or "2021"
+    memory_budget_mb: int
+    keep_alive_seconds: float
+    spares: int
+    log_level: str  #: "debug", "info", "warning" or "error"
+    account_id: str
+    region: str
+    drain_seconds: float
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "lambdad.sqlite"
+
+    @property
+    def checks_signatures(self) -> bool:
+        return self.auth == "on"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table: where a setting comes from, how its text is read and what it is for."""
+
+    name: str  #: field of Settings and key in the settings file
+    metavar: str  #: the value's name in `lambdad up --help`
+    values: str  #: what the text may be: "must be <values>"
+    parse: Callable[[str], Any]  #: ValueError when the text is none of `values`
+    default: str | Callable[[Environment], str]  #: text, read by `parse` like any other
+    help: str
+    default_text: str = ""  #: what the documentation says of a default that is worked out
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def default_shown(self) -> str:
+        return self.default if isinstance(self.default, str) else self.default_text
+
+    @property
+    def meaning(self) -> str:
+        says_it_all = "|" in self.metavar or self.metavar == "PATH"
+        return self.help if says_it_all else f"{self.help} Must be {self.values}."
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Which server a command talks to and as whom. Credentials left None are botocore's to find (AWS_PROFILE)."""
+
+    endpoint: str  #: base URL, no trailing slash
+    region: str
+    access_key_id: str | None
+    secret_access_key: str | None
+    session_token: str | None = None
+
+
+def load(flags: Mapping[str, str | None], environment: Environment, *, config_file: Path | None = None) -> Settings:
+    """The settings of a server to be started: as `read`, and fit to listen with."""
+    settings = read(flags, environment, config_file=config_file)
+    if not settings.checks_signatures and not is_loopback(settings.host):
+        raise StartupError(
+            f"lambdad does not listen on {settings.host} without authentication: use --auth on, or a loopback address."
+        )
+    return settings
+
+
+def read(flags: Mapping[str, str | None], environment: Environment, *, config_file: Path | None = None) -> Settings:
+    """The settings in force. `flags` are the command line's, by setting name, None where not given."""
+    file = _settings_file(config_file, environment)
+    texts_of_file = _read_file(file) if file is not None else {}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, source, folder = _find(setting, flags, environment, texts_of_file, file)
+        values[setting.name] = _parse(setting, text, source, folder)
+    return Settings(**values)
+
+
+def load_client(environment: Environment, *, endpoint: str | None = None, region: str | None = None) -> ClientSettings:
+    """Where the server is: `endpoint`, else AWS_ENDPOINT_URL, else the host and port that `lambdad up` would take here."""
+    settings = read({}, environment)
+    url, source = _first((endpoint, "--endpoint"), (environment.get("AWS_ENDPOINT_URL"), "AWS_ENDPOINT_URL"))
+    if url is None:
+        if settings.port == 0:
+            raise StartupError("The settings give port 0 (any free port), so say with --endpoint where the server listens.")
+        url, source = endpoint_url(settings.host, settings.port), "the settings"
+    access_key_id, secret_access_key, session_token = _credentials(environment, settings.account_id)
+    return ClientSettings(
+        endpoint=_checked_url(url, source),
+        region=region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or settings.region,
+        access_key_id=access_key_id,
+        secret_access_key=secret_access_key,
+        session_token=session_token,
+    )
+
+
+def endpoint_url(host: str, port: int) -> str:
+    """The URL under which clients on this machine reach a server that listens at `host` and `port`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Names other than localhost count as beyond loopback: what they resolve to may change."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def unknown_variables(environment: Environment) -> list[str]:
+    """LAMBDAD_ variables that are no setting: worth a warning, since a misspelt one has no effect.
+
+    They are not refused, because orchestrators add variables named after services (LAMBDAD_SERVICE_HOST).
+    """
+    known = {CONFIG_VARIABLE} | {setting.variable for setting in SETTINGS}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def reference_table() -> str:
+    """The table of settings in Markdown, for docs/reference/settings.md."""
+    lines = ["| setting | flag | environment | default | meaning |", "| --- | --- | --- | --- | --- |"]
+    for setting in SETTINGS:
+        cells = (f"`{setting.name}`", f"`{setting.flag}`", f"`{setting.variable}`", setting.default_shown, setting.meaning)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
+    """The first candidate that has a text. An empty environment variable counts as not set."""
+    return next(((text, source) for text, source in candidates if text), (None, ""))
+
+
+def _credentials(environment: Environment, account_id: str) -> tuple[str | None, str | None, str | None]:
+    """Those of the environment; else a named profile's (None: botocore reads it); else the account's, with any secret."""
+    if environment.get("AWS_ACCESS_KEY_ID"):
+        secret_access_key = environment.get("AWS_SECRET_ACCESS_KEY", "")
+        return environment["AWS_ACCESS_KEY_ID"], secret_access_key, environment.get("AWS_SESSION_TOKEN") or None
+    return (None, None, None) if environment.get("AWS_PROFILE") else (account_id, "test", None)
+
+
+def _settings_file(named: Path | None, environment: Environment) -> Path | None:
+    if named is not None:
+        return named
+    if environment.get(CONFIG_VARIABLE):
+        return Path(environment[CONFIG_VARIABLE]).expanduser()
+    return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartupError(f"The settings file {file} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise StartupError(f"The settings file {file} is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StartupError(f"The settings file {file} is not valid TOML: {error}.") from error
+    return {key: _as_text(key, value, file) for key, value in content.items()}
+
+
+def _as_text(key: str, value: object, file: Path) -> str:
+    names = [setting.name for setting in SETTINGS]
+    if key not in names:
+        near = difflib.get_close_matches(key, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else " The settings are " + ", ".join(names) + "."
+        raise StartupError(f"The settings file {file} has {key!r}, which is not a setting.{hint}")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise StartupError(f"{key!r} in the settings file {file} must be a text or a number, not a {type(value).__name__}.")
+
+
+def _find(
+    setting: Setting,
+    flags: Mapping[str, str | None],
+    environment: Environment,
+    texts_of_file: Mapping[str, str],
+    file: Path | None,
+) -> tuple[str, str, Path]:
+    """A setting's text, where it came from, and the folder that a relative path in it starts from."""
+    here = Path.cwd()
+    flag = flags.get(setting.name)
+    if flag is not None:
+        return flag, setting.flag, here
+    if environment.get(setting.variable):
+        return environment[setting.variable], setting.variable, here
+    if file is not None and setting.name in texts_of_file:
+        return texts_of_file[setting.name], f"{setting.name!r} in {file}", file.absolute().parent
+    default = setting.default if isinstance(setting.default, str) else setting.default(environment)
+    return default, "the default", here
+
+
+def _parse(setting: Setting, text: str, source: str, folder: Path) -> Any:
+    try:
+        value = setting.parse(text)
+    except ValueError as error:
+        raise StartupError(f"{source} must be {setting.values}, not {text!r}.") from error
+    return folder / value if isinstance(value, Path) else value
+
+
+def _checked_url(url: str, source: str) -> str:
+    try:
+        parts = urlsplit(url)
+        has_more = bool(parts.query or parts.fragment or parts.username)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not has_more
+    except ValueError:  # a port that is no number, an open bracket
+        is_usable = False
+    if not is_usable:
+        raise StartupError(f"{source} must be a URL such as http://127.0.0.1:{DEFAULT_PORT}, not {url!r}.")
+    return url.rstrip("/")
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
+def _seconds(most: int) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) or float(text) > most:
+            raise ValueError(text)
+        return float(text)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # "~someone" who is not known here
+        raise ValueError(text) from error
+
+
+def _base_folder(variable: str, otherwise: str) -> Callable[[Environment], str]:
+    """The XDG base folder rules: a variable that is not absolute counts as not set."""
+
+    def default(environment: Environment) -> str:
+        base = environment.get(variable, "")
+        return str(Path(base if base.startswith("/") else Path(environment.get("HOME") or "~") / otherwise) / "lambdad")
+
+    return default
+
+
+def _memory_share(environment: Environment) -> str:
+    """Three quarters of what the machine, or the control group that we are in, has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        path = Path(file)
+        limit = path.read_text(encoding="ascii").strip() if path.is_file() else "max"
+        memory = min(memory, int(limit)) if limit.isdigit() else memory
+    return str(max(128, memory * 3 // 4 // 2**20))
+
+
+#: Positions: name, metavar, values, parse, default, help.
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "port", "PORT", "a number from 0 to 65535", _whole(0, 65535), str(DEFAULT_PORT),
+        "Port of the AWS endpoint; 0 takes any free one.",
+    ),
+    Setting(
+        "host", "ADDRESS", "an address or a host name", _matching(r"[0-9A-Za-z.:_-]{1,253}(%\w+)?"), "127.0.0.1",
+        "Address to listen on; beyond loopback only with `--auth on`.",
+    ),
+    Setting(
+        "data_dir", "PATH", "a path", _path, _base_folder("XDG_DATA_HOME", ".local/share"),
+        "Folder of everything that must last: functions, objects, events, logs. One server at a time.",
+        default_text="~/.local/share/lambdad",
+    ),
+    Setting(
+        "cache_dir", "PATH", "a path", _path, _base_folder("XDG_CACHE_HOME", ".cache"),
+        "Folder of what can be made again, such as SDKs for the runtimes.",
+        default_text="~/.cache/lambdad",
+    ),
+    Setting(
+        "isolation", "auto|namespace|process", "auto, namespace or process", _one_of("auto", "namespace", "process"), "auto",
+        "How functions are kept apart. `auto` is the strongest way of this machine, never `process`, which isolates nothing.",
+    ),
+    Setting(
+        "auth", "on|off", "on or off", _one_of("on", "off"), "off",
+        "Whether requests must be signed with an access key made by `lambdad credentials create`.",
+    ),
+    Setting(
+        "quotas", "current|2021", "current or 2021", _one_of("current", "2021"), "current",
+        "AWS's limits of which date are applied.",
+    ),
+    Setting(
+        "memory_budget_mb", "MB", "a number from 128 to 1073741824", _whole(128, 2**30), _memory_share,
+        "Sum of the memory sizes of all execution environments at a time, in MB.",
+        default_text="three quarters of the machine's memory",
+    ),
+    Setting(
+        "keep_alive_seconds", "SECONDS", "seconds from 0 to 86400", _seconds(86_400), "600",
+        "How long an idle execution environment waits for its next invocation.",
+    ),
+    Setting(
+        "spares", "NUMBER", "a number from 0 to 64", _whole(0, 64), "2",
+        "Sandboxes made ahead of need.",
+    ),
+    Setting(
+        "log_level", "LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"), "info",
+        "The least that the server's own log says.",
+    ),
+    Setting(
+        "account_id", "DIGITS", "12 digits", _matching(r"\d{12}"), DEFAULT_ACCOUNT_ID,
+        "Account of requests whose credentials name none.",
+    ),
+    Setting(
+        "region", "REGION", "a region's name such as us-east-1", _matching(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"), DEFAULT_REGION,
+        "Region of requests that name none.",
+    ),
+    Setting(
+        "drain_seconds", "SECONDS", "seconds from 0 to 3600", _seconds(3600), "30",
+        "How long running invocations may take to finish when the server is told to stop.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""What can go wrong by the caller's fault, and what stops the server from starting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ServiceError(Exception):
+    """The caller's fault, as the AWS service would say it; `wire/front.py` alone turns it into HTTP.
+
+    `code` is the error's name in the service model ("ResourceNotFoundException", "NoSuchKey").
+    `status` overrides the HTTP status that the model gives; codes which the model does not list need it.
+    `members` are further members of the error's structure ("Reason", "Type", "Key").
+    `headers` are added to the HTTP answer ("retry-after").
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+
+
+class StartupError(Exception):
+    """The server or a command cannot start; the text is the one sentence that the user is shown."""
+
+
+class SandboxError(Exception):
+    """An execution environment could not be made: our fault or the machine's, never the function's."""

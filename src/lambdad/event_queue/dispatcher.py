@@ -1,0 +1,269 @@
+"""Takes accepted events from their queues and has them invoked: at least once, and one function's trouble stays its own.
+
+Each function with events has a lane: a task that leases its oldest events as fast as its `Pace` and the `Slots` let it. An
+event leaves its queue when its invocation has ended, whatever the function answered; a throttle or a failure of ours puts
+it back for a while. The lease is prolonged while the function runs, and ends by itself if this process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lambdad.errors import ServiceError
+from lambdad.event_queue.lane import Lane, Slots
+from lambdad.event_queue.pace import STALL_SECONDS, Pace
+from lambdad.event_queue.queue import EventQueue
+from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent, backoff_seconds, decode_event
+from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.version import Version
+from lambdad.store.base import Message
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_RECEIVE = 32
+_STORE_TROUBLE_PAUSE_SECONDS = 1.0
+
+
+class Resolve(Protocol):
+    async def __call__(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version: ...
+
+
+Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherLimits:
+    function_in_flight: int = 500  #: most events of one function that run at once
+    shared_in_flight: int = 1000  #: most events that run at once beyond each function's guaranteed ones
+    guaranteed_in_flight: int = 4  #: events of a function that may always run, however busy the others are
+    lease_seconds: float = 60.0
+    idle_seconds: float = 60.0  #: how long an empty lane stays before it looks whether it is still needed
+
+
+class _Dropped(Exception):
+    """The event will never run; the text says why."""
+
+
+class Dispatcher:
+    """`open` before the first event is accepted; then `run` in a task of its owner until `stop`."""
+
+    def __init__(
+        self,
+        events: EventQueue,
+        resolve: Resolve,
+        invoke: Invoke,
+        *,
+        limits: DispatcherLimits = DispatcherLimits(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._events = events
+        self._store = events.store
+        self._resolve = resolve
+        self._invoke = invoke
+        self._limits = limits
+        self._clock = clock
+        self._slots = Slots(shared=limits.shared_in_flight, guaranteed=limits.guaranteed_in_flight)
+        self._lanes: dict[str, Lane] = {}
+        self._running: dict[asyncio.Task[None], Message] = {}
+        self._waiting_queues: list[str] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    async def open(self) -> None:
+        """Finds the events that an earlier process left."""
+        self._waiting_queues = await self._events.open()
+        self._events.on_accept(self._wake)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as self._tasks:
+            leases = self._tasks.create_task(self._keep_leases())
+            for queue in self._waiting_queues:
+                self._wake(queue)
+            await self._drained.wait()
+            leases.cancel()
+        self._tasks = None
+
+    async def stop(self, *, grace_seconds: float = 10.0) -> None:
+        """Takes no more events, lets the running ones end, and after the grace gives the others back to their queues."""
+        self._stop.set()
+        for lane in self._lanes.values():
+            lane.changed.set()
+        if self._running:
+            await asyncio.wait(tuple(self._running), timeout=grace_seconds)
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+        for message in self._running.values():  # of tasks that were cancelled before their first step
+            await self._give_back(message)
+        self._drained.set()
+
+    def _wake(self, queue: str) -> None:
+        if self._tasks is None or self._stop.is_set():
+            if not self._stop.is_set() and queue not in self._waiting_queues:
+                self._waiting_queues.append(queue)
+        elif queue in self._lanes:
+            self._lanes[queue].changed.set()
+        else:
+            lane = self._lanes[queue] = Lane(queue, Pace(most=self._limits.function_in_flight))
+            self._tasks.create_task(self._run_lane(lane))
+
+    async def _run_lane(self, lane: Lane) -> None:
+        while not self._stop.is_set():
+            try:
+                if not await self._take_events(lane) and await self._is_over(lane):
+                    return
+            except Exception:
+                logger.exception("events of %s cannot be taken", lane.queue)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _STORE_TROUBLE_PAUSE_SECONDS)
+
+    async def _take_events(self, lane: Lane) -> bool:
+        """Starts what may be started now; False when the queue has nothing to give."""
+        limit = await self._wait_for_slots(lane)
+        if not limit:
+            return True
+        messages = await self._store.receive(lane.queue, limit=limit, lease_seconds=self._limits.lease_seconds)
+        assert self._tasks is not None
+        for message in messages:
+            if self._stop.is_set():
+                await self._give_back(message)
+                continue
+            self._slots.take(lane)
+            task = self._tasks.create_task(self._run_event(lane, message))
+            self._running[task] = message
+        return bool(messages)
+
+    async def _wait_for_slots(self, lane: Lane) -> int:
+        """How many events the lane may take now; 0 when it has to ask again."""
+        lane.changed.clear()
+        pause_seconds = lane.pace.not_before - self._clock()
+        available = self._slots.available(lane)
+        if available and pause_seconds <= 0:
+            return min(available, _LARGEST_RECEIVE)
+        if not available and lane.in_flight < lane.pace.at_once:
+            self._slots.call_when_free(lane)
+        is_full = lane.in_flight >= lane.pace.at_once
+        patience_seconds = pause_seconds if pause_seconds > 0 else STALL_SECONDS if is_full else None
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await lane.changed.wait()
+        except TimeoutError:
+            if pause_seconds <= 0:
+                lane.pace.stalled()
+        return 0
+
+    async def _is_over(self, lane: Lane) -> bool:
+        """Waits for events; True when the lane has gone because its queue has long been empty."""
+        began = time.monotonic()
+        await self._unless_stopped(self._store.wait(lane.queue, timeout_seconds=self._limits.idle_seconds))
+        # Counting costs more the more events wait for a later time, so it is done only after a long silence.
+        if lane.in_flight or time.monotonic() - began < self._limits.idle_seconds:
+            return False
+        lane.changed.clear()
+        if await self._store.count(lane.queue) or lane.changed.is_set():
+            return False
+        self._slots.forget(lane)
+        del self._lanes[lane.queue]
+        return True
+
+    async def _run_event(self, lane: Lane, message: Message) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await self._settle(lane, message)
+        except asyncio.CancelledError:
+            await self._give_back(message)
+            raise
+        except Exception:
+            # The lease ends by itself, and the event is taken again.
+            logger.exception("the end of event %s could not be recorded", message.message_id)
+        finally:
+            del self._running[task]
+            self._slots.give_back(lane)
+
+    async def _give_back(self, message: Message) -> None:
+        await self._store.release(message.queue, message.receipt, visible_at=self._clock())
+
+    async def _settle(self, lane: Lane, message: Message) -> None:
+        """Runs the event, then ends it or puts it back."""
+        try:
+            event = self._decode(message)
+            began = time.monotonic()
+            await self._invoke_event(event)
+            lane.pace.succeeded(time.monotonic() - began)
+        except _Dropped as reason:
+            logger.warning("event %s of %s dropped: %s", message.message_id, message.queue, reason)
+        except ServiceError as error:
+            logger.info("event %s of %s put back: %s", message.message_id, message.queue, error)
+            return await self._put_back(lane, message, event)
+        except Exception:
+            logger.exception("event %s of %s put back", message.message_id, message.queue)
+            return await self._put_back(lane, message, event)
+        return await self._store.delete(message.queue, (message.receipt,))
+
+    def _decode(self, message: Message) -> QueuedEvent:
+        try:
+            event = decode_event(message.body, attempts=message.receive_count)
+        except ValueError as error:
+            raise _Dropped(f"it cannot be read: {error}") from error
+        if self._clock() - event.accepted_at > MAXIMUM_AGE_SECONDS:
+            raise _Dropped(f"it is older than {MAXIMUM_AGE_SECONDS:.0f} seconds")
+        return event
+
+    async def _invoke_event(self, event: QueuedEvent) -> None:
+        """The function's own failure is an end like any other; retries of failed functions are not part of this."""
+        try:
+            version = await self._resolve(event.account_id, event.region, event.function_name, event.qualifier)
+            invocation = Invocation(
+                request_id=event.request_id,
+                version=version,
+                invoked_function_arn=event.invoked_function_arn,
+                payload=event.payload,
+                trace_header=event.trace_header,
+            )
+            await self._invoke(invocation)
+        except ServiceError as error:
+            if error.code == "ResourceNotFoundException":
+                raise _Dropped(f"its function is gone: {error.message}") from error
+            raise
+
+    async def _put_back(self, lane: Lane, message: Message, event: QueuedEvent) -> None:
+        now = self._clock()
+        lane.pace.throttled(now)
+        visible_at = now + backoff_seconds(event.attempts)
+        if visible_at - event.accepted_at > MAXIMUM_AGE_SECONDS:
+            logger.warning("event %s of %s dropped: it would be too old at its next attempt", event.request_id, message.queue)
+            await self._store.delete(message.queue, (message.receipt,))
+        else:
+            await self._store.release(message.queue, message.receipt, visible_at=visible_at)
+
+    async def _keep_leases(self) -> None:
+        """Prolongs the leases of running events well before their ends."""
+        lease_seconds = self._limits.lease_seconds
+        while True:
+            await asyncio.sleep(lease_seconds / 3)
+            for message in tuple(self._running.values()):
+                try:
+                    await self._store.extend(message.queue, message.receipt, lease_seconds=lease_seconds)
+                except Exception:
+                    logger.exception("the lease of event %s could not be prolonged", message.message_id)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Awaits the work, or less when the dispatcher stops."""
+        tasks = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        if not tasks[0].cancelled():
+            tasks[0].result()

@@ -1,0 +1,166 @@
+"""Unpacked packages and layers on disk: each made once from its blobs, made again after a loss, removed when nobody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from lambdad.errors import SandboxError
+from lambdad.sandbox.base import Sandboxes, UnpackLimits, UnpackReport
+from lambdad.store.base import Blobs
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PARTIAL = "partial-"
+
+Digests = tuple[str, ...]
+
+
+class CodeStore:
+    """A folder with one entry per package or stack of layers: `tree`, seen read-only by sandboxes, and `report.json`.
+
+    Entries are a cache. They are trusted until the machine reboots: their files are not flushed one by one.
+    """
+
+    def __init__(
+        self, sandboxes: Sandboxes, blobs: Blobs, directory: Path, *, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    ) -> None:
+        self._sandboxes = sandboxes
+        self._blobs = blobs
+        self._directory = directory
+        self._new_id = new_id
+        self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+        self._reports: dict[Digests, UnpackReport] = {}
+        self._under_way: dict[Digests, asyncio.Task[UnpackReport]] = {}
+        self._users: Counter[Digests] = Counter()
+        self._unwanted: set[Digests] = set()  #: discarded while an environment still used them
+        self._removals: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Removes what an earlier, killed server left half made."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for partial in sorted(self._directory.glob(f"{_PARTIAL}*")):
+            await self._remove(partial)
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._under_way.values(), *self._removals, return_exceptions=True)
+
+    def path(self, digests: Digests) -> Path:
+        """Where `unpack` puts the tree of these archives."""
+        return self._entry(digests) / "tree"
+
+    async def unpack(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
+        """Unpacks the archives one over the other, unless that has been done. Raises SandboxError when a blob is lost."""
+        self._unwanted.discard(digests)
+        task = self._under_way.get(digests)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._unpack_once(digests, limits))
+            self._under_way[digests] = task
+            task.add_done_callback(lambda done: self._has_ended(digests, done))
+        # Others may wait for the same archives: one who gives up does not stop it.
+        return await asyncio.shield(task)
+
+    async def acquire(self, digests: Digests, limits: UnpackLimits) -> Path:
+        """The tree, kept until `release`, for an environment about to start."""
+        self._users[digests] += 1
+        try:
+            if digests not in self._reports or not self.path(digests).exists():
+                report = await self.unpack(digests, limits)
+                if report.refusal is not None:
+                    raise SandboxError(f"The package cannot be unpacked any more: {report.refusal} {report.detail}".rstrip())
+        except BaseException:
+            self.release(digests)
+            raise
+        return self.path(digests)
+
+    def release(self, digests: Digests) -> None:
+        self._users[digests] -= 1
+        if self._users[digests] > 0:
+            return
+        del self._users[digests]
+        if digests in self._unwanted:
+            removal = asyncio.get_running_loop().create_task(self.discard(digests))
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
+
+    async def discard(self, digests: Digests) -> None:
+        """Removes the tree, or has it removed when the last environment that uses it is gone."""
+        if self._users[digests] > 0:
+            self._unwanted.add(digests)
+            return
+        self._users.pop(digests, None)
+        self._unwanted.discard(digests)
+        self._reports.pop(digests, None)
+        entry = self._entry(digests)
+        if entry.exists():
+            # Renamed first: an `unpack` of the same archives that comes meanwhile starts afresh.
+            await self._remove(entry.rename(self._partial()))
+
+    async def _unpack_once(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
+        entry = self._entry(digests)
+        known = self._known(digests)
+        if known is None and entry.exists():
+            await self._remove(entry.rename(self._partial()))
+        report = known or await self._unpack(digests, limits)
+        if report.refusal is None:
+            self._reports[digests] = report
+            if report.unpacked_bytes > limits.unpacked_bytes:
+                return UnpackReport(report.unpacked_bytes, "too-big", f"{report.unpacked_bytes} bytes unpacked")
+        return report
+
+    def _known(self, digests: Digests) -> UnpackReport | None:
+        """What is known of an entry that is there in full, be it from an earlier server."""
+        entry = self._entry(digests)
+        try:
+            kept = json.loads((entry / "report.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        if kept.get("boot_id") != self._boot_id or not (entry / "tree").is_dir():
+            return None
+        return UnpackReport(int(kept["unpacked_bytes"]))
+
+    async def _unpack(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
+        archives = [self._blob(digest) for digest in digests]
+        partial = self._partial()
+        partial.mkdir()
+        try:
+            report = await self._sandboxes.unpack(archives, partial / "tree", limits)
+            if report.refusal is None:
+                kept = {"unpacked_bytes": report.unpacked_bytes, "boot_id": self._boot_id}
+                (partial / "report.json").write_text(json.dumps(kept))
+                partial.rename(self._entry(digests))
+        finally:
+            if partial.exists():
+                await self._remove(partial)
+        return report
+
+    def _blob(self, digest: str) -> Path:
+        try:
+            path = self._blobs.path(digest)
+        except KeyError:
+            path = None
+        if path is None or not path.is_file():
+            raise SandboxError(f"The package with digest {digest} is not in the store.")
+        return path
+
+    def _entry(self, digests: Digests) -> Path:
+        name = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return self._directory / name
+
+    def _partial(self) -> Path:
+        return self._directory / f"{_PARTIAL}{self._new_id()}"
+
+    async def _remove(self, entry: Path) -> None:
+        if (entry / "tree").exists():
+            await self._sandboxes.remove(entry / "tree")
+        (entry / "report.json").unlink(missing_ok=True)
+        entry.rmdir()
+
+    def _has_ended(self, digests: Digests, task: asyncio.Task[UnpackReport]) -> None:
+        self._under_way.pop(digests, None)
+        if not task.cancelled():
+            task.exception()  # those who still wait get it; without them nobody is interested

@@ -1,0 +1,97 @@
+"""The environment variables of a runtime's process, built from nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lambdad.model.version import Version
+from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS
+
+#: Names with an underscore first are the platform's, except these, which AWS lets through.
+CUSTOMER_UNDERSCORED = frozenset({"_HANDLER", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT", "_LAMBDA_TELEMETRY_LOG_FD"})
+X_RAY_PORT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCredentials:
+    """Temporary credentials of the function's execution role."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+
+def environment_variables(version: Version, credentials: FunctionCredentials, log_stream: str) -> dict[str, str]:
+    """Later groups win: what a customer may replace, the customer's own, credentials, what nobody may replace."""
+    return {
+        **_replaceable(version.runtime),
+        **{name: value for name, value in version.environment.items() if _is_customers(name)},
+        **_credentials(version.runtime, credentials),
+        **_reserved(version, log_stream),
+    }
+
+
+def _is_customers(name: str) -> bool:
+    return not name.startswith("_") or name in CUSTOMER_UNDERSCORED
+
+
+def _replaceable(runtime: str) -> dict[str, str]:
+    # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7).
+    return {
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PWD": "/var/task",
+        "SHLVL": "0",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": f"{SANDBOX_ADDRESS}:{X_RAY_PORT}",
+        "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
+        "_AWS_XRAY_DAEMON_PORT": str(X_RAY_PORT),
+        "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
+        **_python(runtime),
+    }
+
+
+def _python(runtime: str) -> Mapping[str, str]:
+    matched = re.fullmatch(r"python(\d+)\.(\d+)", runtime)
+    if matched is None:
+        return {}
+    number = (int(matched[1]), int(matched[2]))
+    variables = {} if number == (3, 7) else {"PYTHONPATH": "/var/runtime"}
+    if number >= (3, 12):
+        variables["LC_CTYPE"] = "C.UTF-8"
+    return variables
+
+
+def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, str]:
+    variables = {
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_SESSION_TOKEN": credentials.session_token,
+    }
+    if runtime in {"python2.7", "python3.6"}:
+        variables["AWS_SECURITY_TOKEN"] = credentials.session_token
+    return variables
+
+
+def _reserved(version: Version, log_stream: str) -> dict[str, str]:
+    variables = {
+        "_HANDLER": version.handler,
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "AWS_REGION": version.region,
+        "AWS_DEFAULT_REGION": version.region,
+        "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group or f"/aws/lambda/{version.function_name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
+    }
+    if not version.runtime.startswith("provided"):
+        variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
+    return variables

@@ -1,0 +1,63 @@
+"""The lines that the platform itself writes into a function's log, to the letter."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of one invocation's REPORT line."""
+
+    request_id: str
+    duration_ms: float
+    memory_mb: int
+    memory_peak_bytes: int | None
+    init_ms: float | None = None  #: only for the first invocation of an environment
+    status: str = ""  #: "timeout" or "error"; empty when all went well
+    error_type: str = ""
+
+    @property
+    def billed_ms(self) -> int:
+        return math.ceil(self.duration_ms)
+
+
+def init_start(runtime: str, region: str) -> str:
+    """The version is lambdad's own: its runtimes are not AWS's builds."""
+    name = re.match(r"[a-z]*", runtime)
+    family = name[0] if name else ""
+    number = runtime[len(family) :].removeprefix(".").removesuffix(".x")
+    version = f"{family}:{number}.v1"
+    digest = hashlib.sha256(f"lambdad {version}".encode()).hexdigest()
+    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: arn:aws:lambda:{region}::runtime:{digest}"
+
+
+def init_report(init_ms: float, status: str, error_type: str) -> str:
+    line = f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}"
+    return f"{line}\tError Type: {error_type}" if error_type else line
+
+
+def start(request_id: str, version: str) -> str:
+    return f"START RequestId: {request_id} Version: {version}"
+
+
+def end(request_id: str) -> str:
+    return f"END RequestId: {request_id}"
+
+
+def report(figures: Report) -> str:
+    peak_mb = min(math.ceil((figures.memory_peak_bytes or 0) / 1048576), figures.memory_mb)
+    line = (
+        f"REPORT RequestId: {figures.request_id}\tDuration: {figures.duration_ms:.2f} ms\t"
+        f"Billed Duration: {figures.billed_ms} ms\tMemory Size: {figures.memory_mb} MB\tMax Memory Used: {peak_mb} MB\t"
+    )
+    if figures.init_ms is not None:
+        line += f"Init Duration: {figures.init_ms:.2f} ms\t"
+    if figures.status:
+        line += f"Status: {figures.status}"
+    if figures.error_type:
+        line += f"\tError Type: {figures.error_type}"
+    return line

@@ -1,0 +1,370 @@
+"""Chooses an execution environment: the most recently used idle one, else the first to become ready, freed or new.
+
+Cost per invocation does not grow with the number of functions or idle environments. Nothing here ends with its caller:
+environments are started, kept and stopped by tasks of the placement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from lambdad.errors import SandboxError, ServiceError
+from lambdad.invocation.concurrency import throttled
+from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.model.concurrency import ThrottleReason
+from lambdad.model.execution_environment import EnvironmentState
+from lambdad.model.version import Version
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 600.0
+#: How long an environment that has answered is waited for before another one is started in its place.
+SETTLE_SECONDS = 0.02
+
+EnvironmentKey = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCounts:
+    starting: int
+    idle: int
+    busy: int
+    stopping: int
+    memory_mb: int
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The environments of one version, and the invocations that wait for one."""
+
+    version: Version
+    idle: OrderedDict[ExecutionEnvironment, None] = field(default_factory=OrderedDict)  #: most recently used last
+    waiters: deque[asyncio.Future[ExecutionEnvironment]] = field(default_factory=deque)
+    members: set[ExecutionEnvironment] = field(default_factory=set)
+    starting: int = 0
+    check: asyncio.TimerHandle | None = None
+
+
+class Placement:
+    """`make` makes an environment that has not been started."""
+
+    def __init__(
+        self,
+        make: Callable[[Version], ExecutionEnvironment],
+        *,
+        memory_budget_mb: int,
+        idle_seconds: float = IDLE_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
+        self._make = make
+        self._memory_budget_mb = memory_budget_mb
+        self._idle_seconds = idle_seconds
+        self._settle_seconds = settle_seconds
+        self._loop = asyncio.get_running_loop()
+        self._pools: dict[EnvironmentKey, _Pool] = {}
+        self._idle: OrderedDict[ExecutionEnvironment, _Pool] = OrderedDict()  #: of all pools, least recently used first
+        self._memory_mb = 0  #: of all that were started and are not yet gone, less those being evicted
+        self._stopping: set[ExecutionEnvironment] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def environment_for(self, version: Version) -> _Place:
+        """`async with` it. Raises ServiceError when no environment can be had."""
+        return _Place(self, version)
+
+    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
+        """Ends the environments of a function, or of one of its versions: idle ones now, others after their invocation.
+
+        To be called after the change was committed. A call that resolved the newer revision never gets an older one's.
+        """
+        for key, pool in list(self._pools.items()):
+            if key[:3] == (account_id, region, function_name) and version in {None, key[3]}:
+                for environment in list(pool.members):
+                    environment.is_retired = True
+                    if environment.is_idle and environment in pool.idle:
+                        self._discard(environment, pool)
+
+    def counts(self) -> EnvironmentCounts:
+        members = [environment for pool in self._pools.values() for environment in pool.members]
+        idle = len(self._idle)
+        starting = sum(pool.starting for pool in self._pools.values())
+        return EnvironmentCounts(starting, idle, len(members) - idle - starting, len(self._stopping), self._memory_mb)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Lets running invocations end for this long, then stops everything."""
+        self._is_closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for pool in self._pools.values():
+            _fail_waiters(pool, _closing())
+        await self._wait_for_busy(grace_seconds)
+        members = [environment for pool in self._pools.values() for environment in pool.members]
+        await asyncio.gather(*(environment.stop() for environment in members), return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # Taking and giving back
+
+    async def take(self, version: Version) -> ExecutionEnvironment:
+        if self._is_closed:
+            raise _closing()
+        while True:
+            pool = self._pool(version)
+            environment = self._take_idle(pool) or await self._wait(pool)
+            if environment.state in {EnvironmentState.IDLE, EnvironmentState.FAILED}:
+                return environment
+            # It ended in the moment between being chosen and being taken.
+
+    def _take_idle(self, pool: _Pool) -> ExecutionEnvironment | None:
+        if not pool.idle:
+            return None
+        environment, _ = pool.idle.popitem()
+        del self._idle[environment]
+        return environment
+
+    def give_back(self, environment: ExecutionEnvironment) -> None:
+        """After its invocation, also one that goes on without its invoker: then it is back when that has ended."""
+        if environment.state is EnvironmentState.BUSY:
+            environment.until_settled().add_done_callback(lambda settled: self.give_back(environment))
+            return
+        pool = self._pools.get(environment.version.environment_key)
+        if pool is None or environment not in pool.members:
+            return  # it has ended, and that was seen to
+        if environment.is_idle and not environment.is_retired and not self._is_closed:
+            self._offer(environment, pool)
+        else:
+            self._discard(environment, pool)
+
+    async def _wait(self, pool: _Pool) -> ExecutionEnvironment:
+        waiter: asyncio.Future[ExecutionEnvironment] = self._loop.create_future()
+        pool.waiters.append(waiter)
+        try:
+            self._start_needed(pool)
+            return await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())  # handed over in the moment in which the caller went away
+            elif waiter in pool.waiters:
+                pool.waiters.remove(waiter)
+            self._forget_if_empty(pool)
+            raise
+
+    def _offer(self, environment: ExecutionEnvironment, pool: _Pool) -> None:
+        """To the invocation that has waited longest, else to the idle ones."""
+        while pool.waiters:
+            waiter = pool.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(environment)
+                return
+        if environment.state is EnvironmentState.FAILED:
+            self._discard(environment, pool)
+            return
+        environment.idle_since = self._loop.time()
+        pool.idle[environment] = None
+        self._idle[environment] = pool
+        if self._expiry is None and not self._is_closed:
+            self._expiry = self._loop.call_later(self._idle_seconds, self._expire)
+
+    # Starting
+
+    def _start_needed(self, pool: _Pool, *, patience: bool = True) -> None:
+        """Starts as many as there are waiters without one on its way. Raises ServiceError where there is no room.
+
+        With patience, environments that have answered and are about to ask again are waited for a moment: a client that
+        calls in turn is often faster than they are.
+        """
+        missing = len(pool.waiters) - pool.starting
+        if missing <= 0:
+            return
+        if patience and sum(1 for environment in pool.members if environment.is_answered) >= missing:
+            self._check_later(pool)
+            return
+        try:
+            for _ in range(missing):
+                self._start_one(pool)
+        except ServiceError:
+            if not patience or not (self._stopping or self._is_any_answered()):
+                raise
+            self._check_later(pool)
+
+    def _is_any_answered(self) -> bool:
+        return any(environment.is_answered for pool in self._pools.values() for environment in pool.members)
+
+    def _check_later(self, pool: _Pool) -> None:
+        if pool.check is None:
+            pool.check = self._loop.call_later(self._settle_seconds, self._check, pool)
+
+    def _check(self, pool: _Pool) -> None:
+        pool.check = None
+        try:
+            self._start_needed(pool, patience=False)
+        except ServiceError as error:
+            _fail_waiters(pool, error)
+
+    def _start_one(self, pool: _Pool) -> None:
+        evicted = self._make_room(pool.version.memory_mb)
+        environment = self._make(pool.version)
+        pool.members.add(environment)
+        pool.starting += 1
+        self._memory_mb += pool.version.memory_mb
+        self._spawn(self._start(environment, pool, evicted))
+
+    async def _start(self, environment: ExecutionEnvironment, pool: _Pool, evicted: list[ExecutionEnvironment]) -> None:
+        try:
+            for other in evicted:
+                await other.stop()
+            await environment.start()
+        except Exception as error:  # noqa: BLE001 - given to the invocation that waits, or logged
+            pool.starting -= 1
+            self._start_failed(environment, pool, error)
+            return
+        pool.starting -= 1
+        environment.ended.add_done_callback(lambda ended: self._has_ended(environment, pool))
+        if environment.state in {EnvironmentState.IDLE, EnvironmentState.FAILED}:
+            self._started(environment, pool)
+
+    def _started(self, environment: ExecutionEnvironment, pool: _Pool) -> None:
+        if self._is_closed or (environment.is_retired and not pool.waiters):
+            self._discard(environment, pool)
+        else:
+            self._offer(environment, pool)
+
+    def _start_failed(self, environment: ExecutionEnvironment, pool: _Pool, error: Exception) -> None:
+        logger.error("An execution environment of %s could not be made: %s", pool.version.function_arn, error)
+        self._remove(environment, pool, evicted=False)
+        if len(pool.waiters) > pool.starting:
+            waiter = pool.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error if isinstance(error, ServiceError) else _system_error(error))
+        self._forget_if_empty(pool)
+
+    def _make_room(self, memory_mb: int) -> list[ExecutionEnvironment]:
+        """Evicts idle environments of whatever function, least recently used first. Raises when that is not enough."""
+        excess = self._memory_mb + memory_mb - self._memory_budget_mb
+        evicted: list[ExecutionEnvironment] = []
+        for environment in self._idle:
+            if excess <= 0:
+                break
+            evicted.append(environment)
+            excess -= environment.version.memory_mb
+        if excess > 0:
+            raise throttled(ThrottleReason.ACCOUNT)
+        for environment in evicted:
+            self._discard(environment, self._idle[environment], evicted=True)
+        return evicted
+
+    # Stopping
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._loop.time()
+        while self._idle:
+            environment, pool = next(iter(self._idle.items()))
+            left = environment.idle_since + self._idle_seconds - now
+            if left > 0:
+                self._expiry = self._loop.call_later(left, self._expire)
+                return
+            self._discard(environment, pool)
+
+    def _has_ended(self, environment: ExecutionEnvironment, pool: _Pool) -> None:
+        """It crashed, timed out or was stopped."""
+        if environment in pool.members:
+            self._discard(environment, pool)
+
+    def _discard(self, environment: ExecutionEnvironment, pool: _Pool, *, evicted: bool = False) -> None:
+        self._remove(environment, pool, evicted=evicted, is_gone=False)
+        self._stopping.add(environment)
+        self._spawn(self._stop(environment, evicted))
+        self._forget_if_empty(pool)
+
+    async def _stop(self, environment: ExecutionEnvironment, evicted: bool) -> None:
+        try:
+            await environment.stop()
+        except Exception:
+            logger.exception("An execution environment of %s could not be stopped", environment.version.function_arn)
+        finally:
+            self._stopping.discard(environment)
+            if not evicted:
+                self._memory_mb -= environment.version.memory_mb
+
+    def _remove(self, environment: ExecutionEnvironment, pool: _Pool, *, evicted: bool, is_gone: bool = True) -> None:
+        pool.members.discard(environment)
+        if environment in pool.idle:
+            del pool.idle[environment]
+            del self._idle[environment]
+        if evicted or is_gone:
+            self._memory_mb -= environment.version.memory_mb
+
+    # Housekeeping
+
+    def _pool(self, version: Version) -> _Pool:
+        key = version.environment_key
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(version)
+        return pool
+
+    def _forget_if_empty(self, pool: _Pool) -> None:
+        if not pool.members and not pool.waiters:
+            if pool.check is not None:
+                pool.check.cancel()
+            key = pool.version.environment_key
+            if self._pools.get(key) is pool:
+                del self._pools[key]
+
+    async def _wait_for_busy(self, grace_seconds: float) -> None:
+        busy = [
+            environment.until_settled()
+            for pool in self._pools.values()
+            for environment in pool.members
+            if environment.state is EnvironmentState.BUSY
+        ]
+        if busy:
+            await asyncio.wait(busy, timeout=grace_seconds)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Place:
+    """An environment for the length of a block."""
+
+    __slots__ = ("_environment", "_placement", "_version")
+
+    def __init__(self, placement: Placement, version: Version) -> None:
+        self._placement = placement
+        self._version = version
+
+    async def __aenter__(self) -> ExecutionEnvironment:
+        self._environment = await self._placement.take(self._version)
+        return self._environment
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._placement.give_back(self._environment)
+
+
+def _fail_waiters(pool: _Pool, error: ServiceError) -> None:
+    while pool.waiters:
+        waiter = pool.waiters.popleft()
+        if not waiter.done():
+            waiter.set_exception(error)
+
+
+def _system_error(error: Exception) -> ServiceError:
+    if isinstance(error, SandboxError):
+        return ServiceError("ServiceException", f"The execution environment could not be made: {error}", status=500)
+    return ServiceError("ServiceException", "The execution environment could not be made.", status=500)
+
+
+def _closing() -> ServiceError:
+    return ServiceError("ServiceException", "The server is shutting down.", status=503)

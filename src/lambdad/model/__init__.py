@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses and pure rules. No I/O, no await."""

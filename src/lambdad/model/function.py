@@ -1,0 +1,186 @@
+"""A function: `$LATEST`, its published readings, and the states they go through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from lambdad.model.layer import LayerUse
+from lambdad.model.version import LATEST, CodeArchive, Version
+
+State = Literal["Pending", "Active", "Failed"]
+UpdateStatus = Literal["InProgress", "Successful", "Failed"]
+
+CREATING = "The function is being created."
+
+#: What settling may make of a state: (state, update status) -> (on success, on failure). Whatever is not here does not settle.
+SETTLING: Mapping[tuple[str, str | None], tuple[tuple[State, UpdateStatus | None], tuple[State, UpdateStatus | None]]] = {
+    ("Pending", None): (("Active", "Successful"), ("Failed", None)),
+    ("Active", "InProgress"): (("Active", "Successful"), ("Active", "Failed")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a function could not be made ready: AWS's reason code and a sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a caller decides about a function. Two equal ones make equal execution environments."""
+
+    runtime: str
+    handler: str
+    role: str
+    code: CodeArchive
+    description: str = ""
+    timeout_seconds: int = 3
+    memory_mb: int = 128
+    ephemeral_storage_mb: int = 512
+    environment: Mapping[str, str] | None = None  #: None where the caller never sent one: then it is not printed
+    layers: tuple[LayerUse, ...] = ()
+    architecture: str = "x86_64"
+    log_group: str | None = None  #: None for the default, /aws/lambda/NAME
+
+    def digests(self) -> tuple[str, ...]:
+        return (self.code.digest, *(layer.code.digest for layer in self.layers))
+
+    def unpacked_size(self) -> int:
+        return self.code.unpacked_size + sum(layer.code.unpacked_size for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionVersion:
+    """One reading of a function with its state: `$LATEST` or a published version."""
+
+    account_id: str
+    region: str
+    function_name: str
+    version: str
+    configuration: Configuration
+    revision_id: str
+    last_modified: float
+    state: State = "Pending"
+    state_reason: str | None = CREATING
+    state_reason_code: str | None = "Creating"
+    update_status: UpdateStatus | None = None
+    update_reason: str | None = None
+    update_reason_code: str | None = None
+
+    @property
+    def is_unsettled(self) -> bool:
+        return (self.state, self.update_status) in SETTLING
+
+    def settled(self, revision_id: str, failure: Failure | None = None) -> FunctionVersion:
+        """The state after its code and runtime were made ready, or could not be. KeyError when there was nothing to settle."""
+        on_success, on_failure = SETTLING[(self.state, self.update_status)]
+        state, update_status = on_failure if failure else on_success
+        of_creation = failure if state == "Failed" else None
+        of_update = failure if update_status == "Failed" else None
+        return replace(
+            self,
+            revision_id=revision_id,
+            state=state,
+            state_reason=of_creation.reason if of_creation else None,
+            state_reason_code=of_creation.code if of_creation else None,
+            update_status=update_status,
+            update_reason=of_update.reason if of_update else None,
+            update_reason_code=of_update.code if of_update else None,
+        )
+
+    def updated(self, configuration: Configuration, revision_id: str, now: float) -> FunctionVersion:
+        """The state from an update's acceptance until it settles."""
+        return replace(
+            self,
+            configuration=configuration,
+            revision_id=revision_id,
+            last_modified=now,
+            update_status="InProgress",
+            update_reason=CREATING,
+            update_reason_code="Creating",
+        )
+
+    def runnable(self) -> Version:
+        """What the data plane needs of it."""
+        configuration = self.configuration
+        return Version(
+            account_id=self.account_id,
+            region=self.region,
+            function_name=self.function_name,
+            version=self.version,
+            revision_id=self.revision_id,
+            runtime=configuration.runtime,
+            handler=configuration.handler,
+            code=configuration.code,
+            layers=tuple(layer.code for layer in configuration.layers),
+            timeout_seconds=configuration.timeout_seconds,
+            memory_mb=configuration.memory_mb,
+            ephemeral_storage_mb=configuration.ephemeral_storage_mb,
+            environment=configuration.environment or {},
+            role=configuration.role,
+            architecture=configuration.architecture,
+            log_group=configuration.log_group or f"/aws/lambda/{self.function_name}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What stands under a function's name. `serving` is what invocations of `$LATEST` run while `latest` is being updated."""
+
+    latest: FunctionVersion
+    serving: FunctionVersion | None = None
+    last_version: int = 0  #: highest number given to a published version; numbers are never used twice
+    published_from: str = ""  #: revision of `$LATEST` that the last published version was made from
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def running(self) -> FunctionVersion:
+        """The reading of `$LATEST` that invocations get."""
+        return self.serving or self.latest
+
+    def configurations(self) -> list[Configuration]:
+        """What `$LATEST` needs in place: before and after a running update."""
+        return [self.latest.configuration, *([self.serving.configuration] if self.serving else [])]
+
+    def updated(self, configuration: Configuration, revision_id: str, now: float) -> Function:
+        """Accepts an update: invocations stay on the last reading that settled."""
+        serving = self.serving or (self.latest if self.latest.state == "Active" else None)
+        return replace(self, latest=self.latest.updated(configuration, revision_id, now), serving=serving)
+
+    def settled(self, revision_id: str, failure: Failure | None = None) -> Function:
+        """Ends creation or an update. A failed update leaves invocations on the old reading."""
+        is_published = self.published_from == self.latest.revision_id
+        return replace(
+            self,
+            latest=self.latest.settled(revision_id, failure),
+            serving=self.serving if failure else None,
+            published_from=revision_id if is_published else self.published_from,
+        )
+
+    def published(self, revision_id: str, now: float, description: str | None) -> tuple[Function, FunctionVersion]:
+        """`$LATEST` as the next version: ready if `$LATEST` is, else to be settled with it."""
+        number = self.last_version + 1
+        latest = self.latest
+        configuration = latest.configuration
+        if description is not None:
+            configuration = replace(configuration, description=description)
+        version = FunctionVersion(
+            account_id=latest.account_id,
+            region=latest.region,
+            function_name=latest.function_name,
+            version=str(number),
+            configuration=configuration,
+            revision_id=revision_id,
+            last_modified=now,
+        )
+        if not latest.is_unsettled:
+            version = version.settled(revision_id)
+        return replace(self, last_version=number, published_from=latest.revision_id), version
+
+
+def is_latest(qualifier: str | None) -> bool:
+    return qualifier is None or qualifier == LATEST

@@ -1,0 +1,49 @@
+"""One run asked for, and its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lambdad.model.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """`payload` is the event's JSON text as the caller sent it (checked, never re-encoded)."""
+
+    request_id: str
+    version: Version
+    invoked_function_arn: str  #: as requested: with the qualifier if the caller gave one, else unqualified
+    payload: bytes
+    trace_header: str  #: "Root=1-...;Parent=...;Sampled=0"
+    client_context: str | None = None  #: decoded JSON text
+    cognito_identity: str | None = None  #: JSON text
+    wants_log_tail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationResult:
+    """What the function answered. The function's failure is a value here, never an exception."""
+
+    payload: bytes
+    executed_version: str
+    function_error: str | None = None  #: "Unhandled" or "Handled"
+    log_tail: bytes | None = None  #: last 4 KB from START to REPORT, when asked for
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    timestamp_ms: int
+    message: str  #: without the trailing newline
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Lines of one log stream in their order."""
+
+    account_id: str
+    region: str
+    group: str
+    stream: str
+    events: tuple[LogEvent, ...]

@@ -1,0 +1,50 @@
+"""Lambda's quotas: one table, two dated profiles, each figure replaceable one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from lambdad.errors import StartupError
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The figures of one profile. Sizes are bytes unless the name says otherwise."""
+
+    memory_min_mb: int = 128
+    memory_max_mb: int = 10_240
+    memory_step_mb: int = 1
+    timeout_max_seconds: int = 900
+    tmp_min_mb: int = 512
+    tmp_max_mb: int = 10_240
+    zip_bytes: int = 50 * MEBIBYTE  #: of a package sent in the request itself; through S3 only the unzipped size counts
+    unzipped_bytes: int = 250 * MEBIBYTE  #: package and layers together
+    create_request_bytes: int = 70_167_211  #: HTTP body of an upload: base64 of the largest zip and the rest
+    environment_bytes: int = 4096
+    layers: int = 5
+    policy_bytes: int = 20 * 1024
+    tags: int = 50
+    sync_payload_bytes: int = 6 * MEBIBYTE
+    async_payload_bytes: int = MEBIBYTE
+    client_context_bytes: int = 3583
+    code_storage_bytes: int = 75 * 1024 * MEBIBYTE
+    concurrent_executions: int = 1000
+
+
+PROFILES: Mapping[str, Quotas] = {
+    "current": Quotas(),
+    "2021": Quotas(memory_max_mb=3008, memory_step_mb=64, tmp_max_mb=512, async_payload_bytes=256 * 1024),
+}
+
+
+def quotas(profile: str = "current", overrides: Mapping[str, int] | None = None) -> Quotas:
+    """The profile's quotas with single figures replaced."""
+    if profile not in PROFILES:
+        raise StartupError(f"No quota profile is called {profile!r}; there are {', '.join(sorted(PROFILES))}.")
+    unknown = sorted(set(overrides or {}) - {field.name for field in fields(Quotas)})
+    if unknown:
+        raise StartupError(f"No quota is called {unknown[0]!r}; there are {', '.join(field.name for field in fields(Quotas))}.")
+    return replace(PROFILES[profile], **(overrides or {}))

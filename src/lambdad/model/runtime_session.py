@@ -1,0 +1,60 @@
+"""The states of the runtime as the Runtime API sees it: one table, one function that applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class RuntimeState(Enum):
+    """The values are AWS's own names; they appear in the texts of refusals."""
+
+    __hash__ = object.__hash__  # Enum's own is written in Python; these tables are asked several times an invocation
+
+    STARTED = "Started"  #: the process runs and has not asked for work
+    INIT_ERROR = "InitError"  #: it told us that it cannot start
+    READY = "Ready"  #: it waits in `next`
+    RUNNING = "Running"  #: it has an invocation
+    RESPONSE_SENT = "RuntimeResponseSentState"  #: it answered and has not asked again
+
+
+class RuntimeEvent(Enum):
+    """What may happen; the value is the state that a refused request is said to have wanted."""
+
+    __hash__ = object.__hash__
+
+    NEXT = "Ready"
+    NEXT_LOST = "RuntimeResponseSentState"  #: the connection that waited in `next` was closed
+    DISPATCH = "Running"
+    RESPONSE = "InvocationResponse"
+    ERROR = "InvocationErrorResponse"
+    INIT_ERROR = "InitError"
+
+
+TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeEvent, RuntimeState]] = {
+    RuntimeState.STARTED: {RuntimeEvent.NEXT: RuntimeState.READY, RuntimeEvent.INIT_ERROR: RuntimeState.INIT_ERROR},
+    RuntimeState.INIT_ERROR: {},
+    RuntimeState.READY: {RuntimeEvent.DISPATCH: RuntimeState.RUNNING, RuntimeEvent.NEXT_LOST: RuntimeState.RESPONSE_SENT},
+    RuntimeState.RUNNING: {
+        RuntimeEvent.RESPONSE: RuntimeState.RESPONSE_SENT,
+        RuntimeEvent.ERROR: RuntimeState.RESPONSE_SENT,
+    },
+    RuntimeState.RESPONSE_SENT: {RuntimeEvent.NEXT: RuntimeState.READY},
+}
+
+
+class InvalidStateTransition(Exception):
+    """The runtime asked for what its state does not allow; the text is the one AWS answers with."""
+
+    def __init__(self, state: RuntimeState, event: RuntimeEvent) -> None:
+        super().__init__(
+            f"State transition from {state.value} to {event.value} failed for runtime. Error: State transition is not allowed"
+        )
+
+
+def after(state: RuntimeState, event: RuntimeEvent) -> RuntimeState:
+    """The state that follows. Raises InvalidStateTransition for what is not in the table."""
+    following = TRANSITIONS[state].get(event)
+    if following is None:
+        raise InvalidStateTransition(state, event)
+    return following

@@ -1,0 +1,35 @@
+"""What an AWS service folder tells the wire about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lambdad.model.request import RequestContext, Response
+
+#: `async def create_alias(service_state, context, request) -> output`; `request` and the output are the plain dicts of the
+#: botocore model (member names, datetimes aware, blobs as bytes, a streaming blob as BodyStream).
+Operation = Callable[[Any, RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One folder in `services/`: its model and operations. State is bound to it by `app.py` (see BoundService)."""
+
+    name: str  #: botocore's model name: "lambda", "s3", "logs"
+    operations: Mapping[str, Operation]
+    not_yet: Mapping[str, str]  #: operation -> why it is refused; with `operations` it covers the whole model
+    #: operation -> member path -> why a request that sets it is refused ("VpcConfig": "functions have no VPC here").
+    #: The wire refuses such a request before the operation sees it. "Tags.aws:" is not a path; rules live in operations.
+    refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    refusal_code: str = "NotImplemented"  #: error code for refused members and operations not yet there
+    refusal_status: int = 501
+
+
+@dataclass(frozen=True, slots=True)
+class BoundService:
+    """A service together with the state its operations get as their first argument."""
+
+    service: Service
+    state: Any

@@ -1,0 +1,51 @@
+"""A version of a function as the data plane needs it: everything an execution environment is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LATEST = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeArchive:
+    """A zip that passed every check, kept as a blob and unpacked once per digest."""
+
+    digest: str  #: hex SHA-256 of the zip bytes; the blob's address
+    size: int  #: bytes of the zip
+    unpacked_size: int  #: bytes unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One immutable reading of a function's code and configuration; `$LATEST` gets a new one at each update.
+
+    Two Versions with the same `environment_key` may share execution environments.
+    """
+
+    account_id: str
+    region: str
+    function_name: str
+    version: str  #: "$LATEST" or "1", "2", ...
+    revision_id: str  #: changes with every update of code or configuration
+    runtime: str  #: "python3.12"
+    handler: str
+    code: CodeArchive
+    layers: tuple[CodeArchive, ...] = ()
+    timeout_seconds: int = 3
+    memory_mb: int = 128
+    ephemeral_storage_mb: int = 512
+    environment: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
+    architecture: str = "x86_64"
+    log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
+
+    @property
+    def function_arn(self) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.function_name}"
+
+    @property
+    def environment_key(self) -> tuple[str, str, str, str, str]:
+        """Identifies the executions environments that may serve this version."""
+        return (self.account_id, self.region, self.function_name, self.version, self.revision_id)

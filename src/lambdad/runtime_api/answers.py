@@ -1,0 +1,43 @@
+"""The Runtime API's HTTP answers as bytes, made ahead of need where they never change."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+#: 6 MiB and 100 bytes: the largest response that a function may give to a buffered invocation.
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100
+
+
+def _answer(status: int, body: bytes, content_type: str, *further_headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, *further_headers, "", ""]).encode() + body
+
+
+def refusal(status: int, error_type: str, message: str) -> bytes:
+    body = json.dumps({"errorMessage": message, "errorType": error_type}, separators=(",", ":")) + "\n"
+    return _answer(status, body.encode(), "application/json")
+
+
+def method_not_allowed(allowed: str) -> bytes:
+    return _answer(405, b"", "text/plain; charset=utf-8", f"Allow: {allowed}")
+
+
+def not_served(error_type: str, what: str) -> bytes:
+    """For APIs of the execution environment that lambdad does not have: a plain refusal, so that nobody waits for data."""
+    return refusal(404, error_type, f"{what} is not supported here.")
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+ACCEPTED = _answer(202, b'{"status":"OK"}\n', "application/json")
+PONG = _answer(200, b"pong", "text/plain; charset=utf-8")
+NOT_FOUND = _answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+BAD_REQUEST = _answer(400, b"400 Bad Request", "text/plain; charset=utf-8", "Connection: close")
+HEADERS_TOO_LARGE = _answer(431, b"", "text/plain; charset=utf-8", "Connection: close")
+INVALID_REQUEST_ID = refusal(400, "InvalidRequestID", "Invalid request ID")
+INVALID_RESPONSE_MODE = refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+TRUNCATED = refusal(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+TOO_LARGE = refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).")
+EXTENSIONS_NOT_SERVED = not_served("Extension.NotSupported", "The Extensions API")
+LOGS_NOT_SERVED = not_served("Logs.NotSupported", "The Logs API")
+TELEMETRY_NOT_SERVED = not_served("Telemetry.NotSupported", "The Telemetry API")

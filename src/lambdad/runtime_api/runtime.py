@@ -1,0 +1,181 @@
+"""The routes of the Runtime API 2018-06-01: a complete request in, the answer's bytes out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent
+from lambdad.runtime_api import answers
+from lambdad.runtime_api.session import AnswerKind, InvalidRequestID, NextWaiter, RuntimeAnswer, RuntimeSession
+
+NEXT = b"/2018-06-01/runtime/invocation/next"
+INVOCATION = b"/2018-06-01/runtime/invocation/"
+INIT_ERROR = b"/2018-06-01/runtime/init/error"
+PING = b"/2018-06-01/ping"
+ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
+
+RESPONSE_MODE = b"lambda-runtime-function-response-mode"
+ERROR_TYPE = b"lambda-runtime-function-error-type"
+ERROR_BODY = b"lambda-runtime-function-error-body"
+CONTENT_TYPE = b"content-type"
+#: The request's headers and trailers that mean something to these routes; the others are not kept.
+HEADERS = frozenset({RESPONSE_MODE, ERROR_TYPE, ERROR_BODY, CONTENT_TYPE})
+
+_NO_HEADERS: Mapping[bytes, bytes] = {}
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that has been read to its end. `body` is empty when it was longer than a response may be."""
+
+    method: bytes
+    path: bytes  #: without the query
+    headers: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_HEADERS)
+    body: bytes = b""
+    is_too_large: bool = False
+    was_reported: bool = False  #: the invoker was told that it is too large before the body had ended
+    keep_alive: bool = True
+
+
+def answer(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
+    """The answer, or None for a `next`, whose answer is delivered to `connection` when there is an invocation."""
+    path = request.path
+    if path == NEXT:
+        return _next(session, request, connection)
+    if path.startswith(INVOCATION):
+        return _invocation(session, request)
+    return _elsewhere(session, request)
+
+
+def report_too_large(session: RuntimeSession, request: Request) -> None:
+    """Tells the invoker as soon as the response has grown too large, without waiting for its end."""
+    request_id, event = _target(request.path)
+    if request.method != b"POST" or event is None:
+        return
+    try:
+        session.answer(request_id, event, RuntimeAnswer(AnswerKind.TOO_LARGE))
+    except (InvalidRequestID, InvalidStateTransition):
+        return  # the refusal is sent when the request has ended, as for any other
+    request.was_reported = True
+
+
+def _next(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
+    if request.method != b"GET":
+        return answers.method_not_allowed("GET")
+    try:
+        session.next(connection)
+    except InvalidStateTransition as error:
+        return answers.refusal(403, "InvalidStateTransition", str(error))
+    return None
+
+
+def _target(path: bytes) -> tuple[str, RuntimeEvent | None]:
+    request_id, _, verb = path[len(INVOCATION) :].partition(b"/")
+    event = _VERBS.get(verb) if path.startswith(INVOCATION) else None
+    return request_id.decode("latin-1"), event
+
+
+def _invocation(session: RuntimeSession, request: Request) -> bytes:
+    request_id, event = _target(request.path)
+    if event is None:
+        return answers.NOT_FOUND
+    if request.method != b"POST":
+        return answers.method_not_allowed("POST")
+    if request.was_reported:
+        return answers.TOO_LARGE
+    try:
+        session.check(request_id, event)
+        posted = _posted(request, event)
+        session.answer(request_id, event, posted)
+    except InvalidRequestID:
+        return answers.INVALID_REQUEST_ID
+    except InvalidStateTransition as error:
+        return answers.refusal(403, "InvalidStateTransition", str(error))
+    return _ANSWERS.get(posted.kind, answers.ACCEPTED)
+
+
+def _posted(request: Request, event: RuntimeEvent) -> RuntimeAnswer:
+    if request.is_too_large:
+        return RuntimeAnswer(AnswerKind.TOO_LARGE)
+    headers = request.headers
+    if event is RuntimeEvent.ERROR:
+        return _error(request, AnswerKind.ERROR)
+    mode = headers.get(RESPONSE_MODE)
+    if mode and mode != b"streaming":
+        return RuntimeAnswer(AnswerKind.INVALID_RESPONSE_MODE, error_type="Runtime.InvalidResponseModeHeader")
+    if mode and ERROR_TYPE in headers:
+        return _mid_stream_error(headers)
+    content_type = headers.get(CONTENT_TYPE)
+    if content_type is None:
+        return RuntimeAnswer(AnswerKind.RESPONSE, request.body)
+    return RuntimeAnswer(AnswerKind.RESPONSE, request.body, content_type.decode("latin-1"))
+
+
+def _error(request: Request, kind: AnswerKind) -> RuntimeAnswer:
+    headers = request.headers
+    body = request.body
+    content_type = headers.get(CONTENT_TYPE, b"application/json").decode("latin-1")
+    if content_type == ERROR_WITH_CAUSE:
+        body, content_type = _without_cause(body)
+    return RuntimeAnswer(kind, body, content_type, headers.get(ERROR_TYPE, b"").decode("latin-1"))
+
+
+def _without_cause(body: bytes) -> tuple[bytes, str]:
+    """The error alone of a body that also has X-Ray's cause; what cannot be read becomes AWS's placeholder."""
+    try:
+        error = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return b"Invalid error body", "application/octet-stream"
+    kept = {name: error[name] for name in ("errorMessage", "errorType", "stackTrace") if name in error}
+    return msgspec.json.encode(kept), "application/json"
+
+
+def _mid_stream_error(headers: Mapping[bytes, bytes]) -> RuntimeAnswer:
+    """A stream that ended with an error in its trailers: for an invoker who waits for the whole, the error alone."""
+    try:
+        body = base64.b64decode(headers.get(ERROR_BODY, b""), validate=True)
+    except binascii.Error:
+        body = b""
+    return RuntimeAnswer(AnswerKind.ERROR, body, "application/json", headers[ERROR_TYPE].decode("latin-1"))
+
+
+def _elsewhere(session: RuntimeSession, request: Request) -> bytes:
+    route = _ROUTES.get(request.path)
+    if route is None:
+        return answers.NOT_FOUND
+    method, respond = route
+    if request.method != method:
+        return answers.method_not_allowed(method.decode())
+    return respond(session, request)
+
+
+def _init_error(session: RuntimeSession, request: Request) -> bytes:
+    if request.is_too_large:
+        return answers.TOO_LARGE
+    try:
+        session.fail_init(_error(request, AnswerKind.INIT_ERROR))
+    except InvalidStateTransition as error:
+        return answers.refusal(403, "InvalidStateTransition", str(error))
+    return answers.ACCEPTED
+
+
+_VERBS = {b"response": RuntimeEvent.RESPONSE, b"error": RuntimeEvent.ERROR}
+_ANSWERS = {
+    AnswerKind.TOO_LARGE: answers.TOO_LARGE,
+    AnswerKind.INVALID_RESPONSE_MODE: answers.INVALID_RESPONSE_MODE,
+}
+_ROUTES: Mapping[bytes, tuple[bytes, Callable[[RuntimeSession, Request], bytes]]] = {
+    INIT_ERROR: (b"POST", _init_error),
+    PING: (b"GET", lambda session, request: answers.PONG),
+    b"/2020-01-01/extension/register": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
+    b"/2020-01-01/extension/event/next": (b"GET", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
+    b"/2020-01-01/extension/init/error": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
+    b"/2020-01-01/extension/exit/error": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
+    b"/2020-08-15/logs": (b"PUT", lambda session, request: answers.LOGS_NOT_SERVED),
+    b"/2022-07-01/telemetry": (b"PUT", lambda session, request: answers.TELEMETRY_NOT_SERVED),
+}

@@ -1,0 +1,72 @@
+"""Serves the Runtime API of one execution environment on the sockets of its sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from lambdad.runtime_api.answers import MAX_RESPONSE_BYTES
+from lambdad.runtime_api.protocol import RuntimeApiConnection
+from lambdad.runtime_api.session import RuntimeSession
+
+#: A runtime needs one connection, a streaming or threaded one a few.
+MAX_CONNECTIONS = 16
+#: All bodies being received at one time: one response, and something beside it.
+MAX_BUFFERED_BYTES = MAX_RESPONSE_BYTES + 1024 * 1024
+
+
+class RuntimeApiServer:
+    """Whoever connects is inside the one environment that `session` belongs to, so ids of others are unknown here."""
+
+    def __init__(self, session: RuntimeSession, loop: asyncio.AbstractEventLoop) -> None:
+        self.session = session
+        self._loop = loop
+        self._server: asyncio.Server | None = None
+        self._connections: set[RuntimeApiConnection] = set()
+        self._buffered = 0
+        self._quiet: asyncio.Event = asyncio.Event()
+
+    async def open(self, listener: socket.socket, connection: socket.socket | None) -> None:
+        listener.setblocking(False)
+        if connection is not None:
+            connection.setblocking(False)
+            await self._loop.connect_accepted_socket(self._connection, connection)
+        self._server = await self._loop.create_server(self._connection, sock=listener)
+
+    async def drained(self, limit_seconds: float) -> None:
+        """Waits until every connection was closed by its other side, so that all that was sent has been read.
+
+        To be called when the runtime's process has ended; the limit is for sockets that a surviving child still holds.
+        """
+        if not self._connections:
+            return
+        self._quiet.clear()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), limit_seconds)
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self._connections):
+            connection.abort()
+
+    def _connection(self) -> RuntimeApiConnection:
+        return RuntimeApiConnection(self)
+
+    # ConnectionOwner
+
+    def opened(self, connection: RuntimeApiConnection) -> bool:
+        self._connections.add(connection)
+        return len(self._connections) <= MAX_CONNECTIONS
+
+    def closed(self, connection: RuntimeApiConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._quiet.set()
+
+    def may_buffer(self, size: int) -> bool:
+        self._buffered += size
+        return self._buffered <= MAX_BUFFERED_BYTES

@@ -1,0 +1,184 @@
+"""One runtime's conversation with the Runtime API: what it may ask for now, and the one future of its answer. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent, RuntimeState, after
+
+# C0 controls and DEL would end or garble a header; the client context is JSON text and may hold line breaks.
+_HEADER_SAFE = dict.fromkeys([*range(32), 127], " ")
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRequest:
+    """An invocation as the runtime is told of it."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int  #: when the function times out, milliseconds since the epoch
+    invoked_function_arn: str
+    trace_header: str
+    client_context: str | None = None
+    cognito_identity: str | None = None
+
+    def as_http(self) -> bytes:
+        """The whole answer to `next`."""
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            f"Lambda-Runtime-Aws-Request-Id: {self.request_id}\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {self.deadline_ms}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {self.invoked_function_arn}\r\n"
+        )
+        if self.trace_header:
+            head += f"Lambda-Runtime-Trace-Id: {self.trace_header.translate(_HEADER_SAFE)}\r\n"
+        if self.client_context:
+            head += f"Lambda-Runtime-Client-Context: {self.client_context.translate(_HEADER_SAFE)}\r\n"
+        if self.cognito_identity:
+            head += f"Lambda-Runtime-Cognito-Identity: {self.cognito_identity.translate(_HEADER_SAFE)}\r\n"
+        return f"{head}Content-Length: {len(self.payload)}\r\n\r\n".encode() + self.payload
+
+
+class AnswerKind(Enum):
+    RESPONSE = "response"
+    ERROR = "error"
+    INIT_ERROR = "init error"
+    TOO_LARGE = "too large"
+    INVALID_RESPONSE_MODE = "invalid response mode"
+    ENDED = "ended"  #: there will be no answer: the environment was taken down or its process ended
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeAnswer:
+    """What the runtime posted, untouched."""
+
+    kind: AnswerKind
+    body: bytes = b""
+    content_type: str = "application/json"
+    error_type: str = ""
+
+
+_ENDED = RuntimeAnswer(AnswerKind.ENDED)
+
+
+class InvalidRequestID(Exception):
+    """The id in the path is not that of the running invocation."""
+
+
+class NextWaiter(Protocol):
+    """The connection that asked for the next invocation."""
+
+    def deliver(self, answer: bytes) -> None: ...
+
+
+class RuntimeSession:
+    """Owned by one execution environment. The Runtime API server calls the verbs of the runtime, the environment `invoke`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.state = RuntimeState.STARTED
+        self.init_error: RuntimeAnswer | None = None  #: what the runtime posted to `init/error`
+        self._loop = loop
+        self._waiter: NextWaiter | None = None
+        self._current: InvocationRequest | None = None  #: invocation without an answer, delivered or not
+        self._answered_id = ""
+        self._answer: asyncio.Future[RuntimeAnswer] | None = None
+        self._ready: asyncio.Future[bool] | None = None
+        self._ended = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the runtime waits for an invocation at this moment."""
+        return self.state is RuntimeState.READY
+
+    # What the execution environment does.
+
+    def invoke(self, request: InvocationRequest) -> asyncio.Future[RuntimeAnswer]:
+        """Hands the invocation over, at once or when the runtime asks. Cancelling the future does not stop the runtime."""
+        assert self._current is None, "one invocation at a time"
+        self._current = request
+        answer = self._answer = self._loop.create_future()
+        if self._ended:
+            self._resolve(_ENDED)
+        elif self.state is RuntimeState.READY:
+            self._dispatch(request)  # the answer may be there already, sent ahead
+        return answer
+
+    def ready(self) -> asyncio.Future[bool]:
+        """True when the runtime waits in `next`; False when it never will, because of an init error or its end."""
+        if self._ready is None or self._ready.done():
+            self._ready = self._loop.create_future()
+            if self._ended or self.state is RuntimeState.INIT_ERROR:
+                self._ready.set_result(False)
+            elif self.state is RuntimeState.READY:
+                self._ready.set_result(True)
+        return self._ready
+
+    async def wait_ready(self) -> bool:
+        return await asyncio.shield(self.ready())
+
+    def end(self) -> None:
+        """No more will come from this runtime; whoever waits is told so. May be repeated."""
+        self._ended = True
+        self._waiter = None
+        self._resolve(_ENDED)
+        self._tell_ready(False)
+
+    # What the runtime does.
+
+    def next(self, waiter: NextWaiter) -> None:
+        """`GET /runtime/invocation/next`. The answer comes by `waiter.deliver`. Raises InvalidStateTransition."""
+        self.state = after(self.state, RuntimeEvent.NEXT)
+        self._waiter = waiter
+        if self._current is not None:
+            self._dispatch(self._current)
+        else:
+            self._tell_ready(True)
+
+    def next_lost(self, waiter: NextWaiter) -> None:
+        """The connection of `waiter` was closed. Its runtime may ask again, on another one."""
+        if self._waiter is waiter:
+            self._waiter = None
+            self.state = after(self.state, RuntimeEvent.NEXT_LOST)
+
+    def check(self, request_id: str, event: RuntimeEvent) -> None:
+        """Raises InvalidRequestID or InvalidStateTransition unless `request_id` may be answered now."""
+        if self.state is RuntimeState.RUNNING:
+            if self._current is None or request_id != self._current.request_id:
+                raise InvalidRequestID
+        elif not request_id or request_id == self._answered_id:
+            raise InvalidRequestID
+        else:
+            raise InvalidStateTransition(self.state, event)
+
+    def answer(self, request_id: str, event: RuntimeEvent, answer: RuntimeAnswer) -> None:
+        """`POST .../response` or `.../error`. Raises as `check`."""
+        self.check(request_id, event)
+        self.state = after(self.state, event)
+        self._answered_id = request_id
+        self._resolve(answer)
+
+    def fail_init(self, answer: RuntimeAnswer) -> None:
+        """`POST /runtime/init/error`. Raises InvalidStateTransition."""
+        self.state = after(self.state, RuntimeEvent.INIT_ERROR)
+        self.init_error = answer
+        self._tell_ready(False)
+
+    def _dispatch(self, request: InvocationRequest) -> None:
+        waiter = self._waiter
+        assert waiter is not None
+        self._waiter = None
+        self.state = after(self.state, RuntimeEvent.DISPATCH)
+        waiter.deliver(request.as_http())
+
+    def _resolve(self, answer: RuntimeAnswer) -> None:
+        future = self._answer
+        self._answer = self._current = None
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def _tell_ready(self, is_ready: bool) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(is_ready)

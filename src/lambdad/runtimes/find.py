@@ -1,0 +1,185 @@
+"""The Python interpreters on this machine that can run functions: searched in the usual places and tried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROBE_SECONDS = 15.0
+_NAME = re.compile(r"python(2\.7|3\.\d+)")
+_FORMAT = 1  #: of the cache file
+
+#: Runs on every Python. A virtual environment answers with the installation behind it, whose files a sandbox can mount.
+_PROBE = """
+import json, platform, sys
+try:
+    import ctypes
+    has_ctypes = True
+except ImportError:
+    has_ctypes = False
+prefix = getattr(sys, "real_prefix", None) or getattr(sys, "base_prefix", None) or sys.prefix
+print(json.dumps({
+    "version": list(sys.version_info[:3]), "level": sys.version_info[3], "prefix": prefix, "executable": sys.executable,
+    "implementation": platform.python_implementation(), "has_ctypes": has_ctypes,
+}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """One installation. `problem` says in a sentence why functions cannot use it; None if they can."""
+
+    runtime: str  #: "python3.8"
+    version: tuple[int, int, int]
+    is_final: bool  #: not an alpha, beta or candidate
+    executable: Path
+    language_root: Path
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look. `programs` are folders with "python3.8" in them; `installations` hold one folder per version."""
+
+    programs: Sequence[Path]
+    installations: Sequence[Path] = ()
+
+    @classmethod
+    def usual(cls, environment: Mapping[str, str], home: Path) -> Places:
+        pyenv = [Path(root) for root in (environment.get("PYENV_ROOT"),) if root] + [home / ".pyenv"]
+        uv = [Path(root) for root in (environment.get("UV_PYTHON_INSTALL_DIR"),) if root]
+        uv.append(Path(environment.get("XDG_DATA_HOME") or home / ".local/share") / "uv/python")
+        # pyenv's shims are scripts that choose among the versions which are searched anyway.
+        shims = {root / "shims" for root in pyenv}
+        path = [folder for folder in map(Path, environment.get("PATH", "").split(os.pathsep)) if folder.is_absolute()]
+        programs = [folder for folder in path if folder not in shims] + [Path("/usr/local/bin"), Path("/usr/bin")]
+        return cls(programs, [*(root / "versions" for root in pyenv), *uv, Path("/opt"), Path("/opt/python")])
+
+
+class InterpreterFinder:
+    """Finds interpreters in `places`. What was learned of an executable is kept in `cache_file` until it changes."""
+
+    def __init__(self, places: Places, cache_file: Path, probe_seconds: float = PROBE_SECONDS) -> None:
+        self._places = places
+        self._cache_file = cache_file
+        self._probe_seconds = probe_seconds
+
+    async def find(self) -> dict[str, Interpreter]:
+        """By runtime, the newest patch of each minor version; one that functions cannot use only if there is no other."""
+        cache = self._read_cache()
+        slots = asyncio.Semaphore(2)
+        results = await asyncio.gather(*(self._examine(path, cache, slots) for path in candidates(self._places)))
+        kept = {key: answer for key, answer in results if answer is not None}
+        if kept != cache:
+            self._write_cache(kept)
+        return choose([interpreter for answer in kept.values() if (interpreter := read_answer(answer)) is not None])
+
+    async def _examine(self, path: Path, cache: Mapping[str, str], slots: asyncio.Semaphore) -> tuple[str, str | None]:
+        status = path.stat()
+        key = f"{path}:{status.st_mtime_ns}:{status.st_size}"
+        if key in cache:
+            return key, cache[key]
+        async with slots:
+            return key, await self._probe(path)
+
+    async def _probe(self, path: Path) -> str | None:
+        """What the interpreter says of itself; None if it does not run. That is not remembered: it may be mended."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                path,
+                *("-E", "-s", "-c", _PROBE),
+                cwd="/",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError:
+            return None
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), self._probe_seconds)
+        except TimeoutError:
+            return None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        answer = output.decode("utf-8", "replace").strip()
+        return answer if process.returncode == 0 and read_answer(answer) is not None else None
+
+    def _read_cache(self) -> dict[str, str]:
+        """Empty when there is none or it cannot be read: it is only a cache."""
+        try:
+            content = json.loads(self._cache_file.read_bytes())
+            if content["format"] != _FORMAT:
+                return {}
+            return {str(key): str(answer) for key, answer in content["answers"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def _write_cache(self, answers: Mapping[str, str]) -> None:
+        self._cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=self._cache_file.parent, delete=False) as file:
+            json.dump({"format": _FORMAT, "answers": answers}, file)
+        Path(file.name).replace(self._cache_file)
+
+
+def candidates(places: Places) -> list[Path]:
+    """Executables named like a Python version, each once, links followed as far as the folder they are in."""
+    found: dict[Path, Path] = {}
+    for folder in [*places.programs, *_installed(places.installations)]:
+        with contextlib.suppress(OSError):  # not there, not a folder, not ours to read
+            for path in sorted(folder.iterdir()):
+                if _NAME.fullmatch(path.name) and path.is_file() and os.access(path, os.X_OK):
+                    found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _installed(roots: Sequence[Path]) -> Iterator[Path]:
+    for root in roots:
+        with contextlib.suppress(OSError):
+            yield from (version / "bin" for version in sorted(root.iterdir()))
+
+
+def read_answer(answer: str) -> Interpreter | None:
+    """The interpreter of a probe's answer; None if it is no CPython or the answer makes no sense."""
+    try:
+        told = json.loads(answer)
+        major, minor, micro = (int(part) for part in told["version"])
+        prefix, executable = Path(told["prefix"]), Path(told["executable"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if told.get("implementation") != "CPython":
+        return None
+    name = f"python{major}.{minor}"
+    base = prefix / "bin" / name
+    problem = (
+        None if told.get("has_ctypes") else f"{executable} was built without ctypes, which lambdad needs to isolate functions."
+    )
+    return Interpreter(
+        runtime=name,
+        version=(major, minor, micro),
+        is_final=told.get("level") == "final",
+        executable=(base if base.is_file() else executable).resolve(),
+        language_root=prefix.resolve(),
+        problem=problem,
+    )
+
+
+def choose(interpreters: Sequence[Interpreter]) -> dict[str, Interpreter]:
+    best: dict[str, Interpreter] = {}
+    for one in interpreters:
+        other = best.get(one.runtime)
+        if other is None or _rank(one) > _rank(other):
+            best[one.runtime] = one
+    return best
+
+
+def _rank(interpreter: Interpreter) -> tuple[bool, bool, tuple[int, int, int]]:
+    return interpreter.problem is None, interpreter.is_final, interpreter.version

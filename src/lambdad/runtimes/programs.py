@@ -1,0 +1,229 @@
+"""Makes what a sandbox runs: for each runtime a folder with the runtime client and the AWS SDK, built once and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from lambdad.errors import SandboxError
+from lambdad.model.runtime_program import RuntimeProgram
+from lambdad.runtimes.catalog import RUNNABLE
+from lambdad.runtimes.find import Interpreter, InterpreterFinder
+from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
+
+CLIENT = Path(__file__).parent / "python"
+COMPILE_SECONDS = 300.0
+TRIAL_SECONDS = 60.0
+RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
+_FORMAT = "1"  #: goes into a folder's name; a new one makes all folders anew
+_LOCK_POLL_SECONDS = 0.1
+_MANIFEST = "lambdad-runtime.json"
+
+
+class RuntimePrograms:
+    """Folders are made under `cache_dir`/runtimes, whole or not at all; several servers may share them."""
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        finder: InterpreterFinder,
+        installer: Installer | None = None,
+        progress: Progress = lambda line: None,
+        monotonic: Callable[[], float] = time.monotonic,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._folder = cache_dir / "runtimes"
+        self._finder = finder
+        self._installer = installer or PipInstaller()
+        self._progress = progress
+        self._monotonic = monotonic
+        self._retry_seconds = retry_seconds
+        self._found: dict[str, Interpreter] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._ready: dict[str, RuntimeProgram] = {}
+        self._without_sdk: dict[str, str] = {}
+        self._tried_at: dict[str, float] = {}
+        self._retries: dict[str, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Looks for interpreters; `available` is empty before."""
+        found = await self._finder.find()
+        self._found = {name: interpreter for name, interpreter in found.items() if name in RUNNABLE}
+
+    async def close(self) -> None:
+        """Gives up what is being fetched in the background."""
+        tasks = list(self._retries.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def available(self) -> dict[str, Interpreter]:
+        """The usable interpreters by runtime."""
+        return {name: interpreter for name, interpreter in self._found.items() if interpreter.problem is None}
+
+    def problems(self) -> dict[str, str]:
+        """By runtime, a sentence on what is amiss with it."""
+        unusable = {name: interpreter.problem for name, interpreter in self._found.items() if interpreter.problem}
+        return {**unusable, **self._without_sdk}
+
+    async def prepare(self, runtime: str) -> RuntimeProgram:
+        """The program of a runtime, built if it is not there yet. SandboxError when there is no interpreter for it.
+
+        Where the SDK cannot be had the program comes without it, `problems` says so, and it is tried again in the
+        background from time to time; the next call after a success gets the complete program.
+        """
+        interpreter = self.available().get(runtime)
+        if interpreter is None:
+            raise SandboxError(self._why_missing(runtime))
+        if runtime not in self._ready:
+            async with self._locks.setdefault(runtime, asyncio.Lock()):
+                if runtime not in self._ready:
+                    self._ready[runtime] = await self._build(interpreter)
+        if runtime in self._without_sdk:
+            self._retry_later(interpreter)
+        return self._ready[runtime]
+
+    def _why_missing(self, runtime: str) -> str:
+        known = self._found.get(runtime)
+        return (known and known.problem) or f"There is no interpreter for {runtime} on this machine."
+
+    def _retry_later(self, interpreter: Interpreter) -> None:
+        runtime = interpreter.runtime
+        running = self._retries.get(runtime)
+        if (running is None or running.done()) and self._monotonic() - self._tried_at[runtime] >= self._retry_seconds:
+            self._retries[runtime] = asyncio.create_task(self._retry(interpreter))
+
+    async def _retry(self, interpreter: Interpreter) -> None:
+        async with self._locks[interpreter.runtime]:
+            self._ready[interpreter.runtime] = await self._build(interpreter)
+
+    async def _build(self, interpreter: Interpreter) -> RuntimeProgram:
+        runtime = interpreter.runtime
+        name = folder_name(interpreter)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folder / name
+        if not folder.is_dir():
+            async with file_lock(self._folder / f".{name}.lock"):
+                if not folder.is_dir():
+                    folder = await self._build_locked(interpreter, name)
+        if folder.name == name:
+            self._without_sdk.pop(runtime, None)
+        return RuntimeProgram(runtime, interpreter.executable, interpreter.language_root, folder)
+
+    async def _build_locked(self, interpreter: Interpreter, name: str) -> Path:
+        """Under the lock nobody else builds this folder, so what an earlier, killed builder left may be removed."""
+        for rubbish in self._folder.glob(f".building-{name}-*"):
+            await asyncio.to_thread(shutil.rmtree, rubbish, ignore_errors=True)
+        building = Path(tempfile.mkdtemp(prefix=f".building-{name}-", dir=self._folder))
+        try:
+            return await self._fill(interpreter, name, building)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
+
+    async def _fill(self, interpreter: Interpreter, name: str, building: Path) -> Path:
+        requirements = requirements_for(interpreter.runtime)
+        python_version = interpreter.runtime.removeprefix("python")
+        content = building / "content"
+        self._progress(f"Fetching the AWS SDK for {interpreter.runtime}")
+        self._tried_at[interpreter.runtime] = self._monotonic()
+        try:
+            await self._installer.install(requirements, python_version, content, self._progress)
+            await try_sdk(interpreter, content)
+        except InstallError as error:
+            self._without_sdk[interpreter.runtime] = f"{interpreter.runtime} has no AWS SDK (import boto3 fails): {error}"
+            self._progress(self._without_sdk[interpreter.runtime])
+            await asyncio.to_thread(shutil.rmtree, content, ignore_errors=True)
+            name += "-without-sdk"
+        if (self._folder / name).is_dir():
+            return self._folder / name
+        await asyncio.to_thread(copy_client, content, interpreter)
+        self._progress(f"Compiling for {interpreter.runtime}")
+        await compile_tree(interpreter, content)
+        return await asyncio.to_thread(publish, content, self._folder / name)
+
+
+def folder_name(interpreter: Interpreter) -> str:
+    """Changes with everything that the folder is made from."""
+    digest = hashlib.sha256()
+    for file in client_files():
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
+    digest.update("\n".join(parts).encode())
+    return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
+
+
+def client_files() -> list[Path]:
+    return sorted(CLIENT.glob("*.py"))
+
+
+def copy_client(content: Path, interpreter: Interpreter) -> None:
+    """Ours last, so that no package can put its own in the place of a client's file."""
+    content.mkdir(exist_ok=True)
+    shutil.rmtree(content / "bin", ignore_errors=True)  # pip's console scripts name the server's interpreter
+    for file in client_files():
+        shutil.copyfile(file, content / file.name)
+    distributions = sorted(path.name.removesuffix(".dist-info") for path in content.glob("*.dist-info"))
+    manifest = {"python": ".".join(map(str, interpreter.version)), "packages": distributions}
+    (content / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+async def try_sdk(interpreter: Interpreter, content: Path) -> None:
+    """Packages have been published that did not run on the Pythons they named."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import boto3"
+    command = [str(interpreter.executable), "-B", "-E", "-s", "-S", "-c", script, str(content)]
+    try:
+        await run(command, TRIAL_SECONDS, lambda line: None)
+    except (CommandError, TimeoutError) as error:
+        raise InstallError(f"the installed boto3 does not run: {error}") from error
+
+
+async def compile_tree(interpreter: Interpreter, content: Path) -> None:
+    """Sandboxes see the folder read-only, so its bytecode has to be there. From Python 3.7 on it needs no source's date."""
+    mode = ["--invalidation-mode", "unchecked-hash"] if interpreter.version >= (3, 7) else []
+    # A status of 1 means that some file does not compile: packages carry files for other Pythons, which nobody imports.
+    script = "import compileall, sys; sys.argv[0] = 'compileall'; compileall.main(); sys.exit(0)"
+    command = [str(interpreter.executable), "-E", "-s", "-c", script, "-q", *mode, str(content)]
+    try:
+        await run(command, COMPILE_SECONDS, lambda line: None)
+    except (CommandError, TimeoutError, OSError) as error:
+        raise SandboxError(f"The runtime client cannot be compiled for {interpreter.runtime}: {error}") from error
+
+
+def publish(content: Path, destination: Path) -> Path:
+    """Makes the tree readable for every sandbox's user, durable, and visible under its name in one step."""
+    content.chmod(0o755)
+    for path in content.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    os.sync()
+    content.rename(destination)
+    return destination
+
+
+@asynccontextmanager
+async def file_lock(path: Path) -> AsyncIterator[None]:
+    """Held by one process at a time, and by none that has died."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _try_lock(fd):  # noqa: ASYNC110 - another process's end of work sets no event here
+            await asyncio.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The contract of an isolation backend. `tests/contract/test_sandbox.py` holds every backend to it.
+
+A sandbox is the isolation of one execution environment and the runtime process in it, for one version of one function. It knows
+nothing of invocations: bytes on the Runtime API sockets are somebody else's business.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lambdad.model.runtime_program import RuntimeProgram as RuntimeProgram
+
+#: Where the code inside finds the Runtime API and the AWS endpoint, when the backend has a network of its own for it.
+SANDBOX_ADDRESS = "169.254.100.1"
+RUNTIME_API_PORT = 9001
+ENDPOINT_PORT = 4566
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    sandbox_id: str  #: [a-z0-9-]{1,40}, unique in this server
+    program: RuntimeProgram
+    task_root: Path  #: unpacked package, seen as /var/task, read-only
+    opt_root: Path | None  #: merged layers, seen as /opt, read-only
+    memory_mb: int
+    tmp_mb: int
+    #: The runtime process's whole environment, with paths as they are inside (/var/task ...). The backend sets or corrects
+    #: AWS_LAMBDA_RUNTIME_API and AWS_ENDPOINT_URL, and paths where it cannot mount.
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How the runtime process ended: an exit code, or the number of the signal that killed it."""
+
+    code: int | None = None
+    signal: int | None = None
+    out_of_memory: bool = False
+
+
+class Sandbox(Protocol):
+    """A started sandbox. Every method is harmless after its end."""
+
+    sandbox_id: str
+    runtime_listener: socket.socket  #: listening TCP socket where AWS_LAMBDA_RUNTIME_API points; the owner accepts on it
+    runtime_connection: socket.socket | None  #: a connection to the runtime client that needs no accept
+    endpoint_listener: socket.socket | None  #: listening TCP socket where AWS_ENDPOINT_URL points, if the backend needs one
+    log_pipe: int  #: read end of the runtime's stdout and stderr, non-blocking; the owner closes it
+
+    async def exited(self) -> ExitStatus:
+        """Waits for the end of the runtime process. May be awaited by several, and after the end."""
+        ...
+
+    def memory_peak_bytes(self) -> int | None:
+        """Most memory used so far by everything inside; None where the backend cannot tell."""
+        ...
+
+    async def stop(self) -> None:
+        """Kills everything inside and gives back every resource; returns when they are gone. Closes the sockets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackLimits:
+    unpacked_bytes: int
+    files: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackReport:
+    """`refusal` is None when the archives were unpacked; else why not, and nothing was left behind."""
+
+    unpacked_bytes: int
+    refusal: str | None = (
+        None  #: "not-a-zip", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
+    )
+    detail: str = ""
+
+
+class Sandboxes(Protocol):
+    """A backend: makes sandboxes. Its constructor raises StartupError where the machine cannot provide it."""
+
+    name: str  #: "namespace", "process"
+    weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
+
+    async def open(self) -> None:
+        """Starts the backend's processes and removes what an earlier, killed server left behind."""
+        ...
+
+    async def start(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox whose runtime process is running. SandboxError when it cannot be made; then nothing is left behind."""
+        ...
+
+    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """Checks and unpacks the zips one over the other into `destination` (made by this call, must not exist), as an
+        unprivileged process. Files become world-readable and read-only to every sandbox."""
+        ...
+
+    async def remove(self, tree: Path) -> None:
+        """Removes a folder that `unpack` made."""
+        ...
+
+    async def close(self) -> None:
+        """Stops all sandboxes and the backend's processes."""
+        ...

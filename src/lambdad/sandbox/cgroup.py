@@ -1,0 +1,279 @@
+"""Limits of memory, processes and processor share, through cgroup v1, v2 or a mixture of both.
+
+Each server has one parent cgroup per hierarchy, named after its state directory, below the cgroup it was started in; each
+sandbox has a child of it. Which version holds which controller is found out once and is nobody else's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lambdad.errors import StartupError
+
+MAX_PROCESSES = 1024
+MEMORY_MB_PER_CPU = 1769  # AWS: the memory size that comes with one processor
+_CONTROLLERS = ("memory", "pids", "cpu")
+_REQUIRED = ("memory", "pids")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    name: str
+    version: int
+    parent: Path  #: the server's own cgroup in this controller's hierarchy
+
+
+class Group:
+    """The cgroup of one sandbox: a folder in each hierarchy that has a controller."""
+
+    def __init__(self, controllers: Iterable[Controller], name: str) -> None:
+        self._files = {controller.name: (controller.version, controller.parent / name) for controller in controllers}
+        self._folders = list(dict.fromkeys(folder for _, folder in self._files.values()))
+
+    def create(self) -> None:
+        for folder in self._folders:
+            folder.mkdir()
+        _write(self._file("pids", "pids.max", "pids.max"), MAX_PROCESSES)
+
+    def open_procs(self) -> list[int]:
+        """Descriptors of the files through which a process joins, one per hierarchy."""
+        return [os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in self._folders]
+
+    def limit(self, memory_mb: int) -> None:
+        size = memory_mb << 20
+        version, folder = self._files["memory"]
+        if version == 1:
+            _write(folder / "memory.limit_in_bytes", size)
+            _write_if_there(folder / "memory.memsw.limit_in_bytes", size)
+        else:
+            _write(folder / "memory.max", size)
+            _write_if_there(folder / "memory.swap.max", 0)
+            _write_if_there(folder / "memory.oom.group", 1)
+        self.weigh(memory_mb / MEMORY_MB_PER_CPU)
+
+    def weigh(self, processors: float) -> None:
+        """The share of busy processors, in proportion to others' numbers; idle ones are anybody's."""
+        if "cpu" in self._files:
+            _weigh(*self._files["cpu"], processors)
+
+    def open_peak(self) -> int | None:
+        """A descriptor from which the most memory used so far can be read again and again."""
+        try:
+            return os.open(self._file("memory", "memory.max_usage_in_bytes", "memory.peak"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # v2 before Linux 5.19
+            return None
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel has killed a process in here for want of memory."""
+        text = self._file("memory", "memory.oom_control", "memory.events").read_text()
+        counters = dict(line.split() for line in text.splitlines())
+        return int(counters.get("oom_kill", 0)) > 0
+
+    def remove(self) -> bool:
+        """False while something in it has not quite ended."""
+        for folder in self._folders:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return False
+        return True
+
+    def _file(self, controller: str, v1: str, v2: str) -> Path:
+        version, folder = self._files[controller]
+        return folder / (v1 if version == 1 else v2)
+
+
+class Cgroups:
+    """The hierarchies of this machine and the server's parent in each."""
+
+    def __init__(self, name: str, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._controllers = _find(name, proc)
+        missing = [controller for controller in _REQUIRED if controller not in self._controllers]
+        if missing:
+            raise StartupError(f"sandboxes need the cgroup controllers memory and pids; missing here: {', '.join(missing)}")
+
+    @property
+    def weaknesses(self) -> list[str]:
+        found = []
+        if "cpu" not in self._controllers:
+            found.append("There is no cpu cgroup controller here, so a busy function can slow the others down.")
+        if self._has_unaccounted_swap():
+            found.append("The kernel does not account swap to cgroups here, so a function can use more memory than its limit.")
+        return found
+
+    def open(self) -> None:
+        """Makes the parents, free of what an earlier server left in them."""
+        for controller in self._parents():
+            remove_tree(controller.parent)
+            controller.parent.mkdir()
+            if controller.version == 2:
+                _delegate(controller.parent, self._names(2))
+        if "cpu" in self._controllers:  # all functions together, against the server and the rest of the machine
+            _weigh(self._controllers["cpu"].version, self._controllers["cpu"].parent, os.cpu_count() or 1)
+
+    def group(self, name: str) -> Group:
+        return Group(self._controllers.values(), name)
+
+    def close(self) -> None:
+        for controller in self._parents():
+            remove_tree(controller.parent)
+
+    def _parents(self) -> list[Controller]:
+        return list({controller.parent: controller for controller in self._controllers.values()}.values())
+
+    def _names(self, version: int) -> list[str]:
+        return [name for name, controller in self._controllers.items() if controller.version == version]
+
+    def _has_unaccounted_swap(self) -> bool:
+        swaps = self._proc / "swaps"
+        if not swaps.exists() or len(swaps.read_text().splitlines()) < 2:
+            return False
+        memory = self._controllers["memory"]
+        name = "memory.memsw.limit_in_bytes" if memory.version == 1 else "memory.swap.max"
+        return not (memory.parent.parent / name).exists()
+
+
+def _weigh(version: int, folder: Path, processors: float) -> None:
+    if version == 1:
+        _write(folder / "cpu.shares", max(2, int(1024 * processors)))
+    else:
+        _write(folder / "cpu.weight", min(10_000, max(1, int(100 * processors))))
+
+
+def remove_tree(parent: Path) -> None:
+    """Kills every process in the cgroup `parent` and below, and removes them all. Nothing happens if there is none."""
+    if not parent.exists():
+        return
+    for folder, _, _ in os.walk(parent, topdown=False):
+        _kill_members(Path(folder))
+        Path(folder).rmdir()
+
+
+def _kill_members(folder: Path, seconds: float = 5.0) -> None:
+    while pids := (folder / "cgroup.procs").read_text().split():
+        ends = []
+        for pid in map(int, pids):
+            try:
+                ends.append(os.pidfd_open(pid))
+                signal.pidfd_send_signal(ends[-1], signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if not ends:
+            return
+        for end in ends:
+            if not select.select([end], [], [], seconds)[0]:
+                raise StartupError(f"processes of an earlier server cannot be killed; see {folder}/cgroup.procs")
+            os.close(end)
+
+
+def _find(name: str, proc: Path) -> dict[str, Controller]:
+    """Every controller of interest, v1 first: a controller that v1 has is not in v2's hands."""
+    own = _own_paths(proc)
+    found: dict[str, Controller] = {}
+    unified: tuple[Path, Path] | None = None
+    for line in (proc / "self/mountinfo").read_text().splitlines():
+        before, after = line.split(" - ", 1)
+        root, mount_point = (_unescape(field) for field in before.split()[3:5])
+        kind, _, options = [*after.split(), "", ""][:3]
+        if kind == "cgroup":
+            for controller in set(options.split(",")) & set(_CONTROLLERS):
+                found[controller] = Controller(controller, 1, _below(mount_point, root, own.get(controller, "/")) / name)
+        elif kind == "cgroup2":
+            unified = _below(mount_point, root, own.get("", "/")), Path(mount_point)
+    wanted = [controller for controller in _CONTROLLERS if controller not in found]
+    if unified and wanted:
+        parent, enabled = _enable(*unified, wanted)
+        found |= {controller: Controller(controller, 2, parent / name) for controller in enabled}
+    return found
+
+
+def _own_paths(proc: Path) -> dict[str, str]:
+    """This process's cgroup in each v1 controller's hierarchy, and under "" in v2's."""
+    paths: dict[str, str] = {}
+    for line in (proc / "self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        paths |= dict.fromkeys(names.split(","), path)
+    return paths
+
+
+def _below(mount_point: str, root: str, path: str) -> Path:
+    """Where the cgroup `path` is seen, when the mount shows the hierarchy from `root` on."""
+    try:
+        return Path(mount_point) / PurePosixPath(path).relative_to(root)
+    except ValueError:  # a mount of somebody else's part
+        return Path(mount_point)
+
+
+def _enable(own: Path, top: Path, wanted: Iterable[str]) -> tuple[Path, list[str]]:
+    """The v2 cgroup below which the server's parent can have the wanted controllers, and which of them there are.
+
+    A cgroup with processes cannot hand controllers to its children, except for the machine's root. So: the own cgroup if it
+    can; else the top, if it is the machine's root; else, in a container, the top after its processes moved one level down.
+    """
+    for candidate in dict.fromkeys((own, top)):
+        names = _available(candidate, wanted)
+        if names and _try_delegate(candidate, names):
+            return candidate, names
+    names = _available(top, wanted)
+    if names and own == top and _make_room(top) and _try_delegate(top, names):
+        return top, names
+    return own, []
+
+
+def _available(folder: Path, wanted: Iterable[str]) -> list[str]:
+    offered = (folder / "cgroup.controllers").read_text().split()
+    return [name for name in wanted if name in offered]
+
+
+def _make_room(folder: Path) -> bool:
+    leaf = folder / "lambdad-host"
+    leaf.mkdir(exist_ok=True)
+    for pid in (folder / "cgroup.procs").read_text().split():
+        try:
+            _write(leaf / "cgroup.procs", pid)
+        except OSError as error:
+            if error.errno not in (errno.ESRCH, errno.EINVAL):  # ended meanwhile; a thread of the kernel
+                return False
+    return True
+
+
+def _try_delegate(folder: Path, names: list[str]) -> bool:
+    try:
+        _delegate(folder, names)
+    except OSError:
+        return False
+    return True
+
+
+def _delegate(folder: Path, names: list[str]) -> None:
+    if names:
+        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in names))
+
+
+def _unescape(text: str) -> str:
+    """mountinfo writes blanks and the like as three octal digits."""
+    return text.encode().decode("unicode_escape") if "\\" in text else text
+
+
+def _write(path: Path, value: object) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _write_if_there(path: Path, value: object) -> None:
+    if path.exists():
+        _write(path, value)

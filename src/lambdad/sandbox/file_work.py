@@ -1,0 +1,89 @@
+"""What the launcher does with files for the server: has packages unpacked, and removes what was unpacked."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lambdad.sandbox import job
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.job import Job
+from lambdad.sandbox.records import Failed, Remove, Removed, ToServer, Unpack, Unpacked
+
+
+class FileWork:
+    """`staging` is a folder on the file system of all destinations; whatever is in it at a start is rubbish."""
+
+    def __init__(
+        self, loop: EventLoop, staging: Path, uid: int, filter_program: bytes, answer: Callable[[ToServer], None]
+    ) -> None:
+        self._loop = loop
+        self._staging = staging
+        self._uid = uid
+        self._filter = filter_program
+        self._answer = answer
+        self._jobs: dict[int, Job] = {}
+
+    def unpack(self, record: Unpack, archives: Sequence[int]) -> None:
+        destination, staging = Path(record.destination), self._staging / f"unpacked-{record.request}"
+        limits = UnpackLimits(record.unpacked_bytes, record.files)
+        try:
+            if os.path.lexists(destination):
+                raise FileExistsError(errno.EEXIST, f"{destination} is there already")
+            staging.mkdir(mode=0o755)
+            started = job.start_unpacking(archives, staging, limits, self._uid, self._filter)
+        except OSError as error:
+            self._answer(Failed(record.request, str(error)))
+            return
+        self._follow(started, lambda report: self._finish_unpacking(record, staging, report))
+
+    def remove(self, record: Remove) -> None:
+        """Only folders that unpacking has made: their owner tells."""
+        tree, doomed = Path(record.tree), self._staging / f"removed-{record.request}"
+        try:
+            if tree.lstat().st_uid != self._uid:
+                raise PermissionError(errno.EPERM, f"{tree} was not made by unpacking")
+            tree.rename(doomed)
+        except FileNotFoundError:
+            self._answer(Removed(record.request))
+        except OSError as error:
+            self._answer(Failed(record.request, str(error)))
+        else:
+            self._discard(doomed, Removed(record.request))
+
+    def close(self) -> None:
+        for running in self._jobs.values():
+            running.kill()
+            running.finish()
+
+    def _finish_unpacking(self, record: Unpack, staging: Path, answer: bytes) -> None:
+        try:
+            report = msgspec.json.decode(answer, type=UnpackReport)
+            if report.refusal is None:
+                staging.rename(record.destination)
+        except (msgspec.DecodeError, OSError) as error:
+            reason = str(error) if answer else "the unpacking process was killed, perhaps by one of its own limits"
+            self._discard(staging, Failed(record.request, f"unpacking failed: {reason}"))
+            return
+        reply = Unpacked(record.request, report.unpacked_bytes, report.refusal, report.detail)
+        if report.refusal is None:
+            self._answer(reply)
+        else:
+            self._discard(staging, reply)
+
+    def _discard(self, tree: Path, reply: ToServer) -> None:
+        self._follow(job.start_removing(tree), lambda _: self._answer(reply))
+
+    def _follow(self, started: Job, finished: Callable[[bytes], None]) -> None:
+        def end() -> None:
+            self._loop.forget(started.handle)
+            del self._jobs[started.pid]
+            finished(started.finish())
+
+        self._jobs[started.pid] = started
+        self._loop.watch(started.handle, end)

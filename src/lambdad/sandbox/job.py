@@ -1,0 +1,96 @@
+"""Work on files that must not hold up the launcher: done in a forked process, which reports when it ends."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lambdad.sandbox import linux, unpack
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    pid: int
+    handle: int  #: pidfd
+    report: int  #: read end of a pipe
+
+    def finish(self) -> bytes:
+        """Its report once it has ended; empty if it failed."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED)
+        with os.fdopen(self.report, "rb") as pipe:
+            report = pipe.read()
+        os.close(self.handle)
+        return report
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self.handle, signal.SIGKILL)  # not yet waited for, so it is there
+
+
+def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
+    """Unpacks into the empty folder `staging`, as a user that owns nothing else and sees nothing else."""
+
+    def work() -> UnpackReport:
+        linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWIPC)
+        os.chroot(staging)
+        os.chdir("/")
+        os.umask(0)
+        unpack.limit_resources(limits)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        linux.become(uid)
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        linux.install_filter(filter_program)
+        return unpack.unpack([os.fdopen(archive, "rb") for archive in archives], Path("/"), limits)
+
+    os.chown(staging, uid, uid)
+    return _start(work, archives)
+
+
+def start_removing(tree: Path) -> Job:
+    """Removes a folder whatever its modes. Links in it are removed, not followed."""
+
+    def work() -> UnpackReport:
+        shutil.rmtree(tree)
+        return UnpackReport(0)
+
+    return _start(work, ())
+
+
+def _start(work: Callable[[], UnpackReport], kept: Sequence[int]) -> Job:
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    launcher = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _run(work, [*kept, writer], writer, launcher)
+    os.close(writer)
+    return Job(pid, os.pidfd_open(pid), reader)
+
+
+def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, launcher: int) -> None:
+    """In the child: never returns."""
+    status = 1
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == launcher:
+            _close_all_but(kept)
+            os.write(writer, msgspec.json.encode(work()))
+            status = 0
+    except BaseException:  # noqa: BLE001 - the end of a process: told on stderr, and by the missing report
+        os.write(2, traceback.format_exc().encode())
+    os._exit(status)
+
+
+def _close_all_but(kept: Sequence[int]) -> None:
+    start = 3
+    for descriptor in sorted(kept):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

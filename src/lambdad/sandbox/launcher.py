@@ -1,0 +1,143 @@
+"""The launcher: the one privileged process. It makes zygotes, sandboxes and cgroups at the server's word, and unmakes them.
+
+Single-threaded; nothing in its loop waits for anything but the next event. It reads no user's files: a zip is opened by a
+forked process that has given up root, and a function's files are only mounted. Its end is the end of everything it made.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+import socket
+import time
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from lambdad.errors import StartupError
+from lambdad.sandbox import linux
+from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.file_work import FileWork
+from lambdad.sandbox.records import (
+    CannotOpen,
+    Channel,
+    Opened,
+    Refused,
+    Remove,
+    Start,
+    Stop,
+    ToLauncher,
+    Unpack,
+    close_all,
+)
+from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.shell_keeper import ShellKeeper, log
+
+_ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
+_LOOK_AFTER_SPARES_SECONDS = 60.0
+
+
+class Settings(msgspec.Struct, frozen=True):
+    state_dir: str
+    cgroup_name: str
+    first_uid: int  #: for the reapers; the next one unpacks; the rest are the sandboxes'
+    last_uid: int
+    spares: int
+
+
+class Launcher:
+    def __init__(self, settings: Settings, server: Channel) -> None:
+        self._state_dir = Path(settings.state_dir)
+        self._server = server
+        self._is_open = True
+        self._loop = EventLoop()
+        self._cgroups = Cgroups(settings.cgroup_name)
+        self._cgroups.open()
+        self._clear_folders()
+        for name in (_ROOT, _STAGING):
+            (self._state_dir / name).mkdir(parents=True, mode=0o700)
+        program = filter_program()
+        uids = range(settings.first_uid, settings.last_uid + 1)
+        self._files = FileWork(self._loop, self._state_dir / _STAGING, uids[1], program, server.send)
+        self._shells = ShellKeeper(
+            self._loop,
+            self._cgroups,
+            self._state_dir / _ROOT,
+            uids[0],
+            _beginning_anywhere(uids[2:], settings.cgroup_name),
+            settings.spares,
+            program,
+            server.send,
+            time.monotonic,
+        )
+        self._loop.watch_channel(server, self._hear_server)
+
+    def run(self) -> None:
+        self._server.send(Opened(self._cgroups.weaknesses))
+        try:
+            while self._is_open:
+                self._loop.step(_LOOK_AFTER_SPARES_SECONDS if self._shells.has_spares else None)
+                self._shells.tend()
+        finally:
+            self._files.close()
+            self._shells.close()
+            self._cgroups.close()
+            self._clear_folders()
+
+    def _hear_server(self) -> None:
+        while self._is_open and (received := self._server.receive()) is not None:
+            data, descriptors = received
+            if not data:
+                self._is_open = False
+                return
+            try:
+                self._obey(msgspec.json.decode(data, type=ToLauncher), descriptors)
+            except msgspec.DecodeError as error:  # a fault of the server's: it is safer to end than to guess
+                log(f"a record of the server was refused: {error}")
+                self._is_open = False
+            finally:
+                close_all(descriptors)
+
+    def _obey(self, record: ToLauncher, descriptors: list[int]) -> None:
+        match record:
+            case Start() if len(descriptors) == 1:
+                self._shells.start(record, descriptors[0])
+            case Start():
+                self._server.send(Refused(record.sandbox_id, "a start needs one descriptor, the log's pipe"))
+            case Stop():
+                self._shells.stop(record.sandbox_id)
+            case Unpack():
+                self._files.unpack(record, descriptors)
+            case Remove():
+                self._files.remove(record)
+
+    def _clear_folders(self) -> None:
+        """The root is only ever a mount point in other processes' eyes; staging holds what was never finished."""
+        for name in (_ROOT, _STAGING):
+            if (self._state_dir / name).exists():
+                shutil.rmtree(self._state_dir / name)
+
+
+def _beginning_anywhere(uids: range, name: str) -> list[int]:
+    """Two servers on one machine then hardly ever give out the same user id at the same time."""
+    first = zlib.crc32(name.encode()) % len(uids)
+    return [*uids[first:], *uids[:first]]
+
+
+def main(connection: int, settings: str) -> None:
+    """`connection` is the descriptor of a SOCK_SEQPACKET socket to the server, which has the other end."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # it ends when the server has, however that came about
+        signal.signal(number, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    server = Channel(socket.socket(fileno=connection))
+    try:
+        launcher = Launcher(msgspec.json.decode(settings, type=Settings), server)
+    except (OSError, StartupError) as error:
+        server.send(CannotOpen(str(error)))
+        return
+    launcher.run()

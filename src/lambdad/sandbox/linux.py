@@ -1,0 +1,107 @@
+"""The Linux calls of the launcher that the standard library lacks: mounts as descriptors, namespaces, capabilities."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWNET = 0x40000000
+MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x4000, 1 << 18, 2, 4, 8
+MNT_DETACH = 2
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on x86_64 and aarch64
+_OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 0x1000, 4
+_AT_FDCWD = -100
+_SECCOMP_MODE_FILTER = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+_libc.syscall.restype = ctypes.c_long
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user_namespace")]
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    arguments = [value and value.encode() for value in (source, target, kind)]
+    _check(_libc.mount(*arguments, flags, options and options.encode()), f"mount {target}")
+
+
+def open_tree(path: Path, *, recursive: bool = False) -> int:
+    """A detached copy of the mount at `path`, as a descriptor; it vanishes with the descriptor unless moved somewhere."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    return _call(_SYS_OPEN_TREE, f"open_tree {path}", _AT_FDCWD, os.fsencode(path), flags)
+
+
+def restrict_mount(tree: int, attributes: int, *, recursive: bool = False) -> None:
+    """Adds `attributes` to the mount that `tree` is the root of."""
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    wanted = _MountAttributes(set=attributes)
+    _call(_SYS_MOUNT_SETATTR, "mount_setattr", tree, b"", flags, ctypes.byref(wanted), ctypes.sizeof(wanted))
+
+
+def move_mount(tree: int, target: str) -> None:
+    _call(_SYS_MOVE_MOUNT, f"move_mount {target}", tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+
+
+def open_read_only(path: Path, attributes: int = MOUNT_ATTR_NODEV, *, recursive: bool = False) -> int:
+    """A detached, read-only view of `path` without set-user-id programs, as a descriptor."""
+    tree = open_tree(path, recursive=recursive)
+    try:
+        restrict_mount(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | attributes, recursive=recursive)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def pivot_root(directory: str) -> None:
+    """Makes `directory` the root of this mount namespace and lets go of the old one."""
+    os.chdir(directory)
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount2")
+    os.chdir("/")
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def prctl(option: int, value: int = 0, extra: int = 0) -> None:
+    _check(_libc.prctl(option, value, extra, 0, 0), f"prctl {option}")
+
+
+def become(uid: int) -> None:
+    """Gives up root for good: all groups, all user ids, and with them every capability."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def install_filter(program: bytes) -> None:
+    """Runs the BPF `program` before every system call from now on; needs no_new_privs."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = _FilterProgram(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+    prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(header))
+
+
+def _call(number: int, what: str, *arguments: object) -> int:
+    converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _check(_libc.syscall(ctypes.c_long(number), *converted), what)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result

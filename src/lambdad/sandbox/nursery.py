@@ -1,0 +1,92 @@
+"""The zygote of one language, the spare shells it has made, and the starts that wait for one."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from lambdad.sandbox import linux, private_root
+from lambdad.sandbox.base import RuntimeProgram
+from lambdad.sandbox.records import Channel, Program, Start
+from lambdad.sandbox.shell import Shell
+
+_CHANNEL_IN_ZYGOTE = 3
+#: All that a zygote has for an environment; its sandboxes get their own.
+_ENVIRONMENT = {
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "LANG": "C.UTF-8",
+    "TZ": ":UTC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    start: Start
+    log: int
+
+
+@dataclass(slots=True)
+class Nursery:
+    program: Program
+    channel: Channel  #: to the zygote
+    pid: int
+    handle: int  #: pidfd of the zygote
+    last_used: float
+    is_ready: bool = False  #: the zygote has imported the runtime client
+    spares: deque[Shell] = field(default_factory=deque)
+    forking: set[int] = field(default_factory=set)  #: numbers of the shells in the making
+    waiting: deque[Waiting] = field(default_factory=deque)
+    failure: str | None = None
+    is_dead: bool = False
+    is_faulty: bool = False  #: the last shell could not be made: none is tried that nobody waits for
+
+    def wanted(self, spares: int, now: float, idle_seconds: float) -> int:
+        """How many more shells should be asked for, leaving aside how many can be made at a time."""
+        kept = spares if now - self.last_used < idle_seconds and not self.is_faulty else 0
+        return len(self.waiting) + kept - len(self.spares) - len(self.forking)
+
+
+def start_zygote(program: Program, staging: Path, reaper_uid: int, filter_program: bytes, now: float) -> Nursery:
+    """Forks the zygote; it says by itself when it is ready, or why it never will be."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    launcher = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_zygote(program, staging, theirs.fileno(), launcher)
+    theirs.close()
+    channel = Channel(ours)
+    channel.send({"filter": base64.b64encode(filter_program).decode(), "reaper_uid": reaper_uid})
+    return Nursery(program, channel, pid, os.pidfd_open(pid), now)
+
+
+def _become_zygote(program: Program, staging: Path, channel: int, launcher: int) -> None:
+    """In the child: never returns."""
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:  # it died before the line above
+            os._exit(1)
+        os.umask(0o022)
+        interpreter = private_root.enter(staging, _runtime_program(program))
+        nothing = os.open("/dev/null", os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        os.dup2(channel, _CHANNEL_IN_ZYGOTE)
+        os.set_inheritable(_CHANNEL_IN_ZYGOTE, True)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], _ENVIRONMENT)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the launcher is told and this process ends
+        os.write(channel, msgspec.json.encode({"failed": f"{type(error).__name__}: {error}"}))
+    os._exit(1)
+
+
+def _runtime_program(program: Program) -> RuntimeProgram:
+    return RuntimeProgram(program.name, Path(program.interpreter), Path(program.language_root), Path(program.runtime_dir))

@@ -1,0 +1,131 @@
+"""The file system that functions of one language see: a small read-only tree with the machine's /usr and the language in it.
+
+Built by a process that has just been forked from the launcher and will become a zygote; it lives in that process's mount
+namespace, so nothing of it shows on the machine and nothing of it stays behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path, PurePosixPath
+
+from lambdad.sandbox import linux
+from lambdad.sandbox.base import RuntimeProgram
+
+ZYGOTE_DIR = PurePosixPath("/var/lambdad")
+_ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
+#: Empty folders. Those under /var/task and /opt are covered by the function's files, but have to be there when the
+#: dynamic loader first looks at LD_LIBRARY_PATH: it never again tries a folder that it once found missing.
+_FOLDERS = (
+    "proc",
+    "dev",
+    "tmp",
+    "run",
+    "etc/ssl",
+    "var/lang",
+    "var/runtime",
+    "var/task/lib",
+    "opt/lib",
+    ZYGOTE_DIR.as_posix()[1:],
+)
+_SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links into /usr on most distributions
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+_DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+#: Taken over from the machine as they are now: certificates and what the loader and OpenSSL need to find their files.
+_COPIED = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/ssl/openssl.cnf", "etc/mime.types", "etc/services", "etc/protocols")
+_CERTIFICATES = ("etc/ssl/certs", "etc/pki/tls/certs", "etc/pki/ca-trust/extracted")
+_WRITTEN = {
+    "etc/hosts": "127.0.0.1 localhost sandbox\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "etc/resolv.conf": "",  # there is no network to ask
+    "etc/hostname": "sandbox\n",
+}
+
+
+def enter(staging: Path, program: RuntimeProgram) -> str:
+    """Moves the calling process into a new root, in a mount namespace of its own; returns the interpreter's path there.
+
+    `staging` is any empty folder; it is only ever a mount point.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", os.fspath(staging), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=16m,mode=755")
+    for folder in _FOLDERS:
+        (staging / folder).mkdir(parents=True)
+    _add_system(staging)
+    _add_devices(staging / "dev")
+    _add_configuration(staging)
+    for source in _ZYGOTE_SOURCE.glob("*.py"):
+        shutil.copyfile(source, staging / ZYGOTE_DIR.relative_to("/") / source.name)
+    interpreter = _add_language(staging, program)
+    linux.mount("proc", str(staging / "proc"), "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.pivot_root(os.fspath(staging))
+    _seal()
+    return interpreter
+
+
+def interpreter_inside(program: RuntimeProgram) -> tuple[str, bool]:
+    """Where the interpreter is inside, and whether its folder is mounted as /var/lang for that."""
+    if program.language_root.is_relative_to("/usr"):
+        return os.fspath(program.interpreter), False
+    relative = program.interpreter.relative_to(program.language_root)
+    return f"/var/lang/{relative}", True
+
+
+def _add_system(root: Path) -> None:
+    _bind(Path("/usr"), root / "usr", recursive=True)
+    for name in _SYSTEM_FOLDERS:
+        original = Path("/", name)
+        if original.is_symlink():
+            (root / name).symlink_to(original.readlink())
+        elif original.is_dir():
+            _bind(original, root / name, recursive=True)
+
+
+def _add_devices(folder: Path) -> None:
+    linux.mount("tmpfs", os.fspath(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "size=64k,mode=755")
+    for name, (major, minor) in _DEVICES.items():
+        os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        (folder / name).chmod(0o666)
+    for name, target in _DEVICE_LINKS.items():
+        (folder / name).symlink_to(target)
+
+
+def _add_configuration(root: Path) -> None:
+    for name in _COPIED:
+        if Path("/", name).is_file():
+            shutil.copyfile(Path("/", name), root / name)
+    for name in _CERTIFICATES:
+        if Path("/", name).is_dir():
+            _bind(Path("/", name), root / name)
+    if Path("/etc/alternatives").is_dir():
+        shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
+    for name, text in _WRITTEN.items():
+        (root / name).write_text(text)
+    for name in ("passwd", "group"):  # each sandbox writes its own there
+        (root / "etc" / name).symlink_to(f"/run/{name}")
+    (root / "etc/mtab").symlink_to("/proc/self/mounts")
+
+
+def _add_language(root: Path, program: RuntimeProgram) -> str:
+    interpreter, is_mounted = interpreter_inside(program)
+    if is_mounted:
+        _bind(program.language_root, root / "var/lang")
+    _bind(program.runtime_dir, root / "var/runtime")
+    return interpreter
+
+
+def _bind(source: Path, target: Path, *, recursive: bool = False) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    tree = linux.open_read_only(source, recursive=recursive)
+    linux.move_mount(tree, os.fspath(target))
+    os.close(tree)
+
+
+def _seal() -> None:
+    for path, attributes in (("/", linux.MOUNT_ATTR_NODEV), ("/dev", linux.MOUNT_ATTR_NOEXEC)):
+        tree = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        linux.restrict_mount(tree, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | attributes)
+        os.close(tree)

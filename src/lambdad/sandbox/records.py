@@ -1,0 +1,200 @@
+"""What the server and the launcher say to each other, and the socket it travels on.
+
+Every record is one packet of a SOCK_SEQPACKET pair: JSON with a tag, checked field by field by whoever receives it, with
+descriptors beside it. Neither side ever waits for the other.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+MAX_RECORD_BYTES = 128 * 1024
+_MAX_DESCRIPTORS = 32
+
+SandboxId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
+AbsolutePath = Annotated[str, msgspec.Meta(pattern=r"^/[^\x00]*\Z", max_length=4096)]
+MemoryMb = Annotated[int, msgspec.Meta(ge=16, le=1 << 20)]
+TmpMb = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+RequestNumber = Annotated[int, msgspec.Meta(ge=0)]
+VariableName = Annotated[str, msgspec.Meta(pattern=r"^[^=\x00]+\Z")]
+VariableValue = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="record"):
+    """Base of all records: nothing unknown in them."""
+
+
+class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]{1,40}\Z")]
+    interpreter: AbsolutePath
+    language_root: AbsolutePath
+    runtime_dir: AbsolutePath
+
+
+class Start(_Record, frozen=True, tag="start"):
+    """With the write end of the log pipe. Answered by Started or Refused."""
+
+    sandbox_id: SandboxId
+    program: Program
+    task_root: AbsolutePath
+    opt_root: AbsolutePath | None
+    memory_mb: MemoryMb
+    tmp_mb: TmpMb
+    environment: dict[VariableName, VariableValue]
+
+
+class Stop(_Record, frozen=True, tag="stop"):
+    """Answered by Stopped when everything inside is gone."""
+
+    sandbox_id: SandboxId
+
+
+class Unpack(_Record, frozen=True, tag="unpack"):
+    """With the opened archives. Answered by Unpacked or Failed."""
+
+    request: RequestNumber
+    destination: AbsolutePath
+    unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    files: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Remove(_Record, frozen=True, tag="remove"):
+    """Answered by Removed or Failed."""
+
+    request: RequestNumber
+    tree: AbsolutePath
+
+
+class Opened(_Record, frozen=True, tag="opened"):
+    """The launcher is ready."""
+
+    weaknesses: list[str]
+
+
+class CannotOpen(_Record, frozen=True, tag="cannot-open"):
+    """The machine does not provide what sandboxes need; the launcher ends."""
+
+    reason: str
+
+
+class Started(_Record, frozen=True, tag="started"):
+    """With runtime listener, endpoint listener, runtime connection and, if `has_peak`, the file of the memory peak."""
+
+    sandbox_id: SandboxId
+    has_peak: bool
+
+
+class Refused(_Record, frozen=True, tag="refused"):
+    sandbox_id: SandboxId
+    reason: str
+
+
+class Exited(_Record, frozen=True, tag="exited"):
+    sandbox_id: SandboxId
+    code: int | None
+    signal: int | None
+    out_of_memory: bool
+
+
+class Stopped(_Record, frozen=True, tag="stopped"):
+    sandbox_id: SandboxId
+
+
+class Unpacked(_Record, frozen=True, tag="unpacked"):
+    request: RequestNumber
+    unpacked_bytes: int
+    refusal: str | None
+    detail: str
+
+
+class Removed(_Record, frozen=True, tag="removed"):
+    request: RequestNumber
+
+
+class Failed(_Record, frozen=True, tag="failed"):
+    request: RequestNumber
+    reason: str
+
+
+ToLauncher = Start | Stop | Unpack | Remove
+ToServer = Opened | CannotOpen | Started | Refused | Exited | Stopped | Unpacked | Removed | Failed
+
+
+class RecordTooLong(ValueError):
+    """The record does not fit into a packet."""
+
+
+class Channel:
+    """One end of a pair, never blocking: what cannot be sent now is kept, in order, until `flush` is called."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self._outbox: deque[tuple[bytes, list[int]]] = deque()
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._outbox)
+
+    def send(self, record: object, descriptors: Sequence[int] = ()) -> None:
+        """Sends copies of `descriptors` along; the caller may close its own at once."""
+        data = record if isinstance(record, bytes) else msgspec.json.encode(record)
+        if len(data) > MAX_RECORD_BYTES:
+            raise RecordTooLong(f"a record of {len(data)} bytes is longer than {MAX_RECORD_BYTES}")
+        if self._outbox or not self._try_send(data, descriptors):
+            self._outbox.append((data, [os.dup(descriptor) for descriptor in descriptors]))
+
+    def flush(self) -> None:
+        while self._outbox:
+            data, descriptors = self._outbox[0]
+            if not self._try_send(data, descriptors):
+                return
+            self._outbox.popleft()
+            close_all(descriptors)
+
+    def receive(self) -> tuple[bytes, list[int]] | None:
+        """The next record and its descriptors; None if there is none now; (b"", []) when the other side is gone."""
+        try:
+            data, ancillary, flags, _ = self.socket.recvmsg(
+                MAX_RECORD_BYTES, socket.CMSG_SPACE(4 * _MAX_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b"", []
+        descriptors = array.array("i")
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            close_all(descriptors)
+            raise RecordTooLong("a record arrived cut short")
+        return data, list(descriptors)
+
+    def close(self) -> None:
+        for _, descriptors in self._outbox:
+            close_all(descriptors)
+        self._outbox.clear()
+        self.socket.close()
+
+    def _try_send(self, data: bytes, descriptors: Sequence[int]) -> bool:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            self.socket.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True  # nobody is left to read it; the end is noticed where records are received
+        return True
+
+
+def close_all(descriptors: Sequence[int] | array.array[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

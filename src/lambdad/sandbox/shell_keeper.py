@@ -1,0 +1,308 @@
+"""All zygotes and shells of the launcher: started when wanted, kept ready, watched, and cleared away."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.cgroup_keeper import CgroupKeeper
+from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.nursery import Nursery, Waiting, start_zygote
+from lambdad.sandbox.records import Channel, Exited, Program, Refused, Start, Started, Stopped, ToServer, close_all
+from lambdad.sandbox.shell import Shell
+
+_FORKING_AT_ONCE = 2 * (os.cpu_count() or 1)
+_SPARES_IDLE_SECONDS = 600.0  # a language that was not used for so long keeps no spares
+_LAST_WAIT_SECONDS = 5.0
+
+Answer = Callable[[ToServer, Sequence[int]], None]
+
+
+class ShellKeeper:
+    """`uids` are used in turn, so that one comes back as late as possible; `root` is an empty folder."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        cgroups: Cgroups,
+        root: Path,
+        reaper_uid: int,
+        uids: Sequence[int],
+        spares: int,
+        filter_program: bytes,
+        answer: Answer,
+        now: Callable[[], float],
+    ) -> None:
+        self._loop = loop
+        self._cgroups = cgroups
+        self._keeper = CgroupKeeper(cgroups)
+        self._root = root
+        self._reaper_uid = reaper_uid
+        self._uids = deque(uids)
+        self._spares = spares
+        self._filter = filter_program
+        self._answer = answer
+        self._now = now
+        self._nurseries: dict[Program, Nursery] = {}
+        self._shells: dict[int, Shell] = {}  #: by number, until nothing of it is left
+        self._sandboxes: dict[str, Shell] = {}  #: by the server's name for it, from assignment until nothing is left
+        self._entering: set[int] = set()  #: numbers of the shells that are assigned and not yet running
+        self._next_number = 0
+        loop.watch_channel(self._keeper.channel, self._hear_cgroup_keeper)
+
+    @property
+    def has_spares(self) -> bool:
+        return any(nursery.spares for nursery in self._nurseries.values())
+
+    # -- what the server wants -------------------------------------------------------------------------------------------
+
+    def start(self, start: Start, log: int) -> None:
+        """`log` stays the caller's to close."""
+        if start.sandbox_id in self._sandboxes:
+            self._answer(Refused(start.sandbox_id, "there is a sandbox of this name"), ())
+            return
+        try:
+            nursery = self._nursery(start.program)
+        except OSError as error:
+            self._answer(Refused(start.sandbox_id, f"no process for {start.program.name} could be started: {error}"), ())
+            return
+        nursery.last_used = self._now()
+        for number in nursery.forking:
+            self._shells[number].hurry()
+        nursery.waiting.append(Waiting(start, os.dup(log)))
+        self._serve_waiting(nursery)
+
+    def stop(self, sandbox_id: str) -> None:
+        shell = self._sandboxes.get(sandbox_id)
+        if shell is None:
+            self._give_up_start(sandbox_id)
+            self._answer(Stopped(sandbox_id), ())
+            return
+        shell.is_stopping = True
+        if shell.state == "ended":
+            self._release(shell)
+        else:
+            shell.kill()
+
+    def tend(self) -> None:
+        """Asks for the shells that are wanted: for waiting starts at once, spares one by one while no start is under way."""
+        now = self._now()
+        for nursery in self._nurseries.values():
+            at_once = _FORKING_AT_ONCE if nursery.waiting else int(not self._entering)
+            while nursery.is_ready and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) > 0:
+                if len(nursery.forking) >= at_once or not self._make_shell(nursery):
+                    break
+            while nursery.spares and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) < 0:
+                nursery.spares.popleft().kill()
+
+    def close(self) -> None:
+        """Kills everything and waits for it."""
+        handles = [shell.handle for shell in self._shells.values() if shell.handle is not None]
+        for shell in self._shells.values():
+            shell.kill()
+        for handle in handles:
+            select.select([handle], [], [], _LAST_WAIT_SECONDS)
+        for nursery in self._nurseries.values():
+            signal.pidfd_send_signal(nursery.handle, signal.SIGKILL)
+            os.waitid(os.P_PID, nursery.pid, os.WEXITED)
+        self._keeper.close()
+
+    def _give_up_start(self, sandbox_id: str) -> None:
+        for nursery in self._nurseries.values():
+            for waiting in [item for item in nursery.waiting if item.start.sandbox_id == sandbox_id]:
+                nursery.waiting.remove(waiting)
+                os.close(waiting.log)
+
+    # -- zygotes ---------------------------------------------------------------------------------------------------------
+
+    def _nursery(self, program: Program) -> Nursery:
+        if program not in self._nurseries:
+            nursery = start_zygote(program, self._root, self._reaper_uid, self._filter, self._now())
+            self._nurseries[program] = nursery
+            self._loop.watch_channel(nursery.channel, lambda: self._hear_zygote(nursery))
+            self._loop.watch(nursery.handle, lambda: self._bury_zygote(nursery))
+        return self._nurseries[program]
+
+    def _hear_zygote(self, nursery: Nursery) -> None:
+        while (received := nursery.channel.receive()) is not None:
+            data, descriptors = received
+            if not data:
+                self._loop.forget(nursery.channel.socket)  # the pidfd says the rest
+                return
+            report = msgspec.json.decode(data)
+            if "failed" in report:
+                nursery.failure = str(report["failed"])
+            elif "ready" in report:
+                nursery.is_ready = True
+            else:
+                self._note_fork(self._shells[report["shell"]], report.get("error"), descriptors)
+
+    def _note_fork(self, shell: Shell, error: str | None, descriptors: list[int]) -> None:
+        if error is not None:
+            shell.failure = error
+            self._end(shell)
+            return
+        shell.handle = descriptors[0]
+        self._loop.watch(shell.handle, lambda: self._end(shell))
+        self._offer(shell)
+
+    def _bury_zygote(self, nursery: Nursery) -> None:
+        """Its sandboxes die with it; each end is noticed by itself."""
+        self._hear_zygote(nursery)
+        os.waitid(os.P_PID, nursery.pid, os.WEXITED)
+        self._loop.forget(nursery.handle)
+        self._loop.forget(nursery.channel.socket)
+        os.close(nursery.handle)
+        nursery.channel.close()
+        nursery.is_dead = True
+        del self._nurseries[nursery.program]
+        reason = nursery.failure or "its process ended"
+        while nursery.waiting:
+            self._refuse(nursery.waiting.popleft(), f"{nursery.program.name} could not be prepared: {reason}")
+        for shell in [self._shells[number] for number in nursery.forking]:
+            if shell.handle is None and shell.inner_control is None:  # handed to the zygote, and never forked
+                self._end(shell)
+
+    # -- shells, from the making to the end ------------------------------------------------------------------------------
+
+    def _make_shell(self, nursery: Nursery) -> bool:
+        if not self._uids:
+            while nursery.waiting:
+                self._refuse(nursery.waiting.popleft(), "all user ids for sandboxes are taken")
+            return False
+        number, self._next_number = self._next_number, self._next_number + 1
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        shell = Shell(number, nursery, self._uids.popleft(), self._cgroups.group(str(number)), Channel(ours), theirs.detach())
+        self._shells[number] = shell
+        nursery.forking.add(number)
+        self._loop.watch_channel(shell.control, lambda: self._hear_shell(shell))
+        self._keeper.make(number, is_urgent=bool(nursery.waiting))
+        return True
+
+    def _hear_cgroup_keeper(self) -> None:
+        while (received := self._keeper.receive()) is not None:
+            answer, procs = received
+            shell = self._shells[answer.number]
+            if answer.is_removal:
+                self._bury_shell(shell, answer.error)
+            else:
+                self._populate(shell, answer.error, procs)
+            close_all(procs)
+
+    def _populate(self, shell: Shell, error: str | None, procs: list[int]) -> None:
+        """The cgroup is there: now the zygote can fork into it."""
+        if error is not None or shell.nursery.is_dead:
+            shell.failure = error
+            self._end(shell)
+        elif shell.inner_control is not None:
+            shell.nursery.channel.send({"shell": shell.number, "uid": shell.uid}, [shell.inner_control, *procs])
+            shell.hand_over_control()
+
+    def _hear_shell(self, shell: Shell) -> None:
+        while (received := shell.control.receive()) is not None:
+            data, descriptors = received
+            if not data:
+                self._loop.forget(shell.control.socket)
+                return
+            report = msgspec.json.decode(data)
+            if "running" in report:
+                self._announce(shell)
+            else:
+                shell.note(report, descriptors)
+                self._offer(shell)
+
+    def _offer(self, shell: Shell) -> None:
+        """A shell that has become complete serves who waits longest, or becomes a spare."""
+        if shell.is_prepared:
+            shell.enter("spare")
+            shell.nursery.is_faulty = False
+            shell.nursery.forking.discard(shell.number)
+            shell.nursery.spares.append(shell)
+            self._serve_waiting(shell.nursery)
+
+    def _serve_waiting(self, nursery: Nursery) -> None:
+        while nursery.waiting and nursery.spares:
+            waiting, shell = nursery.waiting.popleft(), nursery.spares.popleft()
+            try:
+                shell.assign(waiting.start, waiting.log)
+            except (OSError, ValueError) as error:
+                nursery.spares.appendleft(shell)
+                self._refuse(waiting, str(error))
+                continue
+            os.close(waiting.log)
+            self._sandboxes[waiting.start.sandbox_id] = shell
+            self._entering.add(shell.number)
+
+    def _announce(self, shell: Shell) -> None:
+        shell.enter("running")
+        self._entering.discard(shell.number)
+        doors, peak = shell.take_doors(), shell.group.open_peak()
+        sent = [*doors, *([] if peak is None else [peak])]
+        self._answer(Started(str(shell.sandbox_id), has_peak=peak is not None), sent)
+        close_all(sent)
+
+    def _refuse(self, waiting: Waiting, reason: str) -> None:
+        os.close(waiting.log)
+        self._answer(Refused(waiting.start.sandbox_id, reason), ())
+
+    def _end(self, shell: Shell) -> None:
+        """Everything inside is dead, or never lived."""
+        if self._loop.is_watched(shell.control.socket):
+            self._hear_shell(shell)  # its last words
+        before, nursery = shell.state, shell.nursery
+        shell.enter("ended")
+        self._loop.forget(shell.control.socket)
+        if shell.handle is not None:
+            self._loop.forget(shell.handle)
+        shell.close()
+        nursery.forking.discard(shell.number)
+        self._entering.discard(shell.number)
+        failure = shell.failure or "the sandbox ended while it was made"
+        if before == "running":
+            self._report_exit(shell)
+            if not shell.is_stopping:
+                return  # the server may still read the memory peak
+        elif before == "assigned":
+            self._answer(Refused(str(shell.sandbox_id), failure), ())
+        elif before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
+            nursery.spares.remove(shell)
+        elif before == "forking":
+            nursery.is_faulty = True
+            if nursery.waiting:
+                self._refuse(nursery.waiting.popleft(), failure)
+        self._release(shell)
+
+    def _release(self, shell: Shell) -> None:
+        if not shell.is_released:
+            shell.is_released = True
+            self._keeper.remove(shell.number)
+
+    def _report_exit(self, shell: Shell) -> None:
+        code, number = shell.exit_code, shell.exit_signal
+        if code is None and number is None:
+            number = int(signal.SIGKILL)  # all inside were killed at once, the messenger too
+        out_of_memory = number == signal.SIGKILL and shell.group.ran_out_of_memory()
+        self._answer(Exited(str(shell.sandbox_id), code, number, out_of_memory), ())
+
+    def _bury_shell(self, shell: Shell, error: str | None) -> None:
+        if error is not None:
+            log(f"the cgroup of sandbox {shell.sandbox_id or shell.number} is left to the next start: {error}")
+        del self._shells[shell.number]
+        self._uids.append(shell.uid)
+        if shell.sandbox_id is not None:
+            del self._sandboxes[shell.sandbox_id]
+            if shell.is_stopping:
+                self._answer(Stopped(shell.sandbox_id), ())
+
+
+def log(message: str) -> None:
+    print(f"lambdad launcher: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the launcher's only way to the log

@@ -1,0 +1,176 @@
+"""The Linux calls that a zygote needs and Python 2.7 does not offer. Run by every Python from 2.7 on."""
+
+import ctypes
+import fcntl
+import os
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+SECCOMP_MODE_FILTER = 2
+# These numbers are the same on x86_64 and aarch64, as are all system calls since 5.1.
+SYS_PIDFD_OPEN, SYS_MOVE_MOUNT, SYS_CLOSE_RANGE = 434, 429, 436
+MOVE_MOUNT_F_EMPTY_PATH = 4
+AT_FDCWD = -100
+MSG_CMSG_CLOEXEC = 0x40000000
+SOL_SOCKET, SCM_RIGHTS = 1, 1
+MAX_DESCRIPTORS = 16
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class _Message(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(_Vector)),
+        ("vector_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    ]
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+libc.sendmsg.argtypes = libc.recvmsg.argtypes = [ctypes.c_int, ctypes.POINTER(_Message), ctypes.c_int]
+libc.sendmsg.restype = libc.recvmsg.restype = ctypes.c_ssize_t
+libc.syscall.restype = ctypes.c_long
+libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+
+
+def check(result, what):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "%s: %s" % (what, os.strerror(number)))
+    return result
+
+
+def send(channel, data, descriptors=()):
+    """One record on a SOCK_SEQPACKET socket, with copies of `descriptors`."""
+    message, keep = _message(data, len(data))
+    if descriptors:
+        packed = struct.pack("%di" % len(descriptors), *descriptors)
+        header = struct.pack("Qii", 16 + len(packed), SOL_SOCKET, SCM_RIGHTS)
+        control = ctypes.create_string_buffer(header + packed + b"\0" * (-len(packed) % 8))
+        message.control = ctypes.cast(control, ctypes.c_void_p)
+        message.control_length = len(control) - 1  # ctypes adds a closing NUL
+        keep.append(control)
+    check(libc.sendmsg(channel, ctypes.byref(message), 0x4000), "sendmsg")  # MSG_NOSIGNAL
+
+
+def receive(channel, size):
+    """The next record and the descriptors that came with it; (b"", []) when the other side is gone."""
+    data = ctypes.create_string_buffer(size)
+    message, _ = _message(data, size)
+    control = ctypes.create_string_buffer(16 + 4 * MAX_DESCRIPTORS)
+    message.control = ctypes.cast(control, ctypes.c_void_p)
+    message.control_length = len(control)
+    length = check(libc.recvmsg(channel, ctypes.byref(message), MSG_CMSG_CLOEXEC), "recvmsg")
+    descriptors = []
+    if message.control_length >= 16:
+        used = struct.unpack_from("Q", control.raw)[0]
+        descriptors = list(struct.unpack_from("%di" % ((used - 16) // 4), control.raw, 16))
+    return data.raw[:length], descriptors
+
+
+def _message(data, size):
+    if not isinstance(data, ctypes.Array):
+        data = ctypes.create_string_buffer(data, size)
+    vector = _Vector(ctypes.cast(data, ctypes.c_void_p), size)
+    message = _Message()
+    message.vectors = ctypes.pointer(vector)
+    message.vector_count = 1
+    return message, [data, vector]
+
+
+def unshare(flags):
+    check(libc.unshare(flags), "unshare")
+
+
+def enter_namespace(descriptor, kind):
+    check(libc.setns(descriptor, kind), "setns")
+
+
+def mount(source, target, kind, flags, options=None):
+    check(libc.mount(source, target, kind, flags, options), "mount " + target.decode())
+
+
+def unmount(target):
+    check(libc.umount2(target, 2), "umount " + target.decode())  # MNT_DETACH
+
+
+def move_mount(tree, target):
+    """Puts the detached mount that the descriptor `tree` stands for at `target`."""
+    arguments = [ctypes.c_long(tree), b"", ctypes.c_long(AT_FDCWD), target, ctypes.c_long(MOVE_MOUNT_F_EMPTY_PATH)]
+    check(libc.syscall(ctypes.c_long(SYS_MOVE_MOUNT), *arguments), "move_mount " + target.decode())
+
+
+def pidfd_open(pid):
+    return check(libc.syscall(ctypes.c_long(SYS_PIDFD_OPEN), ctypes.c_long(pid), ctypes.c_long(0)), "pidfd_open")
+
+
+def close_range(first, last):
+    arguments = [ctypes.c_long(value) for value in (SYS_CLOSE_RANGE, first, last, 0)]
+    check(libc.syscall(*arguments), "close_range")
+
+
+def close_all_but(kept):
+    """Closes every descriptor above 2 except those in `kept`."""
+    start = 3
+    for descriptor in sorted(kept):
+        if descriptor > start:
+            close_range(start, descriptor - 1)
+        start = descriptor + 1
+    close_range(start, 0x7FFFFFFF)
+
+
+def prctl(option, value=0, extra=0):
+    check(libc.prctl(option, value, extra, 0, 0), "prctl %d" % option)
+
+
+def drop_bounding_set():
+    """No capability can be gained again by anything this process starts. What it holds now stays."""
+    with open("/proc/sys/kernel/cap_last_cap") as last:
+        for capability in range(int(last.read()) + 1):
+            prctl(PR_CAPBSET_DROP, capability)
+
+
+def become(uid):
+    """Gives up root for good: all groups, all user ids, and with them every capability."""
+    check(libc.setgroups(0, None), "setgroups")
+    check(libc.setresgid(uid, uid, uid), "setresgid")
+    check(libc.setresuid(uid, uid, uid), "setresuid")
+
+
+def install_filter(program):
+    """`program` is an array of BPF instructions of 8 bytes each; needs no_new_privs."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = _FilterProgram(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(header))
+
+
+def set_hostname(name):
+    check(libc.sethostname(name, len(name)), "sethostname")
+
+
+def configure_loopback(descriptor, address):
+    """Brings `lo` up, which gives it 127.0.0.1, and adds a second `address` (four bytes)."""
+    request = struct.pack("16sH22x", b"lo", 0)
+    flags = struct.unpack_from("H", fcntl.ioctl(descriptor, 0x8913, request), 16)[0]  # SIOCGIFFLAGS
+    fcntl.ioctl(descriptor, 0x8914, struct.pack("16sH22x", b"lo", flags | 1))  # SIOCSIFFLAGS, IFF_UP
+    for code, value in ((0x8916, address), (0x891C, b"\xff\xff\xff\xff")):  # SIOCSIFADDR, SIOCSIFNETMASK
+        fcntl.ioctl(descriptor, code, struct.pack("16sHH4s16x", b"lo:1", 2, 0, value))

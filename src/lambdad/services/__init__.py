@@ -1,0 +1,1 @@
+"""Control planes: one folder per AWS service, all of one shape. They do not know each other."""

@@ -1,0 +1,14 @@
+"""AWS Lambda's control plane, and the way in for invocations."""
+
+from lambdad.model.service import Service
+from lambdad.services.lambda_.operations import OPERATIONS
+from lambdad.services.lambda_.unsupported import NOT_YET, REFUSED
+
+SERVICE = Service(
+    name="lambda",
+    operations=OPERATIONS,
+    not_yet=NOT_YET,
+    refused=REFUSED,
+    refusal_code="InvalidParameterValueException",
+    refusal_status=400,
+)

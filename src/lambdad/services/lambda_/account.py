@@ -1,0 +1,34 @@
+"""What an account may use, and uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lambdad.errors import ServiceError
+from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.state import LambdaState
+
+
+async def get_account_settings(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    quotas = state.quotas
+    return {
+        "AccountLimit": {
+            "TotalCodeSize": quotas.code_storage_bytes,
+            "CodeSizeUnzipped": quotas.unzipped_bytes,
+            "CodeSizeZipped": quotas.zip_bytes,
+            "ConcurrentExecutions": quotas.concurrent_executions,
+            "UnreservedConcurrentExecutions": quotas.concurrent_executions,
+        },
+        "AccountUsage": {
+            "TotalCodeSize": await state.records.code_size(context.account_id, context.region),
+            "FunctionCount": await state.records.count_functions(context.account_id, context.region),
+        },
+    }
+
+
+async def check_code_storage(state: LambdaState, context: RequestContext, added_bytes: int) -> None:
+    """To be called before code is kept."""
+    limit = state.quotas.code_storage_bytes
+    if added_bytes > 0 and await state.records.code_size(context.account_id, context.region) + added_bytes > limit:
+        raise ServiceError("CodeStorageExceededException", "Code storage limit exceeded.")

@@ -1,0 +1,54 @@
+"""A new package for an existing function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lambdad.model.request import RequestContext
+from lambdad.model.version import CodeArchive
+from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.function import check_unpacked_size
+from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
+from lambdad.services.lambda_.package import package_bytes
+from lambdad.services.lambda_.records import StoredFunction
+from lambdad.services.lambda_.refusal import function_not_found, stale_revision
+from lambdad.services.lambda_.settings import chosen_settings
+from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.state import LambdaState
+
+
+async def update_function_code(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    name = named_unqualified(context, request["FunctionName"])
+    settings = chosen_settings(request, state.quotas, state.architecture)
+    check_change(await find_function(state, name), request, name.arn)
+    content = package_bytes(request, context.account_id, state.quotas, state.fetch_object, "UpdateFunctionCode")
+    async with state.archives.receive(content) as code, state.functions.change(name.key) as change:
+        if change.stored is None:
+            raise function_not_found(name)
+        check_change(change.stored, request, name.arn)
+        updated = _with_code(state, change.stored, code, settings)
+        if request.get("DryRun"):
+            return configuration_shape(updated.function.latest)
+        shown = updated.function.latest
+        if request.get("Publish"):
+            function, shown = updated.function.published(state.new_id(), state.clock(), None)
+            updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
+        await check_code_storage(state, context, updated.code_size() - change.stored.code_size())
+        await change.save(updated)
+    state.settler.schedule(name.key)
+    return configuration_shape(shown, shown.version if request.get("Publish") else None)
+
+
+def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -> None:
+    """What every update of `$LATEST` must pass before and while it is made."""
+    check_ready_for_change(stored, arn)
+    if request.get("RevisionId", stored.function.latest.revision_id) != stored.function.latest.revision_id:
+        raise stale_revision()
+
+
+def _with_code(state: LambdaState, stored: StoredFunction, code: CodeArchive, settings: Mapping[str, Any]) -> StoredFunction:
+    configuration = replace(stored.function.latest.configuration, code=code, **settings)
+    check_unpacked_size(state, configuration)
+    return replace(stored, function=stored.function.updated(configuration, state.new_id(), state.clock()))

@@ -1,0 +1,47 @@
+"""The settings of a function: read and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lambdad.model.request import RequestContext
+from lambdad.runtimes.catalog import Change
+from lambdad.services.lambda_.code import check_change
+from lambdad.services.lambda_.function import check_unpacked_size
+from lambdad.services.lambda_.layer_use import using_layers
+from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
+from lambdad.services.lambda_.refusal import function_not_found
+from lambdad.services.lambda_.runtime import check_runtime
+from lambdad.services.lambda_.settings import chosen_settings
+from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.state import LambdaState
+
+
+async def get_function_configuration(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    return configuration_shape(reading_of(await find_function(state, name), name), name.qualifier)
+
+
+async def update_function_configuration(
+    state: LambdaState, context: RequestContext, request: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Each member that is given replaces the old one whole."""
+    name = named_unqualified(context, request["FunctionName"])
+    settings = chosen_settings(request, state.quotas, state.architecture)
+    if "Runtime" in request:
+        settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
+    check_change(await find_function(state, name), request, name.arn)
+    async with using_layers(state, context, request.get("Layers", [])) as layers, state.functions.change(name.key) as change:
+        if change.stored is None:
+            raise function_not_found(name)
+        check_change(change.stored, request, name.arn)
+        if "Layers" in request:
+            settings["layers"] = layers
+        configuration = replace(change.stored.function.latest.configuration, **settings)
+        check_unpacked_size(state, configuration)
+        function = change.stored.function.updated(configuration, state.new_id(), state.clock())
+        await change.save(replace(change.stored, function=function))
+    state.settler.schedule(name.key)
+    return configuration_shape(function.latest)

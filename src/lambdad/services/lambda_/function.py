@@ -1,0 +1,166 @@
+"""Functions: made, looked at, listed and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lambdad.model.arn import FunctionName
+from lambdad.model.function import Configuration, Function, FunctionVersion, is_latest
+from lambdad.model.request import RequestContext, Response
+from lambdad.model.version import LATEST
+from lambdad.runtimes.catalog import Change
+from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.archive import too_big
+from lambdad.services.lambda_.layer_use import using_layers
+from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
+from lambdad.services.lambda_.package import package_bytes
+from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
+from lambdad.services.lambda_.records import StoredFunction
+from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
+from lambdad.services.lambda_.runtime import check_runtime
+from lambdad.services.lambda_.settings import check_tags, chosen_settings
+from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.state import LambdaState
+
+Request = Mapping[str, Any]
+
+
+async def create_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = named_unqualified(context, request["FunctionName"], "A function's name must not carry a qualifier.")
+    settings = _new_settings(state, request)
+    tags = check_tags(request.get("Tags", {}), state.quotas)
+    content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")
+    if await state.functions.find(name.key) is not None:
+        raise conflict(f"Function already exist: {name.name}")
+    async with using_layers(state, context, request.get("Layers", [])) as layers, state.archives.receive(content) as code:
+        configuration = Configuration(code=code, layers=layers, **settings)
+        check_unpacked_size(state, configuration)
+        publish = request.get("Publish", False)
+        await check_code_storage(state, context, code.size * (2 if publish else 1))
+        return await _keep_new(state, name, configuration, tags, publish=publish)
+
+
+async def get_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    stored = await find_function(state, name)
+    reading = reading_of(stored, name)
+    location = state.code_locations.sign(context.endpoint, reading.configuration.code.digest)
+    output: dict[str, Any] = {
+        "Configuration": configuration_shape(reading, name.qualifier),
+        "Code": {"RepositoryType": "S3", "Location": location},
+    }
+    if stored.function.tags and name.qualifier is None:
+        output["Tags"] = dict(stored.function.tags)
+    return output
+
+
+async def delete_function(state: LambdaState, context: RequestContext, request: Request) -> Response:
+    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    if name.qualifier == LATEST:
+        raise invalid_parameter("$LATEST version cannot be deleted without deleting the function.")
+    async with state.functions.change(name.key) as change:
+        if change.stored is None:
+            raise function_not_found(FunctionName(name.account_id, name.region, name.name))
+        if name.qualifier is None:
+            await change.delete()
+        else:
+            await change.save(_without_version(change.stored, name.qualifier))
+    await state.settler.retire(name.key, name.qualifier)
+    return Response({"StatusCode": 204}, status=204)
+
+
+async def list_functions(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    """In the order of their names; `FunctionVersion=ALL` puts the published versions behind their `$LATEST`."""
+    every_version = request.get("FunctionVersion") == "ALL"
+    if "MasterRegion" in request and not every_version:
+        raise invalid_parameter("MasterRegion needs FunctionVersion to be ALL.")
+    if request.get("MasterRegion", "ALL") not in ("ALL", context.region):
+        return {"Functions": []}  # only replicas of other Regions' functions would be listed, and there are none
+    size = page_size(request)
+    found = await _readings(state, context, read_marker(request), size + 1, every_version=every_version)
+    shapes = [configuration_shape(each, each.version if every_version else None, with_state=False) for each in found[:size]]
+    output: dict[str, Any] = {"Functions": shapes}
+    if len(found) > size:
+        output["NextMarker"] = make_marker(_position(found[size - 1]))
+    return output
+
+
+def check_unpacked_size(state: LambdaState, configuration: Configuration) -> None:
+    """Package and layers together; each by itself was checked when it was unpacked."""
+    if configuration.unpacked_size() > state.quotas.unzipped_bytes:
+        raise too_big(state.quotas.unzipped_bytes)
+
+
+def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
+    settings = chosen_settings(request, state.quotas, state.architecture)
+    if "Runtime" not in request or "Handler" not in request:
+        raise invalid_parameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
+    settings["runtime"] = check_runtime(state, request["Runtime"], Change.CREATE)
+    settings.setdefault("architecture", state.architecture)
+    return settings
+
+
+async def _keep_new(
+    state: LambdaState, name: FunctionName, configuration: Configuration, tags: dict[str, str], *, publish: bool
+) -> dict[str, Any]:
+    latest = FunctionVersion(
+        account_id=name.account_id,
+        region=name.region,
+        function_name=name.name,
+        version=LATEST,
+        configuration=configuration,
+        revision_id=state.new_id(),
+        last_modified=state.clock(),
+    )
+    function, versions, shown = Function(latest, tags=tags), {}, latest
+    if publish:
+        function, shown = function.published(state.new_id(), state.clock(), None)
+        versions = {shown.version: shown}
+    async with state.functions.change(name.key) as change:
+        if change.stored is not None:
+            raise conflict(f"Function already exist: {name.name}")
+        await change.save(StoredFunction(function, versions))
+    state.settler.schedule(name.key)
+    return configuration_shape(shown, shown.version if publish else None)
+
+
+def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:
+    """The function without one published version; a number that is not there is as good as deleted."""
+    if not qualifier.isdecimal():
+        raise invalid_parameter("Deletion of aliases is not currently supported.")
+    for alias in stored.aliases.values():
+        if qualifier in alias.versions():
+            raise conflict(f"Version {qualifier} is referenced by the alias {alias.name} and cannot be deleted.")
+    versions = {number: version for number, version in stored.versions.items() if number != qualifier}
+    policies = {owner: policy for owner, policy in stored.policies.items() if owner != qualifier}
+    return replace(stored, versions=versions, policies=policies)
+
+
+async def _readings(
+    state: LambdaState, context: RequestContext, after: str, wanted: int, *, every_version: bool
+) -> list[FunctionVersion]:
+    """The next readings behind a position."""
+    last_name, _, last_version = after.partition(":")
+    if after and not (last_name and last_version.isascii() and last_version.isdecimal()):
+        raise bad_marker(make_marker(after))
+    found: list[FunctionVersion] = []
+    if every_version and last_name:
+        key = (context.account_id, context.region, last_name)
+        behind = await state.records.versions(key)
+        found += [version for version in behind if int(version.version) > int(last_version)]
+    while len(found) < wanted:
+        page = await state.records.functions(context.account_id, context.region, after=last_name, limit=wanted)
+        for function in page:
+            found.append(function.latest)
+            last_name = function.latest.function_name
+            if every_version and len(found) < wanted:
+                found += await state.records.versions((context.account_id, context.region, last_name))
+        if len(page) < wanted:
+            break
+    return found
+
+
+def _position(reading: FunctionVersion) -> str:
+    return f"{reading.function_name}:{0 if is_latest(reading.version) else reading.version}"

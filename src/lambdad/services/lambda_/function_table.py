@@ -1,0 +1,128 @@
+"""Functions in memory, kept true to the records, so that an invocation finds its version by a look into a dict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from lambdad.errors import ServiceError
+from lambdad.model.function import FunctionVersion
+from lambdad.model.version import Version
+from lambdad.services.lambda_.locks import KeyedLocks
+from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, Stack, StoredFunction
+from lambdad.store.base import Conflict
+
+T = TypeVar("T")
+
+CHANGED_ELSEWHERE = "The operation cannot be performed at this time. The function was changed by another request."
+
+
+class FunctionTable:
+    """Loads a function whole at its first use and keeps the most recently used ones.
+
+    Every change goes through `change`, one at a time for a function, and reaches the memory only after the commit.
+    """
+
+    def __init__(
+        self, records: LambdaRecords, released: Callable[[set[Stack]], Awaitable[None]], *, max_functions: int = 5000
+    ) -> None:
+        self._records = records
+        self._released = released  #: told which archives a function stopped needing
+        self._max_functions = max_functions
+        self._stored: OrderedDict[FunctionKey, StoredFunction] = OrderedDict()
+        self._runnable: dict[FunctionKey, dict[str, Version]] = {}
+        self._locks = KeyedLocks()
+
+    async def find(self, key: FunctionKey) -> StoredFunction | None:
+        """The function as it stands, or None."""
+        stored = self._stored.get(key)
+        if stored is not None:
+            self._stored.move_to_end(key)
+            return stored
+        async with self._locks.hold(key):
+            return await self._load(key)
+
+    def runnable(self, stored: StoredFunction, reading: FunctionVersion) -> Version:
+        """What the data plane needs to run a reading of the function, made once."""
+        known = self._runnable.get(stored.key)
+        if known is None or self._stored.get(stored.key) is not stored:
+            return reading.runnable()
+        if reading.version not in known:
+            known[reading.version] = reading.runnable()
+        return known[reading.version]
+
+    @asynccontextmanager
+    async def change(self, key: FunctionKey) -> AsyncIterator[FunctionChange]:
+        """Holds the function against other changes. `stored` is None where there is no function."""
+        async with self._locks.hold(key):
+            yield FunctionChange(self, key, await self._load(key))
+
+    async def save(self, old: StoredFunction | None, new: StoredFunction) -> StoredFunction:
+        async def commit() -> StoredFunction:
+            saved, dropped = await self._records.save_function(old, new)
+            self._keep(saved)
+            await self._released(dropped)
+            return saved
+
+        return await self._to_the_end(new.key, commit())
+
+    async def delete(self, stored: StoredFunction) -> None:
+        async def commit() -> None:
+            dropped = await self._records.delete_function(stored)
+            self._forget(stored.key)
+            await self._released(dropped)
+
+        await self._to_the_end(stored.key, commit())
+
+    async def _load(self, key: FunctionKey) -> StoredFunction | None:
+        stored = self._stored.get(key)
+        if stored is None:
+            stored = await self._records.function(key)
+            if stored is not None:
+                self._keep(stored)
+        return stored
+
+    def _keep(self, stored: StoredFunction) -> None:
+        self._stored[stored.key] = stored
+        self._stored.move_to_end(stored.key)
+        self._runnable[stored.key] = {}
+        while len(self._stored) > self._max_functions:
+            self._forget(next(iter(self._stored)))
+
+    def _forget(self, key: FunctionKey) -> None:
+        self._stored.pop(key, None)
+        self._runnable.pop(key, None)
+
+    async def _to_the_end(self, key: FunctionKey, commit: Coroutine[Any, Any, T]) -> T:
+        """A change that has begun is finished even if the caller goes away, so that memory and records stay one."""
+        task = asyncio.create_task(commit)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+        except Conflict as error:
+            self._forget(key)
+            raise ServiceError("ResourceConflictException", CHANGED_ELSEWHERE) from error
+
+
+class FunctionChange:
+    """One function, held. `save` and `delete` may be called once each."""
+
+    def __init__(self, table: FunctionTable, key: FunctionKey, stored: StoredFunction | None) -> None:
+        self._table = table
+        self.key = key
+        self.stored = stored
+
+    async def save(self, new: StoredFunction) -> StoredFunction:
+        """Durable on return."""
+        self.stored = await self._table.save(self.stored, new)
+        return self.stored
+
+    async def delete(self) -> None:
+        if self.stored is not None:
+            await self._table.delete(self.stored)
+            self.stored = None

@@ -1,0 +1,63 @@
+"""The table of operations: AWS's name and the function that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lambdad.model.service import Operation
+from lambdad.services.lambda_.account import get_account_settings
+from lambdad.services.lambda_.alias import create_alias, delete_alias, get_alias, list_aliases, update_alias
+from lambdad.services.lambda_.code import update_function_code
+from lambdad.services.lambda_.configuration import get_function_configuration, update_function_configuration
+from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
+from lambdad.services.lambda_.invoke import invoke
+from lambdad.services.lambda_.layer import (
+    delete_layer_version,
+    get_layer_version,
+    get_layer_version_by_arn,
+    list_layer_versions,
+    list_layers,
+    publish_layer_version,
+)
+from lambdad.services.lambda_.layer_permission import (
+    add_layer_version_permission,
+    get_layer_version_policy,
+    remove_layer_version_permission,
+)
+from lambdad.services.lambda_.permission import add_permission, get_policy, remove_permission
+from lambdad.services.lambda_.tag import list_tags, tag_resource, untag_resource
+from lambdad.services.lambda_.version import list_versions_by_function, publish_version
+
+OPERATIONS: Mapping[str, Operation] = {
+    "AddLayerVersionPermission": add_layer_version_permission,
+    "AddPermission": add_permission,
+    "CreateAlias": create_alias,
+    "CreateFunction": create_function,
+    "DeleteAlias": delete_alias,
+    "DeleteFunction": delete_function,
+    "DeleteLayerVersion": delete_layer_version,
+    "GetAccountSettings": get_account_settings,
+    "GetAlias": get_alias,
+    "GetFunction": get_function,
+    "GetFunctionConfiguration": get_function_configuration,
+    "GetLayerVersion": get_layer_version,
+    "GetLayerVersionByArn": get_layer_version_by_arn,
+    "GetLayerVersionPolicy": get_layer_version_policy,
+    "GetPolicy": get_policy,
+    "Invoke": invoke,
+    "ListAliases": list_aliases,
+    "ListFunctions": list_functions,
+    "ListLayerVersions": list_layer_versions,
+    "ListLayers": list_layers,
+    "ListTags": list_tags,
+    "ListVersionsByFunction": list_versions_by_function,
+    "PublishLayerVersion": publish_layer_version,
+    "PublishVersion": publish_version,
+    "RemoveLayerVersionPermission": remove_layer_version_permission,
+    "RemovePermission": remove_permission,
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "UpdateAlias": update_alias,
+    "UpdateFunctionCode": update_function_code,
+    "UpdateFunctionConfiguration": update_function_configuration,
+}

@@ -1,0 +1,55 @@
+"""Pages of a listing: how many items AWS gives at once, and the opaque marker of the next page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from lambdad.errors import ServiceError
+from lambdad.services.lambda_.refusal import invalid_parameter
+
+T = TypeVar("T")
+
+CAP = 50  #: of every listing served here, whatever MaxItems says
+
+
+def page_size(request: Mapping[str, Any]) -> int:
+    return max(1, min(request.get("MaxItems") or CAP, CAP))
+
+
+def read_marker(request: Mapping[str, Any]) -> str:
+    """The position that the last page ended at; empty at the beginning."""
+    marker = request.get("Marker")
+    if not marker:
+        return ""
+    try:
+        return base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise bad_marker(marker) from error
+
+
+def bad_marker(marker: str) -> ServiceError:
+    return invalid_parameter(f"Invalid value for marker: {marker}")
+
+
+def make_marker(position: str) -> str:
+    return base64.urlsafe_b64encode(position.encode()).decode()
+
+
+def page_of(
+    member: str,
+    items: Iterable[T],
+    request: Mapping[str, Any],
+    position_of: Callable[[T], str],
+    shape_of: Callable[[T], dict[str, Any]],
+) -> dict[str, Any]:
+    """One page of items that come in the order of their positions."""
+    after = read_marker(request)
+    size = page_size(request)
+    rest = [item for item in items if position_of(item) > after]
+    output: dict[str, Any] = {member: [shape_of(item) for item in rest[:size]]}
+    if len(rest) > size:
+        output["NextMarker"] = make_marker(position_of(rest[size - 1]))
+    return output

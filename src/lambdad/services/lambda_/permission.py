@@ -1,0 +1,109 @@
+"""Resource policies of functions, versions and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from lambdad.errors import ServiceError
+from lambdad.model.arn import FunctionName
+from lambdad.model.policy import Policy, principal_element, statement
+from lambdad.model.request import RequestContext
+from lambdad.model.version import LATEST
+from lambdad.services.lambda_.lookup import find_function, named
+from lambdad.services.lambda_.records import StoredFunction
+from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found, stale_revision
+from lambdad.services.lambda_.state import LambdaState
+
+Request = Mapping[str, Any]
+
+
+async def add_permission(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = _permitted_name(context, request)
+    principal = principal_element(request["Principal"])
+    if principal is None:
+        raise invalid_parameter("The provided principal was invalid. Please check the principal and try again.")
+    added = statement(request["StatementId"], principal, request["Action"], name.qualified_arn, request)
+    async with state.functions.change(name.key) as change:
+        stored = _existing(change.stored, name)
+        policy = stored.policies.get(name.qualifier or "")
+        check_policy_revision(policy, request)
+        extended = extend(policy, added, state.new_id(), state.quotas.policy_bytes)
+        await change.save(replace(stored, policies={**stored.policies, name.qualifier or "": extended}))
+    return {"Statement": json_text(added)}
+
+
+async def remove_permission(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = _permitted_name(context, request)
+    async with state.functions.change(name.key) as change:
+        stored = _existing(change.stored, name)
+        policy = stored.policies.get(name.qualifier or "")
+        if policy is None:
+            raise not_found("No policy is associated with the given resource.")
+        check_policy_revision(policy, request)
+        reduced = reduce(policy, request["StatementId"], state.new_id())
+        policies = {**stored.policies, name.qualifier or "": reduced}
+        if not reduced.statements:
+            del policies[name.qualifier or ""]
+        await change.save(replace(stored, policies=policies))
+    return {}
+
+
+async def get_policy(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    stored = await find_function(state, FunctionName(name.account_id, name.region, name.name))
+    return policy_shape(stored.policies.get(name.qualifier or ""))
+
+
+def check_policy_revision(policy: Policy | None, request: Request, look_up: str = "GetPolicy") -> None:
+    if "RevisionId" in request and (policy is None or request["RevisionId"] != policy.revision_id):
+        raise stale_revision(look_up)
+
+
+def extend(policy: Policy | None, added: Mapping[str, Any], revision_id: str, limit: int) -> Policy:
+    """The policy with one more statement."""
+    if policy is not None and policy.has(added["Sid"]):
+        raise conflict(
+            f"The statement id ({added['Sid']}) provided already exists. "
+            "Please provide a new statement id, or remove the existing statement."
+        )
+    extended = Policy(revision_id, (*(policy.statements if policy else ()), added))
+    size = len(json_text(extended.document()))
+    if size > limit:
+        message = f"The final policy size ({size}) is bigger than the limit ({limit})."
+        raise ServiceError("PolicyLengthExceededException", message)
+    return extended
+
+
+def reduce(policy: Policy, statement_id: str, revision_id: str) -> Policy:
+    """The policy without one statement."""
+    if not policy.has(statement_id):
+        raise not_found(f"Statement {statement_id} is not found in resource policy.")
+    return Policy(revision_id, tuple(each for each in policy.statements if each["Sid"] != statement_id))
+
+
+def policy_shape(policy: Policy | None) -> dict[str, Any]:
+    if policy is None:
+        raise not_found("The resource you requested does not exist.")
+    return {"Policy": json_text(policy.document()), "RevisionId": policy.revision_id}
+
+
+def json_text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _permitted_name(context: RequestContext, request: Request) -> FunctionName:
+    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    if name.qualifier == LATEST:
+        raise invalid_parameter("We currently do not support adding policies for $LATEST.")
+    return name
+
+
+def _existing(stored: StoredFunction | None, name: FunctionName) -> StoredFunction:
+    """The function, if it has the version or alias that the policy is for."""
+    if stored is None or not (name.qualifier is None or name.qualifier in stored.versions or name.qualifier in stored.aliases):
+        raise function_not_found(name)
+    return stored

@@ -1,0 +1,60 @@
+"""Events that other services send to a function: let in by its resource policy, taken by the event queue."""
+
+from __future__ import annotations
+
+from lambdad.delivery import Sender
+from lambdad.model.arn import FunctionName, parse_function_name
+from lambdad.model.event import QueuedEvent
+from lambdad.model.function import is_latest
+from lambdad.model.policy import allows, service_caller
+from lambdad.services.lambda_.invoke import new_trace_header
+from lambdad.services.lambda_.records import StoredFunction
+from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
+from lambdad.services.lambda_.state import LambdaState
+
+
+class LambdaReceiver:
+    """`delivery.Receiver` for ARNs of functions, versions and aliases."""
+
+    def __init__(self, state: LambdaState) -> None:
+        self._state = state
+
+    async def check(self, target_arn: str, sender: Sender) -> None:
+        name = function_of(target_arn)
+        stored = await self._state.functions.find(name.key)
+        if stored is None or not _has_qualifier(stored, name):
+            raise function_not_found(name)
+        policy = stored.policies.get(name.qualifier or "")
+        caller = service_caller(sender.service_principal, sender.source_arn, sender.source_account)
+        if not allows(policy, caller, "lambda:InvokeFunction", name.qualified_arn):
+            raise access_denied(sender.service_principal, "lambda:InvokeFunction", name.qualified_arn)
+
+    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
+        await self.check(target_arn, sender)
+        name = function_of(target_arn)
+        now = self._state.clock()
+        await self._state.events.accept(
+            QueuedEvent(
+                request_id=request_id,
+                account_id=name.account_id,
+                region=name.region,
+                function_name=name.name,
+                qualifier=name.qualifier,
+                invoked_function_arn=name.qualified_arn,
+                payload=payload,
+                trace_header=new_trace_header(now),
+                accepted_at=now,
+            )
+        )
+
+
+def function_of(target_arn: str) -> FunctionName:
+    """The function that a whole ARN names, in whichever account and region."""
+    fields = target_arn.split(":")
+    if len(fields) not in (7, 8) or fields[:1] != ["arn"] or fields[2] != "lambda" or fields[5] != "function":
+        raise invalid_parameter(f"{target_arn!r} is not the ARN of a function.")
+    return parse_function_name(target_arn, fields[4], fields[3])
+
+
+def _has_qualifier(stored: StoredFunction, name: FunctionName) -> bool:
+    return is_latest(name.qualifier) or name.qualifier in stored.versions or name.qualifier in stored.aliases

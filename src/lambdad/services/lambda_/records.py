@@ -1,0 +1,294 @@
+"""How functions and layers are kept: the only file that knows collections, keys and encodings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import msgspec
+
+from lambdad.model.alias import Alias
+from lambdad.model.function import Configuration, Function, FunctionVersion
+from lambdad.model.layer import LayerVersion
+from lambdad.model.policy import Policy
+from lambdad.store.base import REFERENCES, Change, Delete, Put, Record, Records, refer, unrefer
+
+FUNCTIONS = "lambda-function"  #: account/region/name
+VERSIONS = "lambda-version"  #: account/region/name/0000000001
+ALIASES = "lambda-alias"  #: account/region/name/alias
+POLICIES = "lambda-policy"  #: account/region/name/qualifier, the qualifier empty for the function itself
+UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to become ready
+LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
+LAYER_VERSIONS = "lambda-layer-version"  #: account/region/name/0000000001
+LAYER_POLICIES = "lambda-layer-policy"  #: as layer versions
+STACKS = "lambda-layer-stack"  #: SHA-256 of the digests/owner: who needs several layers unpacked one over the other
+
+PAGE = 500
+
+Stack = tuple[str, ...]  #: digests of archives that are unpacked one over the other; alone, one archive
+FunctionKey = tuple[str, str, str]  #: account, region, name
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFunction:
+    """A function with everything that lives and dies with it. Changes make a new one; `save_function` writes the difference."""
+
+    function: Function
+    versions: Mapping[str, FunctionVersion] = field(default_factory=dict)  #: published ones, in the order of their numbers
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)  #: by qualifier, "" for the function itself
+    revision: int = 0  #: of the function's record, which every change rewrites
+
+    @property
+    def key(self) -> FunctionKey:
+        latest = self.function.latest
+        return (latest.account_id, latest.region, latest.function_name)
+
+    def code_size(self) -> int:
+        """Bytes of zips, each version counted by itself as AWS does."""
+        readings = [self.function.latest, *self.versions.values()]
+        return sum(reading.configuration.code.size for reading in readings)
+
+    @property
+    def is_unsettled(self) -> bool:
+        return self.function.latest.is_unsettled or any(version.is_unsettled for version in self.versions.values())
+
+    def references(self) -> set[tuple[Stack, str]]:
+        """Which archives it needs, alone and unpacked together, each with the owner's name."""
+        owner = "lambda/function/" + "/".join(self.key)
+        readings = {"$LATEST": self.function.configurations()}
+        readings |= {number: [version.configuration] for number, version in self.versions.items()}
+        return {
+            (stack, f"{owner}/{number}")
+            for number, configurations in readings.items()
+            for configuration in configurations
+            for stack in (*stacks_of(configuration), *((digest,) for digest in configuration.digests()))
+        }
+
+
+def stacks_of(configuration: Configuration) -> list[Stack]:
+    """What an environment is made from: the package, and the layers one over the other."""
+    layers = tuple(layer.code.digest for layer in configuration.layers)
+    return [(configuration.code.digest,), *([layers] if layers else [])]
+
+
+class LambdaRecords:
+    """Reads and writes the service's nouns."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._code_sizes: dict[tuple[str, str], int] = {}  #: by account and region, once asked for
+        self._writes = 0
+
+    # Functions
+
+    async def function(self, key: FunctionKey) -> StoredFunction | None:
+        record = await self._records.get(FUNCTIONS, _key(key))
+        if record is None:
+            return None
+        prefix = _key(key) + "/"
+        versions = [_decode(each, FunctionVersion) async for each in self._all(VERSIONS, prefix)]
+        aliases = [_decode(each, Alias) async for each in self._all(ALIASES, prefix)]
+        policies = {each.key[len(prefix) :]: _decode(each, Policy) async for each in self._all(POLICIES, prefix)}
+        return StoredFunction(
+            function=_decode(record, Function),
+            versions={version.version: version for version in versions},
+            aliases={alias.name: alias for alias in aliases},
+            policies=policies,
+            revision=record.revision,
+        )
+
+    async def save_function(self, old: StoredFunction | None, new: StoredFunction) -> tuple[StoredFunction, set[Stack]]:
+        """Writes what differs in one commit. Conflict if another was faster.
+
+        Returns the function as it now stands, and the archives that it no longer needs.
+        """
+        key = _key(new.key)
+        before = old.references() if old else set()
+        after = new.references()
+        value = _encode(new.function)
+        guard = Put(FUNCTIONS, key, value, if_revision=old.revision) if old else Put(FUNCTIONS, key, value, if_absent=True)
+        await self._records.commit([guard, *_differences(old, new), *_reference_changes(before, after)])
+        self._count_code(new.key, new.code_size() - (old.code_size() if old else 0))
+        written = await self._records.get(FUNCTIONS, key)
+        saved = replace(new, revision=written.revision if written else 0)
+        return saved, {stack for stack, _ in before - after}
+
+    async def delete_function(self, stored: StoredFunction) -> set[Stack]:
+        """Removes the function with its versions, aliases and policies. Returns the archives it needed."""
+        bare = StoredFunction(stored.function)
+        before = stored.references()
+        changes: list[Change] = [Delete(FUNCTIONS, _key(stored.key), if_revision=stored.revision)]
+        changes += _member_changes(VERSIONS, stored, stored.versions, bare.versions, _number)
+        changes += _member_changes(ALIASES, stored, stored.aliases, bare.aliases, str)
+        changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
+        changes += [Delete(UNSETTLED, _key(stored.key)), *_reference_changes(before, set())]
+        await self._records.commit(changes)
+        self._count_code(stored.key, -stored.code_size())
+        return {stack for stack, _ in before}
+
+    async def functions(self, account_id: str, region: str, *, after: str = "", limit: int = PAGE) -> list[Function]:
+        """Functions in the order of their names, from the first one after the name `after`."""
+        prefix = f"{account_id}/{region}/"
+        found = await self._records.list(FUNCTIONS, prefix=prefix, after=prefix + after, limit=limit)
+        return [_decode(record, Function) for record in found]
+
+    async def versions(self, key: FunctionKey) -> list[FunctionVersion]:
+        """Published versions by rising number."""
+        return [_decode(record, FunctionVersion) async for record in self._all(VERSIONS, _key(key) + "/")]
+
+    async def unsettled(self) -> list[FunctionKey]:
+        """Functions that waited to become ready when the server ended."""
+        keys = [record.key.split("/") async for record in self._all(UNSETTLED, "")]
+        return [(account, region, name) for account, region, name in keys]
+
+    async def code_size(self, account_id: str, region: str) -> int:
+        """Bytes of all zips of functions, versions and layers: added up once, then counted along."""
+        while (account_id, region) not in self._code_sizes:
+            writes = self._writes
+            total = await self._add_up_code(f"{account_id}/{region}/")
+            if writes == self._writes:
+                self._code_sizes[account_id, region] = total
+        return self._code_sizes[account_id, region]
+
+    async def _add_up_code(self, prefix: str) -> int:
+        total = 0
+        async for record in self._all(FUNCTIONS, prefix):
+            total += _decode(record, Function).latest.configuration.code.size
+        async for record in self._all(VERSIONS, prefix):
+            total += _decode(record, FunctionVersion).configuration.code.size
+        async for record in self._all(LAYER_VERSIONS, prefix):
+            total += _decode(record, LayerVersion).code.size
+        return total
+
+    def _count_code(self, key: FunctionKey, change: int) -> None:
+        self._writes += 1
+        if key[:2] in self._code_sizes:
+            self._code_sizes[key[:2]] += change
+
+    async def count_functions(self, account_id: str, region: str) -> int:
+        return len([None async for _ in self._all(FUNCTIONS, f"{account_id}/{region}/")])
+
+    # Layers
+
+    async def last_layer_version(self, key: FunctionKey) -> int:
+        record = await self._records.get(LAYERS, _key(key))
+        return 0 if record is None else msgspec.json.decode(record.value, type=int)
+
+    async def add_layer_version(self, layer: LayerVersion) -> None:
+        """Takes the next number; Conflict if another publication took it first."""
+        key = _layer_key(layer)
+        await self._records.commit(
+            [
+                Put(LAYERS, _key((layer.account_id, layer.region, layer.name)), msgspec.json.encode(layer.version)),
+                Put(LAYER_VERSIONS, key, _encode(layer), if_absent=True),
+                refer(layer.code.digest, f"lambda/layer/{key}"),
+            ]
+        )
+        self._count_code((layer.account_id, layer.region, layer.name), layer.code.size)
+
+    async def layer_version(self, key: FunctionKey, version: int) -> LayerVersion | None:
+        record = await self._records.get(LAYER_VERSIONS, f"{_key(key)}/{_number(version)}")
+        return None if record is None else _decode(record, LayerVersion)
+
+    async def layer_versions(self, account_id: str, region: str, name: str | None = None) -> list[LayerVersion]:
+        """All versions of one layer or of all layers, by name and rising number."""
+        prefix = f"{account_id}/{region}/" + (f"{name}/" if name is not None else "")
+        return [_decode(record, LayerVersion) async for record in self._all(LAYER_VERSIONS, prefix)]
+
+    async def delete_layer_version(self, layer: LayerVersion) -> None:
+        key = _layer_key(layer)
+        owner = f"lambda/layer/{key}"
+        gone = [Delete(LAYER_VERSIONS, key), Delete(LAYER_POLICIES, key), unrefer(layer.code.digest, owner)]
+        await self._records.commit(gone)
+        self._count_code((layer.account_id, layer.region, layer.name), -layer.code.size)
+
+    async def layer_policy(self, layer: LayerVersion) -> Policy | None:
+        record = await self._records.get(LAYER_POLICIES, _layer_key(layer))
+        return None if record is None else _decode(record, Policy)
+
+    async def save_layer_policy(self, layer: LayerVersion, policy: Policy) -> None:
+        """Writes the policy, or removes one that has no statements left."""
+        key = _layer_key(layer)
+        change = Put(LAYER_POLICIES, key, _encode(policy)) if policy.statements else Delete(LAYER_POLICIES, key)
+        await self._records.commit([change])
+
+    # Archives
+
+    async def is_referenced(self, stack: Stack) -> bool:
+        collection, name = (REFERENCES, stack[0]) if len(stack) == 1 else (STACKS, _stack_key(stack))
+        return bool(await self._records.list(collection, prefix=f"{name}/", limit=1))
+
+    async def _all(self, collection: str, prefix: str) -> AsyncIterator[Record]:
+        after = ""
+        while True:
+            page: Sequence[Record] = await self._records.list(collection, prefix=prefix, after=after, limit=PAGE)
+            for record in page:
+                yield record
+            if len(page) < PAGE:
+                return
+            after = page[-1].key
+
+
+def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change]:
+    was = old or StoredFunction(new.function)
+    changes = _member_changes(VERSIONS, new, was.versions, new.versions, _number)
+    changes += _member_changes(ALIASES, new, was.aliases, new.aliases, str)
+    changes += _member_changes(POLICIES, new, was.policies, new.policies, str)
+    if new.is_unsettled:
+        changes.append(Put(UNSETTLED, _key(new.key), b""))
+    elif old is not None and old.is_unsettled:
+        changes.append(Delete(UNSETTLED, _key(new.key)))
+    return changes
+
+
+def _member_changes(
+    collection: str, owner: StoredFunction, old: Mapping[str, object], new: Mapping[str, object], key_of: Callable[[str], str]
+) -> list[Change]:
+    prefix = _key(owner.key)
+    puts = [
+        Put(collection, f"{prefix}/{key_of(name)}", _encode(value)) for name, value in new.items() if old.get(name) is not value
+    ]
+    deletes = [Delete(collection, f"{prefix}/{key_of(name)}") for name in old if name not in new]
+    return [*puts, *deletes]
+
+
+def _reference_changes(before: set[tuple[Stack, str]], after: set[tuple[Stack, str]]) -> list[Change]:
+    added, gone = sorted(after - before), sorted(before - after)
+    return [*(_refer(*each) for each in added), *(_unrefer(*each) for each in gone)]
+
+
+def _refer(stack: Stack, owner: str) -> Put:
+    return refer(stack[0], owner) if len(stack) == 1 else Put(STACKS, f"{_stack_key(stack)}/{owner}", b"")
+
+
+def _unrefer(stack: Stack, owner: str) -> Delete:
+    return unrefer(stack[0], owner) if len(stack) == 1 else Delete(STACKS, f"{_stack_key(stack)}/{owner}")
+
+
+def _stack_key(stack: Stack) -> str:
+    return hashlib.sha256("\n".join(stack).encode()).hexdigest()
+
+
+def _key(key: FunctionKey) -> str:
+    return "/".join(key)
+
+
+def _layer_key(layer: LayerVersion) -> str:
+    return f"{layer.account_id}/{layer.region}/{layer.name}/{_number(layer.version)}"
+
+
+def _number(version: str | int) -> str:
+    """Version numbers in the order of their text."""
+    return f"{int(version):010d}"
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _decode(record: Record, kind: type[T]) -> T:
+    return msgspec.json.decode(record.value, type=kind)

@@ -1,0 +1,45 @@
+"""The service's errors in the shapes that AWS gives them."""
+
+from __future__ import annotations
+
+from lambdad.errors import ServiceError
+from lambdad.model.arn import FunctionName
+
+
+def invalid_parameter(message: str) -> ServiceError:
+    return ServiceError("InvalidParameterValueException", message)
+
+
+def not_found(message: str) -> ServiceError:
+    return ServiceError("ResourceNotFoundException", message)
+
+
+def conflict(message: str) -> ServiceError:
+    return ServiceError("ResourceConflictException", message)
+
+
+def too_large(message: str) -> ServiceError:
+    """AWS sends this name on the wire, whatever the model calls it."""
+    return ServiceError("RequestEntityTooLargeException", message, status=413)
+
+
+def access_denied(principal_arn: str, action: str, resource: str) -> ServiceError:
+    message = (
+        f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "
+        f"because no resource-based policy allows the {action} action"
+    )
+    return ServiceError("AccessDeniedException", message, status=403)
+
+
+def stale_revision(look_up: str = "GetFunction/GetAlias") -> ServiceError:
+    return ServiceError(
+        "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id. "
+        f"Call the {look_up} API to retrieve the latest Revision Id",
+    )
+
+
+def function_not_found(name: FunctionName, *, qualifier: str | None = None) -> ServiceError:
+    """`qualifier` is printed where the caller gave none: Invoke says `$LATEST`."""
+    suffix = "" if name.qualifier or not qualifier else f":{qualifier}"
+    return not_found(f"Function not found: {name.qualified_arn}{suffix}")

@@ -1,0 +1,158 @@
+"""Makes functions ready in the background: Pending becomes Active, InProgress becomes Successful, or either fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from lambdad.errors import SandboxError, ServiceError, StartupError
+from lambdad.model.function import Configuration, Failure
+from lambdad.model.version import LATEST
+from lambdad.services.lambda_.archive import Archives
+from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction, stacks_of
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4  #: functions made ready at the same time
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class RuntimePreparation(Protocol):
+    async def prepare(self, runtime: str) -> object:
+        """Whatever the runtime's first environment would wait for. StartupError or SandboxError when it cannot be run."""
+        ...
+
+
+class Retirement(Protocol):
+    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
+        """Ends the idle environments of a version or of the whole function, and busy ones after their invocation."""
+        ...
+
+
+class Settler:
+    """Owns one task for each function that is being made ready. `start` takes up what an earlier server left unfinished."""
+
+    def __init__(
+        self,
+        records: LambdaRecords,
+        functions: FunctionTable,
+        archives: Archives,
+        runtimes: RuntimePreparation,
+        environments: Retirement,
+        *,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._records = records
+        self._functions = functions
+        self._archives = archives
+        self._runtimes = runtimes
+        self._environments = environments
+        self._new_id = new_id
+        self._pause = pause
+        self._tasks: dict[FunctionKey, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def start(self) -> None:
+        for key in await self._records.unsettled():
+            self.schedule(key)
+
+    async def stop(self) -> None:
+        """What is not ready yet stays unsettled in the records."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def schedule(self, key: FunctionKey) -> None:
+        """Settles the function soon; a second request while one is under way is served by it."""
+        running = self._tasks.get(key)
+        if running is None or running.done():
+            task = asyncio.create_task(self._settle(key), name=f"settle {'/'.join(key)}")
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+
+    async def settled(self, key: FunctionKey) -> None:
+        """Returns when the function is no longer being made ready."""
+        task = self._tasks.get(key)
+        if task is not None:
+            await asyncio.wait([task])
+
+    async def retire(self, key: FunctionKey, version: str | None = None) -> None:
+        """To be called when a function or one of its versions is gone."""
+        await self._environments.retire(*key, version)
+
+    def _forget(self, key: FunctionKey, done: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is done:
+            del self._tasks[key]
+
+    async def _settle(self, key: FunctionKey) -> None:
+        """Until the function, as it then stands, is settled. Our own faults are logged and tried again, later and later."""
+        seconds = 1.0
+        while True:
+            try:
+                async with self._turns:
+                    if await self._settle_once(key):
+                        return
+                continue
+            except Exception:
+                log.exception("The function %s could not be made ready; next attempt in %.0f s.", key[2], seconds)
+            await self._pause(seconds)
+            seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _settle_once(self, key: FunctionKey) -> bool:
+        """True when there is nothing to settle.
+
+        Nothing is awaited after that was seen, so that whoever changes the function then finds this task at its end.
+        """
+        stored = await self._functions.find(key)
+        if stored is None or not stored.is_unsettled:
+            return True
+        failure = await self._make_ready(_unsettled_configurations(stored))
+        async with self._functions.change(key) as change:
+            if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
+                return False
+            await change.save(_settled(change.stored, self._new_id(), failure))
+        await self._environments.retire(*key, LATEST)
+        return False
+
+    async def _make_ready(self, configurations: Iterable[Configuration]) -> Failure | None:
+        for configuration in configurations:
+            try:
+                for stack in stacks_of(configuration):
+                    await self._archives.unpack(stack)
+            except ServiceError as error:
+                return Failure("InvalidZipFileException", error.message)
+            except SandboxError as error:
+                return Failure("InternalError", str(error))
+            try:
+                await self._runtimes.prepare(configuration.runtime)
+            except (StartupError, SandboxError, ServiceError) as error:
+                return Failure("InvalidRuntime", str(error))
+        return None
+
+
+def _unsettled_configurations(stored: StoredFunction) -> list[Configuration]:
+    readings = [stored.function.latest, *stored.versions.values()]
+    return [reading.configuration for reading in readings if reading.is_unsettled]
+
+
+def _unsettled_revisions(stored: StoredFunction) -> set[str]:
+    """What is to be settled; tags, aliases and policies may change meanwhile."""
+    readings = [stored.function.latest, *stored.versions.values()]
+    return {reading.revision_id for reading in readings if reading.is_unsettled}
+
+
+def _settled(stored: StoredFunction, revision_id: str, failure: Failure | None) -> StoredFunction:
+    """`$LATEST` gets a new revision id; published versions keep theirs."""
+    function = stored.function.settled(revision_id, failure) if stored.function.latest.is_unsettled else stored.function
+    versions = {
+        number: version.settled(version.revision_id, failure) if version.is_unsettled else version
+        for number, version in stored.versions.items()
+    }
+    return replace(stored, function=function, versions=versions)

@@ -1,0 +1,107 @@
+"""Functions, aliases and layers in the members that AWS prints."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lambdad.model.alias import Alias
+from lambdad.model.arn import function_arn
+from lambdad.model.function import FunctionVersion
+from lambdad.model.layer import LayerVersion
+
+
+def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, *, with_state: bool = True) -> dict[str, Any]:
+    """FunctionConfiguration. The ARN carries `qualifier` if the caller asked with one; listings leave out the states."""
+    configuration = reading.configuration
+    name = reading.function_name
+    shape: dict[str, Any] = {
+        "FunctionName": name,
+        "FunctionArn": function_arn(reading.account_id, reading.region, name, qualifier),
+        "Runtime": configuration.runtime,
+        "Role": configuration.role,
+        "Handler": configuration.handler,
+        "CodeSize": configuration.code.size,
+        "Description": configuration.description,
+        "Timeout": configuration.timeout_seconds,
+        "MemorySize": configuration.memory_mb,
+        "LastModified": timestamp(reading.last_modified),
+        "CodeSha256": code_sha256(configuration.code.digest),
+        "Version": reading.version,
+        "TracingConfig": {"Mode": "PassThrough"},
+        "RevisionId": reading.revision_id,
+        "PackageType": "Zip",
+        "Architectures": [configuration.architecture],
+        "EphemeralStorage": {"Size": configuration.ephemeral_storage_mb},
+        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "LoggingConfig": {"LogFormat": "Text", "LogGroup": configuration.log_group or f"/aws/lambda/{name}"},
+    }
+    if configuration.environment is not None:
+        shape["Environment"] = {"Variables": dict(configuration.environment)}
+    if configuration.layers:
+        shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in configuration.layers]
+    return {**shape, **_states(reading)} if with_state else shape
+
+
+def _states(reading: FunctionVersion) -> dict[str, Any]:
+    states = {
+        "RuntimeVersionConfig": {"RuntimeVersionArn": _runtime_version_arn(reading)},
+        "State": reading.state,
+        "StateReason": reading.state_reason,
+        "StateReasonCode": reading.state_reason_code,
+        "LastUpdateStatus": reading.update_status,
+        "LastUpdateStatusReason": reading.update_reason,
+        "LastUpdateStatusReasonCode": reading.update_reason_code,
+    }
+    return {member: value for member, value in states.items() if value is not None}
+
+
+def alias_shape(alias: Alias, arn: str) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "AliasArn": f"{arn}:{alias.name}",
+        "Name": alias.name,
+        "FunctionVersion": alias.function_version,
+        "Description": alias.description,
+        "RevisionId": alias.revision_id,
+    }
+    if alias.weights:
+        shape["RoutingConfig"] = {"AdditionalVersionWeights": dict(alias.weights)}
+    return shape
+
+
+def layer_version_shape(layer: LayerVersion) -> dict[str, Any]:
+    """A layer version as listings print it."""
+    shape: dict[str, Any] = {
+        "LayerVersionArn": layer.version_arn,
+        "Version": layer.version,
+        "Description": layer.description,
+        "CreatedDate": timestamp(layer.created_at),
+    }
+    optional: Mapping[str, Any] = {
+        "CompatibleRuntimes": layer.compatible_runtimes,
+        "CompatibleArchitectures": layer.compatible_architectures,
+        "LicenseInfo": layer.license_info,
+    }
+    for member, value in optional.items():
+        if value is not None:
+            shape[member] = list(value) if isinstance(value, tuple) else value
+    return shape
+
+
+def timestamp(seconds: float) -> str:
+    """2021-02-04T12:50:07.629+0000"""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+
+
+def code_sha256(digest: str) -> str:
+    """The digest of a zip as AWS prints it: base64 instead of hex."""
+    return base64.b64encode(bytes.fromhex(digest)).decode()
+
+
+def _runtime_version_arn(reading: FunctionVersion) -> str:
+    """One stable version for each runtime and architecture: interpreters here change with the machine, not by AWS's numbers."""
+    identity = f"{reading.configuration.runtime}/{reading.configuration.architecture}"
+    return f"arn:aws:lambda:{reading.region}::runtime:{hashlib.sha256(identity.encode()).hexdigest()}"

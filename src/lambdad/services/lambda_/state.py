@@ -1,0 +1,62 @@
+"""What the operations work with, and what they need from the rest of lambdad: `app.py` hands in the real parts."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lambdad.model.event import QueuedEvent
+from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.quota import Quotas
+from lambdad.runtimes.catalog import Policy
+from lambdad.services.lambda_.archive import Archives
+from lambdad.services.lambda_.code_location import CodeLocations
+from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.locks import KeyedLocks
+from lambdad.services.lambda_.package import FetchObject
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.settling import Settler
+
+
+class Invoker(Protocol):
+    async def invoke(self, invocation: Invocation) -> InvocationResult: ...
+
+
+class Events(Protocol):
+    """The durable queue of asynchronous invocations."""
+
+    async def accept(self, event: QueuedEvent) -> None:
+        """Returns when the event is on stable storage."""
+        ...
+
+
+class Runtimes(Protocol):
+    def available(self) -> Collection[str]:
+        """Identifiers of the runtimes that functions can run on this machine."""
+        ...
+
+
+@dataclass(slots=True)
+class LambdaState:
+    """The service's collaborators. `function_table.py`, `settling.py` and `archive.py` say what each is for."""
+
+    records: LambdaRecords
+    functions: FunctionTable
+    archives: Archives
+    settler: Settler
+    code_locations: CodeLocations
+    invoker: Invoker
+    events: Events
+    runtimes: Runtimes
+    fetch_object: FetchObject
+    quotas: Quotas
+    runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
+    layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
+    architecture: str = "x86_64"  #: of this machine
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    draw: Callable[[], float] = random.random  #: for weighted aliases

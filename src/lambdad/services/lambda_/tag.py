@@ -1,0 +1,54 @@
+"""Tags of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lambdad.model.arn import FunctionName
+from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.lookup import find_function, named
+from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
+from lambdad.services.lambda_.settings import check_tags
+from lambdad.services.lambda_.state import LambdaState
+
+Request = Mapping[str, Any]
+
+
+async def tag_resource(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    name = _tagged_function(context, request["Resource"])
+    if not request["Tags"]:
+        raise invalid_parameter("An error occurred and the request cannot be processed.")
+    async with state.functions.change(name.key) as change:
+        if change.stored is None:
+            raise function_not_found(name)
+        tags = check_tags({**change.stored.function.tags, **request["Tags"]}, state.quotas)
+        await change.save(replace(change.stored, function=replace(change.stored.function, tags=tags)))
+    return {}
+
+
+async def untag_resource(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    """Keys that the function does not have are passed over."""
+    name = _tagged_function(context, request["Resource"])
+    gone = set(request["TagKeys"])
+    async with state.functions.change(name.key) as change:
+        if change.stored is None:
+            raise function_not_found(name)
+        tags = {key: value for key, value in change.stored.function.tags.items() if key not in gone}
+        await change.save(replace(change.stored, function=replace(change.stored.function, tags=tags)))
+    return {}
+
+
+async def list_tags(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    stored = await find_function(state, _tagged_function(context, request["Resource"]))
+    return {"Tags": dict(stored.function.tags)}
+
+
+def _tagged_function(context: RequestContext, arn: str) -> FunctionName:
+    if not arn.startswith("arn:") or ":function:" not in arn:
+        raise invalid_parameter(f"Only functions have tags here yet; got {arn}")
+    name = named(context, arn)
+    if name.qualifier is not None:
+        raise invalid_parameter("Tags on function aliases and versions are not supported. Please specify a function ARN.")
+    return name

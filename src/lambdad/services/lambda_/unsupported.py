@@ -1,0 +1,117 @@
+"""What of the Lambda API is refused: operations not served yet, and members that would have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_MAPPINGS = "event source mappings come with their pollers"
+_CONCURRENCY = "reserved and provisioned concurrency are not built yet"
+_RETRIES = "retries and destinations of asynchronous invocations are not built yet"
+_URLS = "function URLs are not built yet"
+_SIGNING = "code signing is not built yet"
+_DURABLE = "durable executions are not built yet"
+_INSTANCES = "managed instances are not offered"
+_STREAMING = "response streaming is not built yet"
+_RUNTIME_MANAGEMENT = "runtime versions follow the interpreters of this machine"
+_RECURSION = "recursive loops are not detected yet"
+_POLICY_DOCUMENTS = "whole policy documents are not built yet: use AddPermission and RemovePermission"
+_NOT_SERVED = "legacy operation: use Invoke with the Event invocation type"
+
+NOT_YET: Mapping[str, str] = {
+    "CheckpointDurableExecution": _DURABLE,
+    "CreateCapacityProvider": _INSTANCES,
+    "CreateCodeSigningConfig": _SIGNING,
+    "CreateEventSourceMapping": _MAPPINGS,
+    "CreateFunctionUrlConfig": _URLS,
+    "DeleteCapacityProvider": _INSTANCES,
+    "DeleteCodeSigningConfig": _SIGNING,
+    "DeleteDurableExecution": _DURABLE,
+    "DeleteEventSourceMapping": _MAPPINGS,
+    "DeleteFunctionCodeSigningConfig": _SIGNING,
+    "DeleteFunctionConcurrency": _CONCURRENCY,
+    "DeleteFunctionEventInvokeConfig": _RETRIES,
+    "DeleteFunctionUrlConfig": _URLS,
+    "DeleteProvisionedConcurrencyConfig": _CONCURRENCY,
+    "DeleteResourcePolicy": _POLICY_DOCUMENTS,
+    "GetCapacityProvider": _INSTANCES,
+    "GetCodeSigningConfig": _SIGNING,
+    "GetDurableExecution": _DURABLE,
+    "GetDurableExecutionHistory": _DURABLE,
+    "GetDurableExecutionState": _DURABLE,
+    "GetEventSourceMapping": _MAPPINGS,
+    "GetFunctionCodeSigningConfig": _SIGNING,
+    "GetFunctionConcurrency": _CONCURRENCY,
+    "GetFunctionEventInvokeConfig": _RETRIES,
+    "GetFunctionRecursionConfig": _RECURSION,
+    "GetFunctionScalingConfig": _INSTANCES,
+    "GetFunctionUrlConfig": _URLS,
+    "GetProvisionedConcurrencyConfig": _CONCURRENCY,
+    "GetResourcePolicy": _POLICY_DOCUMENTS,
+    "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
+    "InvokeAsync": _NOT_SERVED,
+    "InvokeWithResponseStream": _STREAMING,
+    "ListCapacityProviders": _INSTANCES,
+    "ListCodeSigningConfigs": _SIGNING,
+    "ListDurableExecutionsByFunction": _DURABLE,
+    "ListEventSourceMappings": _MAPPINGS,
+    "ListFunctionEventInvokeConfigs": _RETRIES,
+    "ListFunctionUrlConfigs": _URLS,
+    "ListFunctionVersionsByCapacityProvider": _INSTANCES,
+    "ListFunctionsByCodeSigningConfig": _SIGNING,
+    "ListProvisionedConcurrencyConfigs": _CONCURRENCY,
+    "PauseDurableExecution": _DURABLE,
+    "PutFunctionCodeSigningConfig": _SIGNING,
+    "PutFunctionConcurrency": _CONCURRENCY,
+    "PutFunctionEventInvokeConfig": _RETRIES,
+    "PutFunctionRecursionConfig": _RECURSION,
+    "PutFunctionScalingConfig": _INSTANCES,
+    "PutProvisionedConcurrencyConfig": _CONCURRENCY,
+    "PutResourcePolicy": _POLICY_DOCUMENTS,
+    "PutRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
+    "ResumeDurableExecution": _DURABLE,
+    "SendDurableExecutionCallbackFailure": _DURABLE,
+    "SendDurableExecutionCallbackHeartbeat": _DURABLE,
+    "SendDurableExecutionCallbackSuccess": _DURABLE,
+    "StopDurableExecution": _DURABLE,
+    "UpdateCapacityProvider": _INSTANCES,
+    "UpdateCodeSigningConfig": _SIGNING,
+    "UpdateEventSourceMapping": _MAPPINGS,
+    "UpdateFunctionEventInvokeConfig": _RETRIES,
+    "UpdateFunctionUrlConfig": _URLS,
+}
+
+_CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
+_CODE_KEY = "packages are not encrypted with customer keys"
+_SETTINGS: Mapping[str, str] = {
+    "KMSKeyArn": _CUSTOMER_KEY,
+    "FileSystemConfigs": "file systems cannot be attached yet",
+    "ImageConfig": "functions are made from zips only",
+    "CapacityProviderConfig": _INSTANCES,
+    "DurableConfig": _DURABLE,
+    "RuntimeConfig": "customer-managed runtimes are not offered",
+    "AcceleratorConfig": "accelerators are not offered",
+}
+
+#: Operation -> member -> why a request that sets it is refused. Values that only sometimes have no effect are refused by
+#: `settings.check_unsupported_values`.
+REFUSED: Mapping[str, Mapping[str, str]] = {
+    "CreateFunction": {
+        **_SETTINGS,
+        "Code.ImageUri": "functions are made from zips only",
+        "Code.SourceKMSKeyArn": _CODE_KEY,
+        "CodeSigningConfigArn": _SIGNING,
+        "PublishTo": _INSTANCES,
+        "TenancyConfig": "tenant isolation is not built yet",
+    },
+    "UpdateFunctionCode": {
+        "ImageUri": "functions are made from zips only",
+        "SourceKMSKeyArn": _CODE_KEY,
+        "PublishTo": _INSTANCES,
+    },
+    "UpdateFunctionConfiguration": _SETTINGS,
+    "PublishVersion": {"PublishTo": _INSTANCES},
+    "Invoke": {
+        "DurableExecutionName": _DURABLE,
+        "TenantId": "tenant isolation is not built yet",
+    },
+}

@@ -1,0 +1,28 @@
+"""What every kind of test shares: skipping by name what this machine cannot run, and the server of the scenario tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from support.awscli import aws_command
+from support.server import Server, running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    can_isolate = sys.platform == "linux" and os.geteuid() == 0
+    for item in items:
+        if item.get_closest_marker("root") and not can_isolate:
+            item.add_marker(pytest.mark.skip(reason="needs root on Linux"))
+        if item.get_closest_marker("awscli") and aws_command() is None:
+            item.add_marker(pytest.mark.skip(reason="needs the AWS command line client"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A lambdad with full isolation that the tests of a session share; names in it must not collide."""
+    with running(tmp_path_factory.mktemp("server")) as started:
+        yield started

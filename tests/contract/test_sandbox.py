@@ -1,0 +1,304 @@
+"""What every isolation backend keeps, and, for those that isolate, what code inside must not be able to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from lambdad.errors import SandboxError
+from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
+from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.process import ProcessSandboxes
+from support.sandbox import Peer, make_program, make_spec, make_task, read_log
+
+BACKENDS = [pytest.param("namespace", marks=pytest.mark.root), "process"]
+LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
+
+
+@pytest.fixture(params=BACKENDS)
+async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandboxes]:
+    backend: Sandboxes
+    if request.param == "namespace":
+        backend = NamespaceSandboxes(tmp_path / "state")
+    else:
+        backend = ProcessSandboxes(tmp_path / "state", "http://127.0.0.1:4566")
+    await backend.open()
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> RuntimeProgram:
+    return make_program(tmp_path / "runtime")
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    return make_task(tmp_path / "task")
+
+
+@asynccontextmanager
+async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tuple[Sandbox, Peer]]:
+    sandbox = await sandboxes.start(spec)
+    peer = await Peer.of(sandbox)
+    try:
+        yield sandbox, peer
+    finally:
+        peer.close()
+        await sandbox.stop()
+        os.close(sandbox.log_pipe)
+
+
+class TestStart:
+    async def test_runtime_sees_its_package(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """The runtime runs in the package's folder, which LAMBDA_TASK_ROOT names."""
+        async with started(sandboxes, make_spec(program, task)) as (_, peer):
+            assert await peer.run("result = open('module.py').read()") == "ANSWER = 42\n"
+            where = "import os; result = os.path.samefile(os.getcwd(), os.environ['LAMBDA_TASK_ROOT'])"
+            assert await peer.run(where)
+
+    async def test_environment_is_built_from_nothing(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The runtime's environment is what the spec says, and nothing of the server's own."""
+        monkeypatch.setenv("SERVER_SECRET", "x")
+        async with started(sandboxes, make_spec(program, task)) as (_, peer):
+            environment = await peer.run("import os; result = dict(os.environ)")
+        assert environment["GREETING"] == "grüß Gott"
+        assert "SERVER_SECRET" not in environment
+        assert "HOME" not in environment
+        assert environment["AWS_ENDPOINT_URL"].startswith("http://")
+
+    async def test_runtime_api_is_where_the_variable_says(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path
+    ) -> None:
+        """A connection to AWS_LAMBDA_RUNTIME_API arrives at the runtime listener."""
+        code = """
+        import os, socket
+        host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+        connection = socket.create_connection((host, int(port)), 5)
+        connection.sendall(b"hello")
+        """
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            await peer.run(code)
+            loop = asyncio.get_running_loop()
+            connection, _ = await loop.sock_accept(sandbox.runtime_listener)
+            with connection:
+                assert await loop.sock_recv(connection, 10) == b"hello"
+
+    async def test_output_goes_to_the_log_pipe(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """stdout and stderr both arrive at the log pipe, in order, and nothing is read from stdin."""
+        code = "import os, sys; os.write(1, b'out '); os.write(2, b'err'); result = sys.stdin.read()"
+        sandbox = await sandboxes.start(make_spec(program, task))
+        peer = await Peer.of(sandbox)
+        assert await peer.run(code) == ""
+        peer.close()
+        await sandbox.stop()
+        assert await read_log(sandbox) == b"out err"
+        os.close(sandbox.log_pipe)
+
+    async def test_tmp_is_its_own(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """What one sandbox writes into its temporary folder, another does not see."""
+        write = "import os, tempfile; open(os.path.join(tempfile.gettempdir(), 'mine'), 'w').close()"
+        look = "import os, tempfile; result = os.listdir(tempfile.gettempdir())"
+        async with started(sandboxes, make_spec(program, task, "a")) as (_, one):
+            await one.run(write)
+            assert "mine" in await one.run(look)
+            async with started(sandboxes, make_spec(program, task, "b")) as (_, other):
+                assert "mine" not in await other.run(look)
+
+    async def test_many_at_once(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """Twenty starts at once all succeed, each with its own process."""
+        made = await asyncio.gather(*(sandboxes.start(make_spec(program, task, f"s{n}")) for n in range(20)))
+        peers = [await Peer.of(sandbox) for sandbox in made]
+        assert await asyncio.gather(*(peer.run("result = 1") for peer in peers)) == [1] * 20
+        for peer, sandbox in zip(peers, made, strict=True):
+            peer.close()
+            await sandbox.stop()
+            os.close(sandbox.log_pipe)
+
+    async def test_missing_package_is_refused(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
+        """A package that is not there is a SandboxError, and the backend goes on working."""
+        with pytest.raises(SandboxError, match="missing"):
+            await sandboxes.start(make_spec(program, tmp_path / "missing"))
+        async with started(sandboxes, make_spec(program, make_task(tmp_path / "task"))) as (_, peer):
+            assert await peer.run("result = 1") == 1
+
+    async def test_name_taken_is_refused(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """A second sandbox of the same name is refused while the first one lives."""
+        async with started(sandboxes, make_spec(program, task)):
+            with pytest.raises(SandboxError, match="already"):
+                await sandboxes.start(make_spec(program, task))
+
+    async def test_cancelled_start_leaves_nothing(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """A start that is cancelled, however late, leaves no descriptor behind, and its successor works."""
+        before = _descriptors()
+        for steps in (0, 1, 2, 5):
+            starting = asyncio.create_task(sandboxes.start(make_spec(program, task, f"c{steps}")))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            starting.cancel()
+            try:
+                sandbox = await starting
+            except asyncio.CancelledError:
+                continue
+            await sandbox.stop()  # it was quicker than the cancellation
+            os.close(sandbox.log_pipe)
+        async with started(sandboxes, make_spec(program, task)) as (_, peer):
+            assert await peer.run("result = 1") == 1
+        assert _descriptors() == before
+
+
+class TestEnd:
+    @pytest.mark.parametrize(
+        ("code", "status"),
+        [
+            ("import os; os._exit(3)", ExitStatus(code=3)),
+            ("import os; os._exit(0)", ExitStatus(code=0)),
+            ("import os; os.kill(os.getpid(), 11)", ExitStatus(signal=11)),
+            ("import os; os.kill(os.getpid(), 15)", ExitStatus(signal=15)),
+        ],
+    )
+    async def test_exit_is_told(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, code: str, status: ExitStatus
+    ) -> None:
+        """The exit code or the signal of the runtime is told to everyone who asks, then and later."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            waiting = asyncio.create_task(sandbox.exited())
+            assert await peer.ask(code) is None
+            assert await waiting == status
+            assert await sandbox.exited() == status
+
+    async def test_stop_kills_everything(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """stop kills the runtime and what it has started, and the end is told as signal 9."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            await peer.run("import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])")
+            await sandbox.stop()
+            assert await sandbox.exited() == ExitStatus(signal=9)
+            assert await asyncio.wait_for(read_log(sandbox), 10) == b""  # no process holds the pipe any more
+
+    async def test_stop_twice(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """Stopping again, or after the end, or twice at once, does no harm."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            await peer.ask("import os; os._exit(1)")
+            await sandbox.exited()
+            await asyncio.gather(sandbox.stop(), sandbox.stop())
+            await sandbox.stop()
+            assert sandbox.runtime_listener.fileno() == -1
+            sandbox.memory_peak_bytes()
+
+    async def test_waiting_for_the_end_may_be_given_up(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """One who stops waiting for the end does not disturb the others."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            impatient = asyncio.create_task(sandbox.exited())
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await asyncio.gather(impatient, return_exceptions=True)
+            await peer.ask("import os; os._exit(7)")
+            assert (await sandbox.exited()).code == 7
+
+    async def test_close_stops_the_rest(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """close ends every sandbox that is left; afterwards starts are refused."""
+        sandbox = await sandboxes.start(make_spec(program, task))
+        await sandboxes.close()
+        assert await sandbox.exited() == ExitStatus(signal=9)
+        os.close(sandbox.log_pipe)
+        with pytest.raises(SandboxError):
+            await sandboxes.start(make_spec(program, task, "two"))
+
+    async def test_no_descriptor_is_left(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """After any number of starts and stops the server holds as many descriptors as before."""
+        async with started(sandboxes, make_spec(program, task, "first")):
+            pass
+        before = _descriptors()
+        for number in range(5):
+            async with started(sandboxes, make_spec(program, task, f"s{number}")):
+                pass
+        assert _descriptors() == before
+
+
+class TestUnpack:
+    async def test_unpacks_archives_over_each_other(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """Later archives win, modes are kept, and the report counts what was written."""
+        one = _zip(tmp_path / "one.zip", {"a.txt": b"old", "bin/tool": b"#!"}, modes={"bin/tool": 0o755})
+        two = _zip(tmp_path / "two.zip", {"a.txt": b"newer"})
+        report = await sandboxes.unpack([one, two], tmp_path / "tree", LIMITS)
+        assert (report.refusal, report.unpacked_bytes) == (None, 10)
+        assert (tmp_path / "tree/a.txt").read_bytes() == b"newer"
+        assert (tmp_path / "tree/bin/tool").stat().st_mode & 0o777 == 0o755
+        assert (tmp_path / "tree/a.txt").stat().st_mode & 0o777 == 0o644
+        await sandboxes.remove(tmp_path / "tree")
+        assert not (tmp_path / "tree").exists()
+
+    async def test_refusal_leaves_nothing(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """A refused archive is said to be so, and no folder is left."""
+        archive = _zip(tmp_path / "evil.zip", {"good": b"1", "../evil": b"2"})
+        report = await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        assert report.refusal == "slip"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.zip", "state"]
+        assert not list((tmp_path / "state/unpacking").iterdir())
+
+    async def test_bomb_stops_at_the_limit(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """An archive that unpacks to more than allowed is refused."""
+        archive = _zip(tmp_path / "bomb.zip", {"zeros": bytes(2_000_000)})
+        assert (await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)).refusal == "too-big"
+
+    async def test_unpacked_package_can_be_run(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
+        """A sandbox reads what unpack made."""
+        archive = _zip(tmp_path / "one.zip", {"module.py": b"ANSWER = 1"})
+        await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        async with started(sandboxes, make_spec(program, tmp_path / "tree")) as (_, peer):
+            assert await peer.run("result = open('module.py').read()") == "ANSWER = 1"
+
+    async def test_existing_destination_is_not_touched(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """unpack makes its destination; one that is there already is an error and stays as it was."""
+        (tmp_path / "tree").mkdir()
+        archive = _zip(tmp_path / "one.zip", {"a": b""})
+        with pytest.raises(SandboxError, match="already"):
+            await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        assert not list((tmp_path / "tree").iterdir())
+
+    async def test_removing_nothing_is_harmless(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """A folder that is gone already can be removed."""
+        await sandboxes.remove(tmp_path / "tree")
+
+    async def test_leftovers_are_removed_at_the_next_open(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """What a killed server was about to unpack is gone after the next open."""
+        await sandboxes.close()
+        (tmp_path / "state/unpacking/half").mkdir(parents=True)
+        await sandboxes.open()
+        assert not list((tmp_path / "state/unpacking").iterdir())
+
+
+def _zip(path: Path, files: dict[str, bytes], modes: dict[str, int] | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (modes or {}).get(name, 0o644) << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def _descriptors() -> list[str]:
+    """Open descriptors of this process by kind; event loops keep theirs."""
+    kinds = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            kinds.append(os.readlink(f"/proc/self/fd/{name}").split(":")[0])
+        except FileNotFoundError:  # the listing's own
+            continue
+    return sorted(kinds)
+
+
+def test_sandbox_addresses_are_link_local() -> None:
+    """The Runtime API's address can be on no one's network."""
+    from lambdad.sandbox.base import SANDBOX_ADDRESS
+
+    assert socket.inet_aton(SANDBOX_ADDRESS)[:2] == bytes([169, 254])

@@ -1,0 +1,469 @@
+"""What every store keeps: Records and Queue in memory and in SQLite, and Blobs in files above each."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lambdad.store.base import Conflict, Delete, Message, Put, Send, refer, unrefer
+from lambdad.store.files import FileBlobs
+from lambdad.store.memory import MemoryStore
+from lambdad.store.sqlite import SqliteStore
+
+Store = MemoryStore | SqliteStore
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore(clock=clock)
+        return
+    sqlite = SqliteStore(tmp_path / "store.db", clock=clock)
+    await sqlite.open()
+    yield sqlite
+    await sqlite.close()
+
+
+@pytest.fixture
+async def blobs(store: Store, tmp_path: Path) -> AsyncIterator[FileBlobs]:
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    yield blobs
+    await blobs.close()
+
+
+async def keys(store: Store, **arguments: object) -> list[str]:
+    return [record.key for record in await store.list("c", **arguments)]  # type: ignore[arg-type]
+
+
+async def put_keys(store: Store, *names: str) -> None:
+    await store.commit([Put("c", name, b"") for name in names])
+
+
+class TestRecords:
+    async def test_read_your_writes(self, store: Store) -> None:
+        """What was committed is read, with a revision that rises from 1."""
+        await store.commit([Put("c", "k", b"one")])
+        await store.commit([Put("c", "k", b"two")])
+        record = await store.get("c", "k")
+        assert record is not None
+        assert (record.key, record.value, record.revision) == ("k", b"two", 2)
+
+    async def test_absent(self, store: Store) -> None:
+        """A record that was never put, or is in another collection, is None."""
+        await store.commit([Put("other", "k", b"")])
+        assert await store.get("c", "k") is None
+
+    async def test_delete(self, store: Store) -> None:
+        """A deleted record is gone; deleting it again does no harm; made anew it starts at revision 1."""
+        await store.commit([Put("c", "k", b"1"), Put("c", "k", b"2")])
+        await store.commit([Delete("c", "k")])
+        await store.commit([Delete("c", "k")])
+        assert await store.get("c", "k") is None
+        await store.commit([Put("c", "k", b"3")])
+        record = await store.get("c", "k")
+        assert record is not None
+        assert record.revision == 1
+
+    async def test_empty_commit(self, store: Store) -> None:
+        """An empty commit does nothing."""
+        await store.commit([])
+
+    @pytest.mark.parametrize(
+        "refused",
+        [
+            Put("c", "there", b"new", if_absent=True),
+            Put("c", "there", b"new", if_revision=2),
+            Put("c", "nowhere", b"new", if_revision=1),
+            Put("c", "there", b"new", if_absent=True, if_revision=1),
+            Delete("c", "there", if_revision=2),
+            Delete("c", "nowhere", if_revision=1),
+        ],
+    )
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    async def test_conflict_does_nothing(self, store: Store, refused: Put | Delete, place: int) -> None:
+        """A conflict anywhere in a commit leaves all of it undone."""
+        await store.commit([Put("c", "there", b"old")])
+        changes: list[Put | Delete | Send] = [Put("c", "a", b""), Send("q", "m", b"")]
+        changes.insert(place, refused)
+        with pytest.raises(Conflict):
+            await store.commit(changes)
+        assert await keys(store) == ["there"]
+        assert await store.count("q") == 0
+        record = await store.get("c", "there")
+        assert record is not None
+        assert (record.value, record.revision) == (b"old", 1)
+
+    async def test_conflict_restores_what_the_commit_changed(self, store: Store) -> None:
+        """Changes that came before the conflict in the same commit are undone, deletes and repeated puts among them."""
+        await store.commit([Put("c", "a", b"1"), Put("c", "b", b"2")])
+        with pytest.raises(Conflict):
+            await store.commit(
+                [
+                    Delete("c", "a"),
+                    Put("c", "b", b"x"),
+                    Put("c", "b", b"y"),
+                    Put("c", "d", b""),
+                    Put("c", "b", b"", if_absent=True),
+                ]
+            )
+        assert [(r.key, r.value, r.revision) for r in await store.list("c")] == [("a", b"1", 1), ("b", b"2", 1)]
+
+    async def test_conditions_see_the_same_commit(self, store: Store) -> None:
+        """A condition sees the changes before it in its own commit."""
+        await store.commit([Put("c", "k", b"1", if_absent=True), Put("c", "k", b"2", if_revision=1)])
+        await store.commit([Delete("c", "k", if_revision=2), Put("c", "k", b"3", if_absent=True)])
+        record = await store.get("c", "k")
+        assert record is not None
+        assert record.value == b"3"
+
+    async def test_one_winner(self, store: Store) -> None:
+        """Of many who create the same record at once one succeeds, and the others alone are refused."""
+
+        async def create(number: int) -> bool:
+            try:
+                await store.commit([Put("c", f"mine-{number}", b""), Put("c", "k", b"%d" % number, if_absent=True)])
+            except Conflict:
+                return False
+            return True
+
+        won = await asyncio.gather(*(create(number) for number in range(50)))
+        assert sum(won) == 1
+        assert await keys(store, prefix="mine-") == [f"mine-{won.index(True)}"]
+
+    async def test_binary_values(self, store: Store) -> None:
+        """Values are bytes of any kind and length."""
+        for value in (b"", b"\x00\xff" * 10, bytes(range(256)) * 8192):
+            await store.commit([Put("c", "k", value)])
+            record = await store.get("c", "k")
+            assert record is not None
+            assert record.value == value
+
+    async def test_list_order(self, store: Store) -> None:
+        """Keys are ordered by their UTF-8 bytes."""
+        names = ["", "a", "a/b", "a0", "B", "é", "\uffff", "\U0001f600", "\U0010ffff", "a\x00b"]
+        await put_keys(store, *names)
+        assert await keys(store) == sorted(names, key=str.encode)
+
+    async def test_list_prefix(self, store: Store) -> None:
+        """A prefix selects the keys that start with it, and nothing beside, whatever characters it ends in."""
+        names = ["a", "a/", "a/1", "a/\U0010ffff", "a/\U0010ffffz", "a0", "b", "\ud7ff1", "\ue000"]
+        await put_keys(store, *names)
+        for prefix in ("", "a", "a/", "a/\U0010ffff", "\ud7ff", "c"):
+            assert await keys(store, prefix=prefix) == sorted((n for n in names if n.startswith(prefix)), key=str.encode)
+        assert await keys(store, prefix="%") == []
+        assert await keys(store, prefix="A") == []
+
+    async def test_list_pages(self, store: Store) -> None:
+        """Reading on after the last key gives every record once, in both directions."""
+        names = [f"{number:03d}" for number in range(1, 450)]
+        await put_keys(store, *names, "z")
+        for limit in (1, 7, 300):
+            for descending in (False, True):
+                seen: list[str] = []
+                while page := await store.list("c", after=seen[-1] if seen else "", limit=limit, descending=descending):
+                    assert len(page) <= limit
+                    seen += [record.key for record in page]
+                assert seen == sorted([*names, "z"], reverse=descending)
+
+    async def test_list_after(self, store: Store) -> None:
+        """`after` excludes itself, need not exist, and may lie outside the prefix."""
+        await put_keys(store, "a", "p1", "p2", "p3", "q")
+        assert await keys(store, prefix="p", after="p1") == ["p2", "p3"]
+        assert await keys(store, prefix="p", after="p11") == ["p2", "p3"]
+        assert await keys(store, prefix="p", after="a") == ["p1", "p2", "p3"]
+        assert await keys(store, prefix="p", after="z") == []
+        assert await keys(store, prefix="p", after="p3", descending=True) == ["p2", "p1"]
+        assert await keys(store, prefix="p", after="z", descending=True) == ["p3", "p2", "p1"]
+        assert await keys(store, prefix="p", after="a", descending=True) == []
+        assert await keys(store, limit=0) == []
+
+
+class TestQueue:
+    async def receive(self, store: Store, limit: int = 10, lease_seconds: float = 30) -> list[Message]:
+        return list(await store.receive("q", limit=limit, lease_seconds=lease_seconds))
+
+    async def test_send_and_receive(self, store: Store, clock: Clock) -> None:
+        """A message comes with what was sent, once while its lease runs."""
+        await store.commit([Send("q", "m", b"body"), Put("c", "k", b"")])
+        (message,) = await self.receive(store)
+        assert (message.queue, message.message_id, message.body) == ("q", "m", b"body")
+        assert (message.receive_count, message.sent_at) == (1, clock.now)
+        assert await self.receive(store) == []
+        assert await store.count("q") == 1
+
+    async def test_other_queues(self, store: Store) -> None:
+        """Queues do not see each other, not even with a receipt."""
+        await store.commit([Send("q", "m", b""), Send("r", "m", b"")])
+        (message,) = await self.receive(store)
+        await store.delete("r", [message.receipt])
+        assert not await store.extend("r", message.receipt, lease_seconds=1)
+        assert await store.count("r") == 1
+        assert await store.count("q") == 1
+
+    async def test_same_id(self, store: Store) -> None:
+        """An id that the queue holds is not taken again, until its message is deleted."""
+        await store.commit([Send("q", "m", b"first"), Send("q", "m", b"second")])
+        await store.commit([Send("q", "m", b"third")])
+        (message,) = await self.receive(store)
+        assert message.body == b"first"
+        await store.delete("q", [message.receipt])
+        await store.commit([Send("q", "m", b"fourth")])
+        (message,) = await self.receive(store)
+        assert (message.body, message.receive_count) == (b"fourth", 1)
+
+    async def test_order(self, store: Store, clock: Clock) -> None:
+        """The longest visible come first; those not yet visible do not come."""
+        times = {"later": clock.now + 5, "b": clock.now - 1, "c": clock.now, "a": 0.0}
+        await store.commit([Send("q", name, b"", visible_at=time) for name, time in times.items()])
+        assert [message.message_id for message in await self.receive(store, limit=2)] == ["a", "b"]
+        assert [message.message_id for message in await self.receive(store)] == ["c"]
+        clock.now += 5
+        assert [message.message_id for message in await self.receive(store)] == ["later"]
+
+    async def test_lease_end(self, store: Store, clock: Clock) -> None:
+        """When a lease ends the message comes again, counted; the old receipt is worth nothing."""
+        await store.commit([Send("q", "m", b"x")])
+        (first,) = await self.receive(store, lease_seconds=10)
+        clock.now += 10
+        await store.delete("q", [first.receipt])
+        assert not await store.extend("q", first.receipt, lease_seconds=10)
+        (second,) = await self.receive(store, lease_seconds=10)
+        assert (second.body, second.receive_count) == (b"x", 2)
+        await store.delete("q", [first.receipt])
+        await store.release("q", first.receipt, visible_at=0)
+        assert await self.receive(store) == []
+        await store.delete("q", [second.receipt])
+        assert await store.count("q") == 0
+
+    async def test_delete_many(self, store: Store) -> None:
+        """Several messages end at once; receipts that say nothing are passed over."""
+        await store.commit([Send("q", f"{number}", b"") for number in range(5)])
+        receipts = [message.receipt for message in await self.receive(store)]
+        await store.delete("q", [*receipts[:3], "", "nonsense", "1.x", f"{10**30}.x", "-1.x", "².x", receipts[0]])
+        assert await store.count("q") == 2
+        await store.delete("q", [])
+
+    async def test_release(self, store: Store, clock: Clock) -> None:
+        """A released message is seen again from the time given."""
+        await store.commit([Send("q", "m", b"")])
+        (message,) = await self.receive(store)
+        await store.release("q", message.receipt, visible_at=clock.now + 3)
+        assert await self.receive(store) == []
+        clock.now += 3
+        (message,) = await self.receive(store)
+        assert message.receive_count == 2
+
+    async def test_extend(self, store: Store, clock: Clock) -> None:
+        """An extended lease ends later, and its receipt stays good."""
+        await store.commit([Send("q", "m", b"")])
+        (message,) = await self.receive(store, lease_seconds=10)
+        clock.now += 9
+        assert await store.extend("q", message.receipt, lease_seconds=10)
+        clock.now += 9
+        assert await self.receive(store) == []
+        await store.delete("q", [message.receipt])
+        assert await store.count("q") == 0
+
+    async def test_two_receivers(self, store: Store) -> None:
+        """Receivers at once never get the same message."""
+        await store.commit([Send("q", f"{number}", b"") for number in range(100)])
+        taken = await asyncio.gather(*(self.receive(store, limit=7) for _ in range(20)))
+        ids = [message.message_id for messages in taken for message in messages]
+        assert sorted(ids, key=int) == [str(number) for number in range(100)]
+
+    async def test_wait_for_send(self, store: Store) -> None:
+        """A waiter wakes at a send, and sees the message."""
+        waiting = asyncio.create_task(store.wait("q", timeout_seconds=60))
+        await asyncio.sleep(0)
+        await store.commit([Send("r", "m", b"")])
+        assert not waiting.done()
+        await store.commit([Send("q", "m", b"")])
+        await asyncio.wait_for(waiting, 5)
+        assert len(await self.receive(store)) == 1
+
+    async def test_wait_when_visible(self, store: Store) -> None:
+        """There is no waiting while a message is visible: a send before the wait is not missed."""
+        await store.commit([Send("q", "m", b"")])
+        await asyncio.wait_for(store.wait("q", timeout_seconds=60), 5)
+
+    async def test_wait_for_release(self, store: Store) -> None:
+        """A waiter wakes at a release."""
+        await store.commit([Send("q", "m", b"")])
+        (message,) = await self.receive(store, lease_seconds=600)
+        waiting = asyncio.create_task(store.wait("q", timeout_seconds=60))
+        await asyncio.sleep(0)
+        await store.release("q", message.receipt, visible_at=0)
+        await asyncio.wait_for(waiting, 5)
+
+    async def test_wait_until_visible(self, store: Store, clock: Clock) -> None:
+        """A waiter wakes when a message becomes visible, which may be long before its timeout."""
+        await store.commit([Send("q", "m", b"", visible_at=clock.now + 0.05)])
+        await asyncio.wait_for(store.wait("q", timeout_seconds=60), 5)
+
+    async def test_wait_timeout(self, store: Store) -> None:
+        """A waiter ends at its timeout."""
+        await asyncio.wait_for(store.wait("q", timeout_seconds=0.01), 5)
+
+
+async def content(blobs: FileBlobs, digest: str, **arguments: int) -> bytes:
+    return b"".join([piece async for piece in blobs.read(digest, **arguments)])
+
+
+def files(blobs_folder: Path) -> list[str]:
+    return sorted(path.name for path in blobs_folder.rglob("*") if path.is_file())
+
+
+class TestBlobs:
+    @pytest.mark.parametrize("sizes", [[], [0], [1], [10, 20], [1 << 20], [3_000_000, 1, 70_000]])
+    async def test_round_trip(self, blobs: FileBlobs, store: Store, sizes: list[int]) -> None:
+        """What is written is read, under the SHA-256 of the whole."""
+        pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+        async with blobs.receive() as writer:
+            for piece in pieces:
+                await writer.write(piece)
+            blob = await writer.finish()
+            await store.commit([refer(blob.digest, "me")])
+        whole = b"".join(pieces)
+        assert (blob.digest, blob.size) == (hashlib.sha256(whole).hexdigest(), len(whole))
+        assert await content(blobs, blob.digest) == whole
+        assert blobs.path(blob.digest).read_bytes() == whole
+
+    async def test_ranges(self, blobs: FileBlobs) -> None:
+        """A range is half open, and ends at the end of the content."""
+        async with blobs.receive() as writer:
+            await writer.write(b"0123456789")
+            digest = (await writer.finish()).digest
+            assert await content(blobs, digest, start=2, end=5) == b"234"
+            assert await content(blobs, digest, start=8, end=99) == b"89"
+            assert await content(blobs, digest, start=5, end=5) == b""
+            assert await content(blobs, digest, start=50) == b""
+
+    async def test_pieces(self, blobs: FileBlobs) -> None:
+        """Content is read in pieces of at most 1 MiB."""
+        async with blobs.receive() as writer:
+            await writer.write(b"x" * 2_500_000)
+            digest = (await writer.finish()).digest
+            assert [len(piece) async for piece in blobs.read(digest)] == [1 << 20, 1 << 20, 2_500_000 - (2 << 20)]
+
+    @pytest.mark.parametrize("digest", ["0" * 64, "", "../../etc/passwd", "A" * 64, "0" * 63])
+    async def test_no_such_blob(self, blobs: FileBlobs, digest: str) -> None:
+        """An unknown or impossible digest is a KeyError."""
+        with pytest.raises(KeyError):
+            blobs.path(digest)
+        with pytest.raises(KeyError):
+            blobs.read(digest)
+        with pytest.raises(KeyError):
+            async with blobs.pin(digest):
+                pass
+
+    async def test_unfinished_keeps_nothing(self, blobs: FileBlobs, tmp_path: Path) -> None:
+        """Leaving without `finish`, by an error or not, keeps nothing."""
+        async with blobs.receive() as writer:
+            await writer.write(b"x" * 3_000_000)
+        with pytest.raises(RuntimeError):
+            async with blobs.receive() as writer:
+                await writer.write(b"x" * 3_000_000)
+                raise RuntimeError
+        assert files(tmp_path / "blobs") == []
+
+    async def test_unreferenced_keeps_nothing(self, blobs: FileBlobs, tmp_path: Path) -> None:
+        """A finished blob to which nothing refers goes when the block is left."""
+        async with blobs.receive() as writer:
+            await writer.write(b"x")
+            await writer.finish()
+            assert len(files(tmp_path / "blobs")) == 1
+        assert files(tmp_path / "blobs") == []
+
+    async def test_finish_once(self, blobs: FileBlobs) -> None:
+        """After `finish` there is no writing and no second finish."""
+        async with blobs.receive() as writer:
+            await writer.finish()
+            with pytest.raises(ValueError):
+                await writer.write(b"x")
+            with pytest.raises(ValueError):
+                await writer.finish()
+
+    async def test_release(self, blobs: FileBlobs, store: Store, tmp_path: Path) -> None:
+        """Content shared by two references goes with the second."""
+        for owner in ("a", "b"):
+            async with blobs.receive() as writer:
+                await writer.write(b"same")
+                digest = (await writer.finish()).digest
+                await store.commit([refer(digest, owner)])
+        assert files(tmp_path / "blobs") == [digest]
+        await store.commit([unrefer(digest, "a")])
+        await blobs.release(digest)
+        assert await content(blobs, digest) == b"same"
+        await store.commit([unrefer(digest, "b")])
+        await blobs.release(digest)
+        await blobs.release(digest)
+        assert files(tmp_path / "blobs") == []
+
+    async def test_release_while_pinned(self, blobs: FileBlobs, store: Store, tmp_path: Path) -> None:
+        """A pin keeps the content through a release, long enough to refer to it again; without that it goes with the pin."""
+        async with blobs.receive() as writer:
+            digest = (await writer.finish()).digest
+            await store.commit([refer(digest, "a")])
+        async with blobs.pin(digest):
+            await store.commit([unrefer(digest, "a")])
+            await blobs.release(digest)
+            await store.commit([refer(digest, "b")])
+        assert await content(blobs, digest) == b""
+        async with blobs.pin(digest):
+            await store.commit([unrefer(digest, "b")])
+            await blobs.release(digest)
+            assert blobs.path(digest).exists()
+        assert files(tmp_path / "blobs") == []
+
+    async def test_release_while_read(self, blobs: FileBlobs, store: Store) -> None:
+        """Who has begun to read reads to the end."""
+        async with blobs.receive() as writer:
+            await writer.write(b"x" * 2_000_000)
+            digest = (await writer.finish()).digest
+            await store.commit([refer(digest, "a")])
+        reader = blobs.read(digest)
+        first = await anext(reader)
+        await store.commit([unrefer(digest, "a")])
+        await blobs.release(digest)
+        assert len(first) + sum([len(piece) async for piece in reader]) == 2_000_000
+
+    async def test_same_content_at_once(self, blobs: FileBlobs, store: Store, tmp_path: Path) -> None:
+        """Many who write the same while others release it: whoever referred to it has it."""
+
+        async def keep(owner: str) -> str:
+            async with blobs.receive() as writer:
+                await writer.write(b"same")
+                digest = (await writer.finish()).digest
+                await store.commit([refer(digest, owner)])
+            return digest
+
+        async def keep_and_release(owner: str) -> None:
+            digest = await keep(owner)
+            await store.commit([unrefer(digest, owner)])
+            await blobs.release(digest)
+
+        digest = await keep("stays")
+        for _ in range(5):
+            await asyncio.gather(*(keep_and_release(f"{number}") for number in range(10)))
+            assert await content(blobs, digest) == b"same"
+        await store.commit([unrefer(digest, "stays")])
+        await asyncio.gather(blobs.release(digest), *(keep_and_release(f"{number}") for number in range(10)))
+        assert files(tmp_path / "blobs") == []

@@ -1,0 +1,60 @@
+"""What /proc and the cgroup tree say about processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    queue = [pid]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def cgroups_named(pid: int, start: str) -> list[Path]:
+    """The folders of the process's cgroups that have a path component beginning with `start`."""
+    try:
+        lines = (Path("/proc") / str(pid) / "cgroup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if any(part.startswith(start) for part in path.split("/")):
+            root = Path("/sys/fs/cgroup") / (controllers.split("=")[-1] if controllers else "")
+            found.append(root / path.lstrip("/"))
+    return found
+
+
+def processes_of_user(uid: int) -> list[int]:
+    """Living processes whose real user id is `uid`; zombies do not count."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and is_running(int(entry.name)):
+            try:
+                status = (entry / "status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(status.split("Uid:")[1].split()[0]) == uid:
+                found.append(int(entry.name))
+    return found

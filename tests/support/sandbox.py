@@ -1,0 +1,151 @@
+"""For tests of sandbox backends: a tiny runtime client that runs the Python it is sent, and the other end of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, SandboxSpec
+
+#: Reads lines of JSON, each a piece of Python; runs it; answers with the value of its variable `result`, or with its error.
+BOOTSTRAP = """
+import json, os, socket, sys
+
+def preload():
+    import threading, random, subprocess
+
+def serve(descriptor):
+    connection = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
+    answer(connection)
+
+def answer(connection):
+    lines = connection.makefile("rb")
+    while True:
+        line = lines.readline()
+        if not line:
+            os._exit(0)
+        scope = {}
+        try:
+            exec(json.loads(line.decode("utf-8")), scope)
+            reply = {"result": scope.get("result")}
+        except Exception as error:
+            reply = {"error": type(error).__name__, "errno": getattr(error, "errno", None), "message": str(error)}
+        sys.stdout.flush()
+        connection.sendall(json.dumps(reply).encode("utf-8") + b"\\n")
+
+if __name__ == "__main__":
+    host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+    answer(socket.create_connection((host, int(port))))
+"""
+
+ENVIRONMENT = {
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "TZ": ":UTC",
+    "GREETING": "grüß Gott",
+}
+
+
+def make_program(folder: Path, interpreter: Path | None = None) -> RuntimeProgram:
+    """`interpreter` is by default the one that runs the tests."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    (folder / "bootstrap.py").write_text(BOOTSTRAP)
+    interpreter = (interpreter or Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}").absolute()
+    version = interpreter.name.removeprefix("python")
+    return RuntimeProgram(f"python{version}", interpreter, interpreter.parents[1], folder)
+
+
+def find_interpreters(*versions: str) -> Iterator[Path]:
+    """Those that pyenv has installed here."""
+    for version in versions:
+        yield from sorted(Path("/root/.pyenv/versions").glob(f"{version}*/bin/python{version}"))[:1]
+
+
+def make_task(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    (folder / "module.py").write_text("ANSWER = 42\n")
+    return folder
+
+
+def make_spec(program: RuntimeProgram, task: Path, sandbox_id: str = "one", **changes: Any) -> SandboxSpec:
+    values: dict[str, Any] = {
+        "sandbox_id": sandbox_id,
+        "program": program,
+        "task_root": task,
+        "opt_root": None,
+        "memory_mb": 128,
+        "tmp_mb": 512,
+        "environment": ENVIRONMENT,
+    }
+    return SandboxSpec(**{**values, **changes})
+
+
+class Peer:
+    """The server's end of the connection to the runtime client in a sandbox."""
+
+    def __init__(self, connection: socket.socket, is_ours: bool) -> None:
+        self._connection = connection
+        self._is_ours = is_ours
+
+    @classmethod
+    async def of(cls, sandbox: Sandbox) -> Peer:
+        if sandbox.runtime_connection is not None:
+            return cls(sandbox.runtime_connection, is_ours=False)
+        connection, _ = await asyncio.get_running_loop().sock_accept(sandbox.runtime_listener)
+        connection.setblocking(False)
+        return cls(connection, is_ours=True)
+
+    async def ask(self, code: str) -> dict[str, Any] | None:
+        """What the code answered: a `result`, or an `error`; None if the runtime ended instead."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._connection, json.dumps(textwrap.dedent(code)).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                chunk = await loop.sock_recv(self._connection, 65536)
+                if not chunk:
+                    return None
+                answer += chunk
+        except ConnectionError:
+            return None
+        reply: dict[str, Any] = json.loads(answer)
+        return reply
+
+    async def run(self, code: str) -> Any:
+        """The `result` of code that must not fail."""
+        reply = await self.ask(code)
+        assert reply is not None, "the runtime ended"
+        assert "error" not in reply, reply
+        return reply["result"]
+
+    def close(self) -> None:
+        if self._is_ours:
+            self._connection.close()
+
+
+async def read_log(sandbox: Sandbox) -> bytes:
+    """All that the runtime prints until its end."""
+    loop = asyncio.get_running_loop()
+    text, ended = bytearray(), loop.create_future()
+
+    def read() -> None:
+        chunk = os.read(sandbox.log_pipe, 65536)
+        text.extend(chunk)
+        if not chunk:
+            loop.remove_reader(sandbox.log_pipe)
+            ended.set_result(None)
+
+    loop.add_reader(sandbox.log_pipe, read)
+    await ended
+    return bytes(text)

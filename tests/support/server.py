@@ -1,0 +1,177 @@
+"""A real lambdad in a process of its own, and clients for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROLE = "arn:aws:iam::000000000000:role/test"
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+CACHE_DIR = Path(__file__).parents[2] / ".cache" / "lambdad"  #: runtimes prepared once for every test server
+START_SECONDS = 120  #: the first start may have to prepare things on a busy machine
+
+
+class Server:
+    """One lambdad on a free port. `start` after `kill` or `stop` opens the same data folder again."""
+
+    def __init__(self, folder: Path, *options: str, isolation: str = "namespace") -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.options = [*options, "--isolation", isolation]
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._clients: list[Any] = []
+
+    def start(self) -> Server:
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "lambdad", "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command += ["--cache-dir", str(CACHE_DIR), "--ready-file", str(ready), *self.options]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: ready.exists() or self.process.poll() is not None, START_SECONDS, "the server's start")
+            assert ready.exists(), f"lambdad ended with {self.process.returncode}:\n{self.log()}"
+        except BaseException:
+            self.process.kill()
+            raise
+        self.port = json.loads(ready.read_text())["port"]
+        return self
+
+    def stop(self) -> int:
+        """Ctrl-C as a user gives it; the exit code."""
+        self._close_clients()
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._close_clients()
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def health(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.endpoint}/_lambdad/health", timeout=10) as answer:
+            return json.load(answer)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, service: str, **options: Any) -> Any:
+        settings = {
+            "endpoint_url": self.endpoint,
+            "region_name": "us-east-1",
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+            "config": Config(retries={"max_attempts": 0}, read_timeout=120),
+        }
+        client = boto3.session.Session().client(service, **{**settings, **options})
+        self._clients.append(client)
+        return client
+
+    def _close_clients(self) -> None:
+        """Their connections would otherwise be reported as leaks of the test during which they are collected."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def environment(self) -> dict[str, str]:
+        """Variables with which an AWS client in another process finds this server."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_PAGER": "",
+        }
+
+    def create_function(self, name: str, source: str, *, runtime: str = RUNTIME, **settings: Any) -> str:
+        """A function whose lambda_function.py is `source`, Active when this returns; its ARN."""
+        lambda_ = self.client("lambda")
+        made = lambda_.create_function(
+            **{
+                "FunctionName": name,
+                "Runtime": runtime,
+                "Handler": "lambda_function.handler",
+                "Role": ROLE,
+                "Code": {"ZipFile": zipped({"lambda_function.py": source})},
+                **settings,
+            }
+        )
+        self.wait_active(name)
+        return str(made["FunctionArn"])
+
+    def wait_active(self, name: str) -> None:
+        lambda_ = self.client("lambda")
+
+        def settled() -> bool:
+            configuration = lambda_.get_function_configuration(FunctionName=name)
+            assert configuration["State"] != "Failed", configuration
+            return configuration["State"] == "Active" and configuration.get("LastUpdateStatus") == "Successful"
+
+        wait_until(settled, 120, f"function {name} to be active")
+
+    def invoke(self, name: str, event: Any = None, **options: Any) -> Any:
+        """The function's answer, which must not be an error."""
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
+        payload = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, payload
+        return payload
+
+    def messages(self, group: str) -> list[str]:
+        """Every line of a log group; none while the group is not there."""
+        logs = self.client("logs")
+        try:
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+            return [event["message"] for page in pages for event in page["events"]]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+
+
+@contextmanager
+def running(folder: Path, *options: str, isolation: str = "namespace") -> Iterator[Server]:
+    server = Server(folder, *options, isolation=isolation).start()
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            assert server.stop() == 0, server.log()
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """A package whose files are readable by all, as Lambda wants them; Python's writestr alone would make them 0600."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o644 << 16
+            bundle.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The condition's first true value. Polls, because the other side is another process."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {seconds} seconds for {what}.")
+        time.sleep(0.02)
+    return value

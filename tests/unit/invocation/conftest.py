@@ -1,0 +1,272 @@
+"""Execution environments whose runtime is a script in this process, talking over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from lambdad.errors import SandboxError
+from lambdad.invocation.concurrency import Concurrency
+from lambdad.invocation.environment_variables import FunctionCredentials
+from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
+from lambdad.invocation.invoke import Invoker
+from lambdad.invocation.placement import Placement
+from lambdad.model.concurrency import ConcurrencyLimits
+from lambdad.model.invocation import Invocation, LogBatch
+from lambdad.model.version import CodeArchive, Version
+from lambdad.sandbox.base import ExitStatus, RuntimeProgram, SandboxSpec, UnpackLimits
+
+ROOT = "/2018-06-01/runtime"
+
+
+class Exit(Exception):
+    def __init__(self, status: ExitStatus) -> None:
+        self.status = status
+
+
+class FakeRuntime:
+    """What a script in the sandbox can do."""
+
+    def __init__(self, spec: SandboxSpec, address: tuple[str, int], output: int) -> None:
+        self.spec = spec
+        self.output = output
+        self._address = address
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, method: str, path: str, body: bytes = b"", *headers: str) -> tuple[int, dict[str, str], bytes]:
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(*self._address, limit=2**24)
+        lines = [f"{method} {ROOT}/{path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+        self._writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+        first, *rest = head.split("\r\n")
+        said = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)}
+        return int(first.split()[1]), said, await self._reader.readexactly(int(said["content-length"]))
+
+    async def next(self) -> tuple[str, bytes]:
+        _, headers, body = await self.ask("GET", "invocation/next")
+        return headers["lambda-runtime-aws-request-id"], body
+
+    async def respond(self, request_id: str, body: bytes, *headers: str) -> int:
+        return (await self.ask("POST", f"invocation/{request_id}/response", body, *headers))[0]
+
+    async def fail(self, request_id: str, body: bytes, *headers: str) -> int:
+        return (await self.ask("POST", f"invocation/{request_id}/error", body, *headers))[0]
+
+    def print(self, data: bytes) -> None:
+        os.write(self.output, data)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+Script = Callable[[FakeRuntime], Awaitable[None]]
+
+
+class FakeSandbox:
+    def __init__(self, owner: FakeSandboxes, spec: SandboxSpec, script: Script) -> None:
+        self.sandbox_id = spec.sandbox_id
+        self.spec = spec
+        self.runtime_listener = socket.create_server(("127.0.0.1", 0))
+        self.runtime_connection = None
+        self.endpoint_listener = None
+        self.log_pipe, self._output = os.pipe()
+        os.set_blocking(self.log_pipe, False)
+        os.set_blocking(self._output, False)
+        self._owner = owner
+        self._exit: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        self._runtime = FakeRuntime(spec, self.runtime_listener.getsockname(), self._output)
+        self._task = asyncio.create_task(self._live(script))
+        self.is_stopped = False
+
+    async def _live(self, script: Script) -> None:
+        status = ExitStatus(code=0)
+        try:
+            await script(self._runtime)
+        except Exit as ended:
+            status = ended.status
+        except asyncio.CancelledError:
+            status = ExitStatus(signal=9)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            status = ExitStatus(code=1)
+        finally:
+            self._runtime.close()
+            os.close(self._output)
+        self._exit.set_result(status)
+
+    async def exited(self) -> ExitStatus:
+        return await asyncio.shield(self._exit)
+
+    def memory_peak_bytes(self) -> int | None:
+        return 35 * 1024 * 1024 + 1
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await self.exited()
+        self.runtime_listener.close()
+        if not self.is_stopped:
+            self.is_stopped = True
+            self._owner.running -= 1
+
+
+async def echo(runtime: FakeRuntime) -> None:
+    while True:
+        request_id, body = await runtime.next()
+        await runtime.respond(request_id, body)
+
+
+class FakeSandboxes:
+    """`script` is what a runtime does; `refuse` of the next starts fail."""
+
+    name = "fake"
+    weaknesses = ()
+
+    def __init__(self) -> None:
+        self.script: Script = echo
+        self.refuse = 0
+        self.started: list[FakeSandbox] = []
+        self.running = 0
+        self.most = 0
+
+    async def start(self, spec: SandboxSpec) -> FakeSandbox:
+        await asyncio.sleep(0)
+        if self.refuse:
+            self.refuse -= 1
+            raise SandboxError("no room for it")
+        sandbox = FakeSandbox(self, spec, self.script)
+        self.started.append(sandbox)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        return sandbox
+
+
+class FakeCode:
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def acquire(self, digests: tuple[str, ...], limits: UnpackLimits) -> Path:
+        self.held += 1
+        return Path("/code") / "+".join(digests)
+
+    def release(self, digests: tuple[str, ...]) -> None:
+        self.held -= 1
+
+
+async def _program(name: str) -> RuntimeProgram:
+    return RuntimeProgram(name, Path("/p"), Path("/l"), Path("/r"))
+
+
+class World:
+    """An invoker with everything below it."""
+
+    def __init__(self, **settings: object) -> None:
+        self.sandboxes = FakeSandboxes()
+        self.code = FakeCode()
+        self.batches: list[LogBatch] = []
+        self.minted: list[FunctionCredentials] = []
+        self.revoked: list[FunctionCredentials] = []
+        self.limit = 1000
+        ids = (f"{number:032x}" for number in itertools.count(1))
+        self.parts = EnvironmentParts(
+            sandboxes=self.sandboxes,
+            code=self.code,  # type: ignore[arg-type]
+            program_for=_program,
+            mint=self._mint,
+            log_sink=self.batches.append,
+            unpack_limits=UnpackLimits(1000),
+            revoke=self.revoked.append,
+            new_id=lambda: next(ids),
+            init_seconds=float(settings.pop("init_seconds", 5.0)),  # type: ignore[arg-type]
+        )
+        self.concurrency = Concurrency(lambda version: ConcurrencyLimits(account=self.limit))
+        settings.setdefault("memory_budget_mb", 100_000)
+        settings.setdefault("settle_seconds", 5.0)  # this machine may be busy; no test waits for it
+        self.placement = Placement(lambda version: ExecutionEnvironment(version, self.parts), **settings)  # type: ignore[arg-type]
+        self.invoker = Invoker(self.concurrency, self.placement)
+        self._requests = itertools.count(1)
+
+    def _mint(self, version: Version) -> FunctionCredentials:
+        self.minted.append(FunctionCredentials(f"ASIA{len(self.minted)}", "secret", "token"))
+        return self.minted[-1]
+
+    def invocation(self, version: Version, payload: bytes = b"{}", **others: object) -> Invocation:
+        request_id = f"request-{next(self._requests)}"
+        return Invocation(request_id, version, version.function_arn, payload, "Root=1-2-3;Sampled=0", **others)  # type: ignore[arg-type]
+
+    async def invoke(self, version: Version, payload: bytes = b"{}", **others: object):  # type: ignore[no-untyped-def]
+        return await self.invoker.invoke(self.invocation(version, payload, **others))
+
+    def lines(self) -> list[str]:
+        return [event.message for batch in self.batches for event in batch.events]
+
+    async def close(self) -> None:
+        await self.invoker.close(0)
+        assert self.sandboxes.running == 0
+        assert self.code.held == 0
+        assert (self.revoked and sorted(self.revoked, key=str) == sorted(self.minted, key=str)) or not self.minted
+        assert self.concurrency.in_use("000000000000", "us-east-1") == 0
+        assert self.placement.counts().memory_mb == 0
+
+
+def make_version(name: str = "f", revision: str = "r1", **others: object) -> Version:
+    settings: dict[str, object] = {"version": "$LATEST", "runtime": "python3.12", "handler": "m.f", **others}
+    return Version("000000000000", "us-east-1", name, revision_id=revision, code=CodeArchive("d" * 64, 1, 1), **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def version():  # type: ignore[no-untyped-def]
+    """Makes versions."""
+    return make_version
+
+
+@pytest.fixture
+async def make_world():  # type: ignore[no-untyped-def]
+    """Makes worlds; after the test each must close without leaving anything behind."""
+    worlds: list[World] = []
+
+    def make(**settings: object) -> World:
+        worlds.append(World(**settings))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.close()
+
+
+@pytest.fixture
+def make_any_world():  # type: ignore[no-untyped-def]
+    """Makes worlds that the test closes itself."""
+    return World
+
+
+@pytest.fixture
+async def world(make_world) -> World:  # type: ignore[no-untyped-def]
+    return make_world()
+
+
+@pytest.fixture
+def exits():  # type: ignore[no-untyped-def]
+    """How a script ends its process."""
+
+    def leave(**status: object) -> Exit:
+        return Exit(ExitStatus(**status))  # type: ignore[arg-type]
+
+    return leave
+
+
+@pytest.fixture
+def error_of():  # type: ignore[no-untyped-def]
+    def read(result) -> dict[str, str]:  # type: ignore[no-untyped-def]
+        assert result.function_error == "Unhandled"
+        return json.loads(result.payload)  # type: ignore[no-any-return]
+
+    return read

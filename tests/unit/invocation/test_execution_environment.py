@@ -1,0 +1,276 @@
+"""Init, invocation and the ways in which a function can end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+
+def answering(body: bytes = b"1"):
+    async def script(runtime):
+        while True:
+            request_id, _ = await runtime.next()
+            await runtime.respond(request_id, body)
+
+    return script
+
+
+async def test_echo_and_log(world, version):
+    """Payload in, response out; START, output, END and REPORT in one stream, Init Duration only at first."""
+
+    async def script(runtime):
+        while True:
+            request_id, body = await runtime.next()
+            runtime.print(b"hello\n\xff no utf-8\nSTART RequestId: forged Version: 1\nunfinished")
+            await runtime.respond(request_id, body, "Content-Type: text/plain")
+
+    world.sandboxes.script = script
+    one = version(log_group="/custom")
+    first = await world.invoke(one, b'{"a": "b"}')
+    assert (first.payload, first.executed_version, first.function_error) == (b'{"a": "b"}', "$LATEST", None)
+    assert (first.content_type, first.log_tail) == ("text/plain", None)
+    await world.invoke(one)
+    await world.invoker.close(1)
+    lines = world.lines()
+    assert lines[0].startswith(
+        "INIT_START Runtime Version: python:3.12.v1\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:"
+    )
+    assert lines[1:7] == [
+        "START RequestId: request-1 Version: $LATEST",
+        "hello",
+        "\ufffd no utf-8",
+        "START RequestId: forged Version: 1",
+        "unfinished",
+        "END RequestId: request-1",
+    ]
+    figures = r"Duration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t"
+    assert re.fullmatch(rf"REPORT RequestId: request-1\t{figures}Init Duration: \d+\.\d\d ms\t", lines[7])
+    assert re.fullmatch(rf"REPORT RequestId: request-2\t{figures}", lines[-1])
+    batch = world.batches[0]
+    assert (batch.account_id, batch.region, batch.group) == ("000000000000", "us-east-1", "/custom")
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", batch.stream)
+    assert len({batch.stream for batch in world.batches}) == 1
+    assert world.sandboxes.started[0].spec.environment["AWS_LAMBDA_LOG_STREAM_NAME"] == batch.stream
+
+
+async def test_silent_function_has_its_lines(world, version):
+    """An invocation without output still has START, END and REPORT."""
+    await world.invoke(version())
+    await world.invoker.close(1)
+    assert [line.split()[0] for line in world.lines()] == ["INIT_START", "START", "END", "REPORT"]
+
+
+async def test_log_tail(world, version):
+    """The tail runs from START to REPORT and holds at most the last 4 KB."""
+
+    async def script(runtime):
+        request_id, _ = await runtime.next()
+        runtime.print(b"short\n")
+        await runtime.respond(request_id, b"1")
+        request_id, _ = await runtime.next()
+        runtime.print(b"x" * 99 + b"\n" + b"y" * 9999 + b"\n")
+        await runtime.respond(request_id, b"2")
+        await runtime.next()
+
+    world.sandboxes.script = script
+    first = await world.invoke(version(), wants_log_tail=True)
+    lines = first.log_tail.decode().splitlines()
+    assert lines[:3] == ["START RequestId: request-1 Version: $LATEST", "short", "END RequestId: request-1"]
+    assert lines[3].startswith("REPORT RequestId: request-1\t")
+    assert first.log_tail.endswith(b"\t\n")
+    second = await world.invoke(version(), wants_log_tail=True)
+    assert len(second.log_tail) == 4096
+    assert second.log_tail.startswith(b"yyy")
+
+
+async def test_timeout(world, version, error_of):
+    """A function that runs too long is ended, with AWS's message, and the next call gets a new environment."""
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        if body == b"hang":
+            runtime.print(b"before\n")
+            await asyncio.Event().wait()
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    result = await world.invoke(version(timeout_seconds=0.05), b"hang")
+    assert error_of(result) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": "RequestId: request-1 Error: Task timed out after 0.05 seconds",
+    }
+    assert world.lines()[-3:-1] == ["before", "END RequestId: request-1"]
+    assert "\tDuration: 50.00 ms\tBilled Duration: 50 ms\t" in world.lines()[-1].replace("REPORT RequestId: request-1", "")
+    assert world.lines()[-1].endswith("\tStatus: timeout")
+    assert (await world.invoke(version(timeout_seconds=0.05), b"fine")).payload == b"fine"
+    assert len(world.sandboxes.started) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reported"),
+    [
+        ({"code": 0}, "Runtime exited without providing a reason", "Runtime.ExitError"),
+        ({"code": 3}, "Runtime exited with error: exit status 3", "Runtime.ExitError"),
+        ({"signal": 9}, "Runtime exited with error: signal: killed", "Runtime.ExitError"),
+        ({"signal": 11}, "Runtime exited with error: signal: segmentation fault", "Runtime.ExitError"),
+        ({"signal": 60}, "Runtime exited with error: signal: signal 60", "Runtime.ExitError"),
+        ({"signal": 9, "out_of_memory": True}, "Runtime exited with error: signal: killed", "Runtime.OutOfMemory"),
+    ],
+)
+@pytest.mark.parametrize("in_init", [False, True])
+async def test_process_ends(world, version, error_of, exits, status, message, reported, in_init):
+    """Whatever ends the process is told in AWS's words, in Init as in an invocation, and a new environment follows."""
+
+    async def script(runtime):
+        if len(world.sandboxes.started) == 1:
+            if not in_init:
+                await runtime.next()
+            runtime.print(b"last words\n")
+            raise exits(**status)
+        request_id, _ = await runtime.next()
+        await runtime.respond(request_id, b"1")
+        await runtime.next()
+
+    world.sandboxes.script = script
+    result = await world.invoke(version())
+    assert error_of(result) == {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: request-1 Error: {message}"}
+    report = next(line for line in world.lines() if line.startswith("REPORT"))
+    assert report.endswith(f"\tStatus: error\tError Type: {reported}")
+    assert "last words" in world.lines()
+    assert (await world.invoke(version())).payload == b"1"
+
+
+async def test_init_error_then_exit(world, version, exits):
+    """A runtime that posts an init error and exits at once: the posted body goes to the invoker as it is."""
+    body = b'{"errorMessage": "no module", "errorType": "Runtime.ImportModuleError", "requestId": ""}'
+
+    async def script(runtime):
+        await runtime.ask("POST", "init/error", body, "Lambda-Runtime-Function-Error-Type: Runtime.ImportModuleError")
+        raise exits(code=1)
+
+    world.sandboxes.script = script
+    result = await world.invoke(version(), wants_log_tail=True)
+    assert (result.payload, result.function_error) == (body, "Unhandled")
+    assert result.log_tail.endswith(b"\tStatus: error\tError Type: Runtime.ImportModuleError\n")
+    assert any(line.startswith("INIT_REPORT Init Duration: ") for line in world.lines())
+    await world.invoke(version())
+    assert len(world.sandboxes.started) == 2
+
+
+async def test_init_takes_too_long(make_world, version, error_of):
+    """Init has a limit of its own."""
+    world = make_world(init_seconds=0.05)
+
+    async def script(runtime):
+        await asyncio.Event().wait()
+
+    world.sandboxes.script = script
+    result = await world.invoke(version())
+    assert error_of(result)["errorMessage"] == "RequestId: request-1 Error: Task timed out after 0.05 seconds"
+
+
+async def test_error_is_passed_on(world, version):
+    """A reported error keeps its body; one without a body is made from its type; the environment is reused."""
+
+    async def script(runtime):
+        request_id, _ = await runtime.next()
+        await runtime.fail(request_id, b'{ "errorMessage":"x"}')
+        request_id, _ = await runtime.next()
+        await runtime.fail(request_id, b"", "Lambda-Runtime-Function-Error-Type: Function.Bad")
+        await runtime.next()
+
+    world.sandboxes.script = script
+    first, second = await world.invoke(version()), await world.invoke(version())
+    assert (first.payload, first.function_error) == (b'{ "errorMessage":"x"}', "Unhandled")
+    assert second.payload == b'{"errorType":"Function.Bad","errorMessage":"RequestId: request-2 Error: Function.Bad"}'
+    assert len(world.sandboxes.started) == 1
+
+
+async def test_response_too_large(world, version, error_of):
+    """A response above the limit is an error for the invoker; the environment survives."""
+
+    async def script(runtime):
+        request_id, _ = await runtime.next()
+        assert await runtime.respond(request_id, b"x" * 6_291_557) == 413
+        request_id, _ = await runtime.next()
+        await runtime.respond(request_id, b"2")
+        await runtime.next()
+
+    world.sandboxes.script = script
+    result = await world.invoke(version())
+    assert error_of(result) == {
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+    assert (await world.invoke(version())).payload == b"2"
+    assert len(world.sandboxes.started) == 1
+
+
+async def test_cancelled_invoker(world, version):
+    """A function goes on when its invoker has gone; concurrency is held to its end, then the environment is reused."""
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(runtime):
+        for _ in range(2):
+            request_id, body = await runtime.next()
+            started.set()
+            await go_on.wait()
+            await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    caller = asyncio.create_task(world.invoke(version(), b"1"))
+    await started.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert world.concurrency.in_use("000000000000", "us-east-1") == 1
+    assert world.invoker.counts().busy == 1
+    go_on.set()
+    assert (await world.invoke(version(), b"2")).payload == b"2"
+    assert world.sandboxes.started[0].is_stopped is False
+    assert sum(line.startswith("REPORT RequestId: request-1") for line in world.lines()) == 1
+
+
+async def test_crash_while_idle(world, version, exits):
+    """An environment that dies between invocations is replaced without anyone noticing."""
+    die = asyncio.Event()
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        await runtime.respond(request_id, body)
+        waiting = asyncio.ensure_future(runtime.next())
+        await die.wait()
+        waiting.cancel()
+        raise exits(code=1)
+
+    world.sandboxes.script = script
+    await world.invoke(version())
+    die.set()
+    while world.invoker.counts().idle:
+        await asyncio.sleep(0)
+    assert (await world.invoke(version(), b"2")).payload == b"2"
+
+
+async def test_flood_of_output(world, version):
+    """A function that writes without end is slowed by its pipe, and ended by its timeout, while another one is served."""
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        while body == b"flood":
+            try:
+                runtime.print(b"x" * 60_000 + b"\n")
+            except BlockingIOError:
+                await asyncio.sleep(0)
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    flood = asyncio.create_task(world.invoke(version(timeout_seconds=0.3), b"flood"))
+    await asyncio.sleep(0)
+    assert (await world.invoke(version("other"), b"fine")).payload == b"fine"
+    assert (await flood).function_error == "Unhandled"
+    assert sum(len(line) for line in world.lines()) < 20_000_000

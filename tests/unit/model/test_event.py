@@ -1,0 +1,44 @@
+"""Queued events: their bytes and their waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdad.model.event import QueuedEvent, backoff_seconds, decode_event, encode_event
+
+EVENT = QueuedEvent(
+    request_id="r",
+    account_id="000000000000",
+    region="eu-west-1",
+    function_name="f",
+    qualifier=None,
+    invoked_function_arn="arn:aws:lambda:eu-west-1:000000000000:function:f",
+    payload=b"{}",
+    trace_header="Root=1-0-0",
+    accepted_at=1.5,
+)
+
+
+@given(
+    payload=st.binary(), qualifier=st.none() | st.text(st.characters(exclude_categories=["Cs"])), attempts=st.integers(0, 99)
+)
+def test_round_trip(payload: bytes, qualifier: str | None, attempts: int) -> None:
+    """An event is read as it was written, its payload byte for byte; the attempts are those of the queue."""
+    event = replace(EVENT, payload=payload, qualifier=qualifier)
+    assert decode_event(encode_event(event), attempts=attempts) == replace(event, attempts=attempts)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"{}\n{}", b"[]\n", b"\n", b"\xff\n{}"])
+def test_unreadable(data: bytes) -> None:
+    """Bytes that are no event are a ValueError."""
+    with pytest.raises(ValueError):
+        decode_event(data, attempts=1)
+
+
+def test_backoff() -> None:
+    """Waits double from 1 second to 5 minutes."""
+    assert [backoff_seconds(attempts) for attempts in (1, 2, 3, 8, 9, 10, 10_000)] == [1, 2, 4, 128, 256, 300, 300]

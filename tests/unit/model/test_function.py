@@ -1,0 +1,67 @@
+"""States of a function."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambdad.model.function import Configuration, Failure, Function, FunctionVersion, is_latest
+from lambdad.model.version import CodeArchive
+
+CONFIGURATION = Configuration("python3.12", "app.handler", "role", CodeArchive("0" * 64, 1, 2))
+PENDING = FunctionVersion("1" * 12, "us-east-1", "f", "$LATEST", CONFIGURATION, "r1", 0.0)
+FAILURE = Failure("InvalidRuntime", "why")
+
+
+def test_creation_settles() -> None:
+    """Pending becomes Active, or Failed with the reason."""
+    active = PENDING.settled("r2")
+    assert (active.state, active.update_status, active.state_reason, active.revision_id) == ("Active", "Successful", None, "r2")
+    failed = PENDING.settled("r2", FAILURE)
+    assert (failed.state, failed.update_status, failed.state_reason, failed.state_reason_code) == (
+        "Failed",
+        None,
+        "why",
+        "InvalidRuntime",
+    )
+
+
+@pytest.mark.parametrize("settled", [PENDING.settled("r2"), PENDING.settled("r2", FAILURE)])
+def test_settled_states_do_not_settle(settled: FunctionVersion) -> None:
+    """What is settled has no further transition."""
+    assert not settled.is_unsettled
+    with pytest.raises(KeyError):
+        settled.settled("r3")
+
+
+def test_update_keeps_serving_the_old_reading_until_it_succeeds() -> None:
+    """Invocations stay on the last good reading through updates and failed updates."""
+    function = Function(PENDING).settled("r2")
+    first = function.running
+    updating = function.updated(CONFIGURATION, "r3", 1.0)
+    assert updating.running is first
+    failed = updating.settled("r4", FAILURE)
+    assert (failed.running, failed.latest.state, failed.latest.update_status) == (first, "Active", "Failed")
+    again = failed.updated(CONFIGURATION, "r5", 2.0)
+    assert again.running is first
+    done = again.settled("r6")
+    assert done.running is done.latest
+    assert done.latest.update_reason is None
+
+
+def test_publishing() -> None:
+    """A version of a ready function is ready; of one being updated it settles with it."""
+    function, version = Function(PENDING).settled("r2").published("v1", 1.0, "text")
+    assert (version.version, version.state, version.configuration.description) == ("1", "Active", "text")
+    assert function.published_from == "r2"
+    function, version = function.updated(CONFIGURATION, "r3", 2.0).published("v2", 2.0, None)
+    assert (version.version, version.state) == ("2", "Pending")
+    assert function.settled("r4").published_from == "r4"
+
+
+def test_runnable_version() -> None:
+    """The data plane's view has the default log group and an empty environment."""
+    version = PENDING.runnable()
+    assert (version.log_group, version.environment, version.environment_key[-1]) == ("/aws/lambda/f", {}, "r1")
+    assert is_latest(None)
+    assert is_latest("$LATEST")
+    assert not is_latest("1")

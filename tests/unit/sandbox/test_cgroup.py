@@ -1,0 +1,166 @@
+"""Finding and using cgroups of both versions, on trees of plain files in the kernel's shape."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lambdad.errors import StartupError
+from lambdad.sandbox.cgroup import Cgroups, remove_tree
+
+V2_FILES = ("memory.max", "memory.swap.max", "memory.oom.group", "memory.peak", "memory.events", "pids.max", "cpu.weight")
+V1_FILES = {
+    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"),
+    "pids": ("pids.max",),
+    "cpu": ("cpu.shares",),
+}
+
+
+class Machine:
+    """A /proc and a /sys/fs/cgroup of plain files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.proc = folder / "proc"
+        self.top = folder / "cgroup"
+        (self.proc / "self").mkdir(parents=True)
+        self.top.mkdir()
+        self._mounts: list[str] = []
+        self._paths: list[str] = []
+
+    def add_v2(self, own: str, controllers: str, root: str = "/") -> Path:
+        folder = self.top / "unified"
+        for path in {folder, folder / own.removeprefix(root).strip("/")}:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "cgroup.controllers").write_text(controllers)
+            (path / "cgroup.subtree_control").write_text("")
+            (path / "cgroup.procs").write_text("")
+        self._add(f"30 29 0:26 {root} {folder} rw - cgroup2 cgroup2 rw", f"0::{own}")
+        return folder
+
+    def add_v1(self, own: str, controllers: str) -> Path:
+        folder = self.top / controllers
+        (folder / own.strip("/")).mkdir(parents=True)
+        self._add(f"31 29 0:27 / {folder} rw,nosuid - cgroup cgroup rw,{controllers}", f"4:{controllers}:{own}")
+        return folder
+
+    def add_swap(self) -> None:
+        (self.proc / "swaps").write_text("Filename Type Size Used Priority\n/swap file 1 0 -2\n")
+
+    def _add(self, mount: str, path: str) -> None:
+        self._mounts.append(mount)
+        self._paths.append(path)
+        (self.proc / "self/mountinfo").write_text("1 0 8:1 / / rw - ext4 /dev/vda rw\n" + "\n".join(self._mounts) + "\n")
+        (self.proc / "self/cgroup").write_text("\n".join(self._paths) + "\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def _fill(folder: Path, names: tuple[str, ...]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text("")
+
+
+def test_v2_below_the_own_cgroup(machine: Machine) -> None:
+    """A server whose cgroup can have children with controllers makes them there, and limits go into v2's files."""
+    top = machine.add_v2("/system.slice/lambdad.service", "cpu memory pids")
+    own = top / "system.slice/lambdad.service"
+    cgroups = Cgroups("lambdad-x", machine.proc)
+    assert (own / "cgroup.subtree_control").read_text().split()[-1] == "+cpu"
+    assert cgroups.weaknesses == []
+
+    group = cgroups.group("7")
+    folder = own / "lambdad-x/7"
+    _fill(folder, V2_FILES)
+    (folder / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
+    group.limit(1769)
+    values = {name: (folder / name).read_text() for name in ("memory.max", "memory.swap.max", "memory.oom.group", "cpu.weight")}
+    assert values == {"memory.max": str(1769 << 20), "memory.swap.max": "0", "memory.oom.group": "1", "cpu.weight": "100"}
+    assert not group.ran_out_of_memory()
+    (folder / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    assert group.ran_out_of_memory()
+
+
+def test_v2_of_a_container(machine: Machine) -> None:
+    """In a container the mount shows the container's own part, by whatever path the machine calls it."""
+    top = machine.add_v2("/docker/abc", "cpu memory pids", root="/docker/abc")
+    Cgroups("lambdad-x", machine.proc)
+    assert "+memory" in (top / "cgroup.subtree_control").read_text()
+
+
+def test_v1(machine: Machine) -> None:
+    """Each v1 hierarchy has a folder of its own, below the server's own place in it."""
+    folders = {name: machine.add_v1("/user/me", name) / "user/me/lambdad-x/7" for name in V1_FILES}
+    group = Cgroups("lambdad-x", machine.proc).group("7")
+    for name, folder in folders.items():
+        _fill(folder, V1_FILES[name])
+    (folders["memory"] / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+    (folders["memory"] / "memory.max_usage_in_bytes").write_text("4096")
+    group.limit(128)
+    assert (folders["memory"] / "memory.limit_in_bytes").read_text() == str(128 << 20)
+    assert (folders["memory"] / "memory.memsw.limit_in_bytes").read_text() == str(128 << 20)
+    assert (folders["cpu"] / "cpu.shares").read_text() == "74"
+    assert group.ran_out_of_memory()
+    peak = group.open_peak()
+    assert peak is not None
+    assert os.pread(peak, 10, 0) == b"4096"
+    os.close(peak)
+
+
+def test_v1_and_v2_mixed(machine: Machine) -> None:
+    """Controllers that v1 holds are used there, the others in v2."""
+    top = machine.add_v2("/", "pids")
+    machine.add_v1("/", "memory")
+    machine.add_v1("/", "cpu,cpuacct")
+    assert Cgroups("lambdad-x", machine.proc).weaknesses == []
+    assert (top / "cgroup.subtree_control").read_text() == "+pids"
+
+
+def test_memory_without_swap_limit(machine: Machine) -> None:
+    """Swap that the kernel does not count is told as a weakness, if there is any."""
+    for name in V1_FILES:
+        machine.add_v1("/", name)
+    assert Cgroups("lambdad-x", machine.proc).weaknesses == []
+    machine.add_swap()
+    assert "swap" in Cgroups("lambdad-x", machine.proc).weaknesses[0]
+
+
+def test_no_cpu_controller(machine: Machine) -> None:
+    """Without a cpu controller sandboxes work, and the weakness is told."""
+    machine.add_v1("/", "memory")
+    machine.add_v1("/", "pids")
+    assert "cpu" in Cgroups("lambdad-x", machine.proc).weaknesses[0]
+
+
+@pytest.mark.parametrize(("present", "missing"), [("memory", "pids"), ("pids", "memory")])
+def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: str) -> None:
+    """Without the memory or the pids controller nothing starts: a function could take the machine along."""
+    machine.add_v1("/", present)
+    with pytest.raises(StartupError, match=f"missing here: {missing}"):
+        Cgroups("lambdad-x", machine.proc)
+
+
+@pytest.mark.root
+def test_remove_tree_kills_and_removes() -> None:
+    """Whatever lives in a real cgroup is killed, and nested groups go too; a second time is harmless."""
+    cgroups = Cgroups("lambdad-test-remove")
+    cgroups.open()
+    group = cgroups.group("1")
+    group.create()
+    procs = group.open_procs()
+    with subprocess.Popen(["sleep", "600"]) as sleeper:
+        for descriptor in procs:
+            os.write(descriptor, str(sleeper.pid).encode())
+            os.close(descriptor)
+        assert group.remove() is False
+        cgroups.close()
+        assert sleeper.wait(10) == -9
+    cgroups.close()
+    assert group.remove() is True
+    remove_tree(Path("/sys/fs/cgroup/there/is/none"))

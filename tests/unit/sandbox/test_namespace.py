@@ -1,0 +1,539 @@
+"""The namespace backend: what code inside cannot do, and what stays behind when something is killed: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox import namespace
+from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox
+from lambdad.sandbox.namespace import NamespaceSandboxes
+from support.sandbox import ENVIRONMENT, Peer, find_interpreters, make_program, make_spec, make_task
+
+pytestmark = pytest.mark.root
+
+UIDS = range(20_000, 30_000)
+
+#: A server with one sandbox: says its launcher's process id and its cgroup's name, and waits.
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lambdad.sandbox.namespace import NamespaceSandboxes
+from support.sandbox import make_program, make_spec, make_task
+
+async def main():
+    folder = Path(sys.argv[2])
+    sandboxes = NamespaceSandboxes(folder / "state")
+    await sandboxes.open()
+    await sandboxes.start(make_spec(make_program(folder / "runtime"), make_task(folder / "task")))
+    print(sandboxes._process.pid, sandboxes._settings.cgroup_name, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def sandboxes(tmp_path: Path) -> AsyncIterator[NamespaceSandboxes]:
+    backend = NamespaceSandboxes(tmp_path / "state")
+    await backend.open()
+    yield backend
+    await backend.close()
+
+
+@asynccontextmanager
+async def started(sandboxes: NamespaceSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
+    program = changes.pop("program", None) or make_program(folder / "runtime")
+    sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
+    try:
+        yield sandbox, await Peer.of(sandbox)
+    finally:
+        await sandbox.stop()
+        os.close(sandbox.log_pipe)
+
+
+class TestIsolation:
+    @pytest.mark.parametrize(
+        "path", ["/root", "/home", "/sys", "/boot", "/etc/shadow", "/work", "/dev/shm", "/dev/kmsg", "/mnt"]
+    )
+    async def test_host_files_are_not_there(self, sandboxes: NamespaceSandboxes, tmp_path: Path, path: str) -> None:
+        """Of the machine's files, only those that programs need are seen."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(f"import os; result = os.path.exists({path!r})") is False
+
+    @pytest.mark.parametrize("path", ["/", "/var/task", "/opt", "/var/runtime", "/usr", "/etc", "/run", "/dev", "/var/lang"])
+    async def test_all_but_tmp_is_read_only(self, sandboxes: NamespaceSandboxes, tmp_path: Path, path: str) -> None:
+        """Writing anywhere but to /tmp says that the file system is read-only."""
+        async with started(sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (_, peer):
+            answer = await peer.ask(f"open({path!r} + '/new', 'w')")
+            assert answer is not None
+            assert answer["errno"] == errno.EROFS
+
+    async def test_nothing_writable_but_tmp(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Every mount but /tmp and /proc is read-only, and none honours set-user-id programs."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            mounts = [line.split() for line in (await peer.run("result = open('/proc/self/mounts').read()")).splitlines()]
+        writable = {mount[1] for mount in mounts if "rw" in mount[3].split(",")}
+        assert writable == {"/tmp", "/proc"}
+        assert all("nosuid" in mount[3].split(",") for mount in mounts)
+
+    async def test_only_its_own_processes(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """/proc shows the runtime alone; the reaper is out of sight and out of reach."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run("import os; result = [name for name in os.listdir('/proc') if name.isdigit()]") == ["2"]
+            answer = await peer.ask("import os; os.kill(1, 9)")
+            assert answer is not None
+            assert answer["errno"] == errno.EPERM
+
+    async def test_no_rights(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """The runtime has its own user, no groups of others, no capabilities, no way to new ones, and a filter."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            status = dict(
+                line.split(":\t", 1) for line in (await peer.run("result = open('/proc/self/status').read()")).splitlines()
+            )
+            name = await peer.run("import os, pwd; result = pwd.getpwuid(os.getuid()).pw_name")
+        uids = status["Uid"].split()
+        assert len(set(uids)) == 1
+        assert int(uids[0]) in UIDS
+        assert status["Uid"] == status["Gid"]
+        assert status["Groups"].strip() == ""
+        assert all(int(status[f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert name == "sbx_user1051"
+
+    async def test_each_has_a_user_of_its_own(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Two sandboxes that live at once never share a user id."""
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        made = [await sandboxes.start(make_spec(program, task, f"s{number}")) for number in range(4)]
+        uids = [await (await Peer.of(sandbox)).run("import os; result = os.getuid()") for sandbox in made]
+        assert len(set(uids)) == 4
+        for sandbox in made:
+            await sandbox.stop()
+            os.close(sandbox.log_pipe)
+
+    async def test_descriptors_are_the_standard_ones(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Besides 0, 1 and 2 the runtime holds its connection to the server, and children do not inherit that."""
+        code = """
+        import os, subprocess, sys
+        result = subprocess.check_output([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"]).decode()
+        """
+        async with started(sandboxes, tmp_path) as (_, peer):
+            inherited = await peer.run(code)
+        assert sorted(eval(inherited)) == ["0", "1", "2", "3"]  # the last one is the listing's own
+
+    async def test_no_way_out_by_network(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """There is only a loopback of its own: the machine's ports, its addresses and the world are out of reach."""
+        code = """
+        import errno, socket
+        result = []
+        for host in ("127.0.0.1", "192.168.0.1", "8.8.8.8", "169.254.169.254"):
+            connection = socket.socket()
+            connection.settimeout(2)
+            result.append(errno.errorcode[connection.connect_ex((host, PORT))])
+        """
+        with subprocess_listener() as port:
+            async with started(sandboxes, tmp_path) as (_, peer):
+                answers = await peer.run(code.replace("PORT", str(port)))
+        assert answers == ["ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "ENETUNREACH"]
+
+    async def test_endpoint_listener(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A connection to AWS_ENDPOINT_URL arrives at the endpoint listener, though the network is the sandbox's own."""
+        code = """
+        import os, socket
+        host, port = os.environ["AWS_ENDPOINT_URL"][7:].split(":")
+        socket.create_connection((host, int(port)), 5).sendall(b"hello")
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            await peer.run(code)
+            assert sandbox.endpoint_listener is not None
+            loop = asyncio.get_running_loop()
+            connection, _ = await loop.sock_accept(sandbox.endpoint_listener)
+            with connection:
+                assert await loop.sock_recv(connection, 10) == b"hello"
+
+    @pytest.mark.parametrize(
+        ("call", "number"),
+        [
+            ("libc.unshare(0x10000000)", errno.EPERM),
+            ("libc.setns(0, 0)", errno.EPERM),
+            ("libc.mount(b'x', b'/tmp', b'tmpfs', 0, None)", errno.EPERM),
+            ("libc.ptrace(0, 0, 0, 0)", errno.EPERM),
+            ("libc.syscall(425, 1, None)", errno.ENOSYS),  # io_uring_setup
+            ("libc.syscall(435, None, 0)", errno.ENOSYS),  # clone3
+            ("libc.syscall(321, 0, None, 0)", errno.EPERM),  # bpf
+            ("libc.syscall(250, 0, 0, 0, 0, 0)", errno.EPERM),  # keyctl
+            ("libc.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)", errno.EPERM),  # clone(CLONE_NEWUSER)
+            ("libc.syscall(100000)", errno.ENOSYS),
+            ("libc.socket(38, 5, 0)", errno.EAFNOSUPPORT),  # AF_ALG
+            ("libc.socket(17, 3, 0)", errno.EAFNOSUPPORT),  # AF_PACKET
+            ("libc.socket(40, 1, 0)", errno.EAFNOSUPPORT),  # AF_VSOCK
+            ("libc.socket(16, 3, 9)", errno.EPROTONOSUPPORT),  # NETLINK_AUDIT
+            ("libc.personality(0x0400000)", errno.EPERM),
+            ("libc.ioctl(0, 0x5412, b'x')", errno.EPERM),  # TIOCSTI
+        ],
+    )
+    @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
+    async def test_kernel_refuses(self, sandboxes: NamespaceSandboxes, tmp_path: Path, call: str, number: int) -> None:
+        """System calls that could widen a sandbox are refused by the filter."""
+        code = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); result = ({call}, ctypes.get_errno())"
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(code) == [-1, number]
+
+    async def test_ordinary_things_work(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Threads, processes, shells, getaddrinfo, getifaddrs, /dev/stdout and certificates work in there."""
+        code = """
+        import os, socket, ssl, subprocess, threading
+        seen = []
+        thread = threading.Thread(target=seen.append, args=(1,))
+        thread.start()
+        thread.join()
+        with open("/dev/stdout", "w") as stdout:
+            stdout.write("hello")
+        result = [
+            seen,
+            subprocess.check_output(["/bin/sh", "-c", "echo $((6 * 7))"]).decode(),
+            socket.gethostbyname("localhost"),
+            [name for _, name in socket.if_nameindex()],
+            len(ssl.create_default_context().get_ca_certs()) >= 0,
+            socket.gethostname(),
+        ]
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            assert await peer.run(code) == [[1], "42\n", "127.0.0.1", ["lo"], True, "sandbox"]
+            assert os.read(sandbox.log_pipe, 100) == b"hello"
+
+
+class TestLimits:
+    async def test_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """More memory than there is: the runtime is killed, and the end says why. The peak is known before and after."""
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            await peer.run("block = bytearray(50 << 20)")
+            peak = sandbox.memory_peak_bytes()
+            assert peak is not None
+            assert 50 << 20 < peak <= 128 << 20
+            assert await peer.ask("block = bytearray(300 << 20)") is None
+            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=True)
+            assert sandbox.memory_peak_bytes() == 128 << 20
+            await sandbox.stop()
+            assert sandbox.memory_peak_bytes() == 128 << 20
+
+    async def test_plain_kill_is_not_want_of_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A runtime that is killed within its memory did not run out of it."""
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            await peer.ask("import os; os.kill(os.getpid(), 9)")
+            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=False)
+
+    async def test_processes(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Forking comes to an end at about a thousand processes, and stop clears them all away."""
+        code = """
+        import os, time
+        result = 0
+        try:
+            while True:
+                if os.fork() == 0:
+                    time.sleep(600)
+                    os._exit(0)
+                result += 1
+        except OSError:
+            pass
+        """
+        async with started(sandboxes, tmp_path, memory_mb=2048) as (_, peer):
+            assert 900 < await peer.run(code) < 1024
+
+    async def test_tmp_size(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """/tmp holds as much as was asked for and no more."""
+        code = """
+        import os
+        result = os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize
+        with open("/tmp/big", "wb") as file:
+            for _ in range(200):
+                file.write(bytearray(1 << 20))
+        """
+        async with started(sandboxes, tmp_path, tmp_mb=100, memory_mb=512) as (_, peer):
+            answer = await peer.ask(code)
+            assert answer is not None
+            assert answer["errno"] == errno.ENOSPC
+            assert await peer.run("import os; s = os.statvfs('/tmp'); result = s.f_blocks * s.f_frsize") == 100 << 20
+
+    async def test_open_files(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """1,024 descriptors, as on AWS, and no core files."""
+        code = "import resource as r; result = [r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)]"
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(code) == [[1024, 1024], [0, 0]]
+
+    async def test_user_ids_run_out(self, tmp_path: Path) -> None:
+        """When every user id is in use, a start is refused; one that is given back serves again."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state", uids=range(20_000, 20_004), spares=0)
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        made = [await sandboxes.start(make_spec(program, task, f"s{number}")) for number in range(2)]
+        with pytest.raises(SandboxError, match="user ids"):
+            await sandboxes.start(make_spec(program, task, "third"))
+        await made[0].stop()
+        third = await sandboxes.start(make_spec(program, task, "third"))
+        await sandboxes.close()
+        for sandbox in (*made, third):
+            os.close(sandbox.log_pipe)
+
+
+class TestLanguages:
+    @pytest.mark.parametrize(
+        "interpreter", list(find_interpreters("2.7", "3.6", "3.8", "3.12", "3.13")), ids=lambda path: path.name
+    )
+    async def test_every_python(self, sandboxes: NamespaceSandboxes, tmp_path: Path, interpreter: Path) -> None:
+        """A zygote of any Python from 2.7 on makes sandboxes, with the language seen as /var/lang."""
+        program = make_program(tmp_path / "runtime", interpreter)
+        async with started(sandboxes, tmp_path, program=program, memory_mb=256) as (sandbox, peer):
+            executable = await peer.run("import sys; result = sys.executable")
+            assert executable == f"/var/lang/bin/{interpreter.name}"
+            assert await peer.run("import os; result = os.environ['GREETING']") == ENVIRONMENT["GREETING"]
+            assert await peer.run("import os; result = [os.getcwd(), os.getpid()]") == ["/var/task", 2]
+            assert await peer.ask("import os; os._exit(5)") is None
+            assert await sandbox.exited() == ExitStatus(code=5)
+
+    async def test_python_below_usr_is_used_in_place(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """An interpreter of the distribution needs no /var/lang."""
+        interpreter = Path("/usr/bin/python3.11")
+        if not interpreter.exists():
+            pytest.skip("no /usr/bin/python3.11 here")
+        async with started(sandboxes, tmp_path, program=make_program(tmp_path / "runtime", interpreter)) as (_, peer):
+            assert await peer.run("import sys; result = sys.executable") == "/usr/bin/python3.11"
+
+    async def test_libraries_of_layers_are_found(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A shared library in a layer's lib folder loads by its name alone, as LD_LIBRARY_PATH promises."""
+        library = make_task(tmp_path / "opt") / "lib"
+        library.mkdir()
+        source = tmp_path / "answer.c"
+        source.write_text("int answer(void) { return 42; }")
+        if subprocess.run(["cc", "-shared", "-fPIC", "-o", library / "libanswer.so", source], check=False).returncode:
+            pytest.skip("no C compiler here")
+        async with started(sandboxes, tmp_path, opt_root=tmp_path / "opt") as (_, peer):
+            assert await peer.run("import ctypes; result = ctypes.CDLL('libanswer.so').answer()") == 42
+
+    async def test_broken_runtime_client(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A runtime client that cannot be imported is a SandboxError that says why, each time."""
+        program = make_program(tmp_path / "runtime")
+        (program.runtime_dir / "bootstrap.py").write_text("import nothing_of_this_name")
+        for number in range(2):
+            with pytest.raises(SandboxError, match="nothing_of_this_name"):
+                await sandboxes.start(make_spec(program, make_task(tmp_path / "task"), f"s{number}"))
+
+    async def test_missing_interpreter(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """So is an interpreter that is not there."""
+        program = make_program(tmp_path / "runtime")
+        gone = RuntimeProgram("python9.9", tmp_path / "bin/python9.9", tmp_path, program.runtime_dir)
+        with pytest.raises(SandboxError, match=r"python9\.9"):
+            await sandboxes.start(make_spec(gone, make_task(tmp_path / "task")))
+
+
+class TestRecords:
+    @pytest.mark.parametrize(
+        "changes",
+        [{"sandbox_id": "../x"}, {"sandbox_id": "a\n"}, {"memory_mb": -1}, {"tmp_mb": 0}, {"environment": {"A=B": "c"}}],
+    )
+    async def test_impossible_wishes(self, sandboxes: NamespaceSandboxes, tmp_path: Path, changes: dict[str, Any]) -> None:
+        """A spec with an impossible value is refused by itself; others are not disturbed."""
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        async with started(sandboxes, tmp_path) as (_, peer):
+            with pytest.raises(SandboxError, match="no sandbox can be made like this"):
+                await sandboxes.start(make_spec(program, task, **{"sandbox_id": "two", **changes}))
+            assert await peer.run("result = 1") == 1
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            b"{",
+            b"[]",
+            b'{"record":"start","sandbox_id":"../x"}',
+            b'{"record":"stop","sandbox_id":"x","more":1}',
+            b'{"record":"remove","request":1,"tree":"relative"}',
+            b"\xff\xfe",
+        ],
+    )
+    async def test_launcher_believes_nothing(self, sandboxes: NamespaceSandboxes, record: bytes) -> None:
+        """A record that is not as it should be is never acted on: the launcher ends rather than guess."""
+        assert sandboxes._channel is not None
+        sandboxes._channel.send(record)
+        assert sandboxes._process is not None
+        assert await sandboxes._process.wait() == 0
+
+    async def test_too_long_an_environment(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """An environment that does not fit into a record is refused before it is sent."""
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        with pytest.raises(SandboxError, match="longer than"):
+            await sandboxes.start(make_spec(program, task, environment={"A": "x" * 200_000}))
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run("result = 1") == 1
+
+    async def test_only_unpacked_folders_are_removed(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """The launcher removes no folder but one that unpacking made."""
+        with pytest.raises(SandboxError, match="not made by unpacking"):
+            await sandboxes.remove(make_task(tmp_path / "precious"))
+        assert (tmp_path / "precious/module.py").exists()
+
+
+class TestAfterwards:
+    async def test_stop_leaves_no_cgroup(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """When stop returns, the sandbox's cgroups are gone; those that are left are spares'."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            own = await peer.run("import os; result = os.getuid()")
+            assert own in _uids_in_cgroups(sandboxes)
+        assert own not in _uids_in_cgroups(sandboxes)
+
+    async def test_close_leaves_nothing(self, tmp_path: Path) -> None:
+        """After close there is no cgroup, no process and no folder of the backend's."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state")
+        await sandboxes.open()
+        name = _cgroup_name(sandboxes)
+        sandbox = await sandboxes.start(make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task")))
+        processes = [_open_process(pid) for pid in _pids(name)]
+        assert processes
+        await sandboxes.close()
+        os.close(sandbox.log_pipe)
+        assert all(_has_ended(process) for process in processes)
+        assert not _cgroups(name)
+        assert not list((tmp_path / "state").iterdir())
+
+    async def test_launcher_killed(self, tmp_path: Path) -> None:
+        """kill -9 of the launcher ends every sandbox at once, and the server learns of it."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state")
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        sandbox = await sandboxes.start(make_spec(program, task))
+        name = _cgroup_name(sandboxes)
+        processes = [_open_process(pid) for pid in _pids(name)]
+        assert sandboxes._process is not None
+        os.kill(sandboxes._process.pid, signal.SIGKILL)
+        assert await sandbox.exited() == ExitStatus(signal=9)
+        assert all(_has_ended(process) for process in processes)
+        with pytest.raises(SandboxError, match="launcher has ended"):
+            await sandboxes.start(make_spec(program, task, "two"))
+        await sandbox.stop()
+        os.close(sandbox.log_pipe)
+        await sandboxes.close()
+
+        await sandboxes.open()  # as the next server would
+        again = await sandboxes.start(make_spec(program, task))
+        assert await (await Peer.of(again)).run("result = 1") == 1
+        await sandboxes.close()
+        os.close(again.log_pipe)
+        assert not _cgroups(name)
+
+    def test_server_killed(self, tmp_path: Path) -> None:
+        """kill -9 of the server: its launcher kills every sandbox, clears away all that it made, and ends."""
+        tests = Path(__file__).parents[2]
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, tests, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with server:
+            assert server.stdout is not None
+            launcher, name = server.stdout.readline().split()
+            processes = [_open_process(pid) for pid in (int(launcher), *_pids(name))]
+            assert len(processes) >= 3
+            server.kill()
+            assert all(_has_ended(process) for process in processes)
+        assert not _cgroups(name)
+        assert not list((tmp_path / "state").iterdir())
+
+    async def test_orphans_of_an_earlier_server(self, tmp_path: Path) -> None:
+        """Processes in a cgroup of this state folder, whoever made it, are killed at open and the cgroup is cleared."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state")
+        await sandboxes.open()
+        name = _cgroup_name(sandboxes)
+        folder = _cgroups(name)[0]
+        await sandboxes.close()
+        (folder / "77").mkdir(parents=True)
+        with subprocess.Popen(["sleep", "600"]) as orphan:
+            (folder / "77/cgroup.procs").write_text(str(orphan.pid))
+            await sandboxes.open()
+            assert orphan.wait(10) == -signal.SIGKILL
+        assert not (folder / "77").exists()
+        await sandboxes.close()
+        assert not _cgroups(name)
+
+    async def test_spares_are_refilled(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Starts one after the other always find a spare, whose reaper has been waiting."""
+        for number in range(6):
+            async with started(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
+                assert await peer.run("result = 1") == 1
+
+
+class TestMachine:
+    def test_not_root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever is not root is told so in one sentence."""
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(StartupError, match="root"):
+            NamespaceSandboxes(tmp_path)
+
+    def test_old_kernel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A kernel that lacks mount_setattr is named."""
+        monkeypatch.setattr(namespace.platform, "release", lambda: "5.4.0-generic")
+        with pytest.raises(StartupError, match=r"5\.12.*5\.4\.0"):
+            NamespaceSandboxes(tmp_path)
+
+    def test_other_system(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other systems than Linux are told that namespaces are Linux's."""
+        monkeypatch.setattr(namespace.sys, "platform", "darwin")
+        with pytest.raises(StartupError, match="Linux"):
+            NamespaceSandboxes(tmp_path)
+
+    def test_root_without_rights(self, tmp_path: Path) -> None:
+        """Root without capabilities, as in most containers, is told so."""
+        code = (
+            "from pathlib import Path; from lambdad.sandbox.privilege import drop_server_capabilities as drop; drop()\n"
+            "from lambdad.sandbox.namespace import NamespaceSandboxes; NamespaceSandboxes(Path('/nowhere'))"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "StartupError: root has no right to make namespaces" in ended.stderr
+
+
+def subprocess_listener() -> Any:
+    """A port of the machine's own loopback that answers."""
+    import contextlib
+    import socket
+
+    @contextlib.contextmanager
+    def listening() -> Any:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield server.getsockname()[1]
+
+    return listening()
+
+
+def _cgroup_name(sandboxes: NamespaceSandboxes) -> str:
+    return sandboxes._settings.cgroup_name
+
+
+def _cgroups(name: str) -> list[Path]:
+    return [Path(folder) / name for folder, names, _ in os.walk("/sys/fs/cgroup") if name in names]
+
+
+def _pids(name: str) -> set[int]:
+    return {int(pid) for parent in _cgroups(name) for file in parent.glob("*/cgroup.procs") for pid in file.read_text().split()}
+
+
+def _uids_in_cgroups(sandboxes: NamespaceSandboxes) -> set[int]:
+    return {os.stat(f"/proc/{pid}").st_uid for pid in _pids(_cgroup_name(sandboxes))}
+
+
+def _open_process(pid: int) -> int:
+    return os.pidfd_open(pid)
+
+
+def _has_ended(process: int) -> bool:
+    ended = bool(select.select([process], [], [], 10)[0])
+    os.close(process)
+    return ended

@@ -1,0 +1,93 @@
+"""Archives stay while something refers to them or is about to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lambdad.sandbox.base import UnpackReport
+from lambdad.services.lambda_.archive import refused_zip
+from support.lambda_service import ACCOUNT, CODE, REGION, World, digest_of, function_request, zip_of
+
+BAD_ZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
+LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"
+
+
+async def pieces(*data: bytes) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        (
+            UnpackReport(0, "not-a-zip", "no end record"),
+            BAD_ZIP,
+        ),
+        (
+            UnpackReport(0, "slip", "../x"),
+            f"{BAD_ZIP} (slip: ../x)",
+        ),
+        (UnpackReport(0, "too-big"), "Unzipped size must be smaller than 7 bytes"),
+    ],
+)
+def test_words_for_bad_zips(report: UnpackReport, message: str) -> None:
+    """AWS's sentences, and behind them what exactly is wrong."""
+    error = refused_zip(report, 7)
+    assert (error.code, error.message) == ("InvalidParameterValueException", message)
+
+
+async def test_what_nobody_commits_goes(world: World) -> None:
+    """A received archive that gets no reference leaves neither blob nor unpacked files."""
+    async with world.state.archives.receive(pieces(CODE[:10], CODE[10:])) as code:
+        assert code.digest == digest_of(CODE)
+        assert world.code_store.path((code.digest,)).is_dir()
+    assert not world.code_store.path((code.digest,)).exists()
+    with pytest.raises(KeyError):
+        world.blobs.path(code.digest)
+
+
+async def test_layer_deleted_while_a_function_takes_it(world: World) -> None:
+    """A layer version that is deleted between a function's check and its commit stays for the function."""
+    content = zip_of({"python/x.py": ""})
+    await world.call("PublishLayerVersion", LayerName="l", Content={"ZipFile": content})
+    fetching, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(account: str, bucket: str, key: str, version: str | None) -> AsyncIterator[bytes]:
+        fetching.set()
+        await go_on.wait()
+        yield CODE
+
+    world.state.fetch_object = slow
+    request = {**function_request(), "Layers": [LAYER], "Code": {"S3Bucket": "bucket", "S3Key": "key"}}
+    creating = asyncio.create_task(world.call("CreateFunction", **request))
+    await fetching.wait()
+    await world.call("DeleteLayerVersion", LayerName="l", VersionNumber=1)
+    assert world.blobs.path(digest_of(content)).is_file()
+    go_on.set()
+    await creating
+    await world.settled()
+    assert world.blobs.path(digest_of(content)).is_file()
+    assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["State"] == "Active"
+
+
+async def test_cancelled_creation_leaves_nothing(world: World) -> None:
+    """A client that goes away during an upload leaves nothing behind."""
+    fetching = asyncio.Event()
+
+    async def endless(account: str, bucket: str, key: str, version: str | None) -> AsyncIterator[bytes]:
+        yield CODE
+        fetching.set()
+        await asyncio.Event().wait()
+
+    world.state.fetch_object = endless
+    request = {**function_request(), "Code": {"S3Bucket": "bucket", "S3Key": "key"}}
+    creating = asyncio.create_task(world.call("CreateFunction", **request))
+    await fetching.wait()
+    creating.cancel()
+    await asyncio.wait([creating])
+    assert not list((world.blobs._directory).glob("*/*/*"))
+    assert not list((world.blobs._directory / "tmp").iterdir())

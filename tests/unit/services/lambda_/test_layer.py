@@ -1,0 +1,156 @@
+"""Layer versions and their permissions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, digest_of, function_request, refused, zip_of
+
+CONTENT = zip_of({"python/shared.py": "x = 1"})
+ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l"
+
+
+async def publish(world: World, name: str = "l", **request: Any) -> dict[str, Any]:
+    published: dict[str, Any] = await world.call(
+        "PublishLayerVersion", LayerName=name, **{"Content": {"ZipFile": CONTENT}, **request}
+    )
+    return published
+
+
+async def test_publish_and_read(world: World) -> None:
+    """A version prints what it was given; reading it by name and by ARN gives the same."""
+    published = await publish(
+        world, Description="d", CompatibleRuntimes=["python3.8"], CompatibleArchitectures=["x86_64"], LicenseInfo="MIT"
+    )
+    location = published["Content"].pop("Location")
+    assert location.startswith("http://127.0.0.1:4566/_lambdad/code/")
+    assert published == {
+        "Content": {"CodeSha256": published["Content"]["CodeSha256"], "CodeSize": len(CONTENT)},
+        "LayerArn": ARN,
+        "LayerVersionArn": f"{ARN}:1",
+        "Version": 1,
+        "Description": "d",
+        "CreatedDate": "2021-02-04T12:50:07.629+0000",
+        "CompatibleRuntimes": ["python3.8"],
+        "CompatibleArchitectures": ["x86_64"],
+        "LicenseInfo": "MIT",
+    }
+    by_name = await world.call("GetLayerVersion", LayerName="l", VersionNumber=1)
+    by_arn = await world.call("GetLayerVersionByArn", Arn=f"{ARN}:1")
+    assert by_name == by_arn
+    assert by_name["LayerVersionArn"] == f"{ARN}:1"
+
+
+async def test_numbers_are_never_used_twice(world: World) -> None:
+    """Identical content makes a new version, and deleting the newest does not free its number."""
+    await asyncio.gather(*(publish(world) for _ in range(3)))
+    await world.call("DeleteLayerVersion", LayerName="l", VersionNumber=3)
+    await world.call("DeleteLayerVersion", LayerName="l", VersionNumber=3)
+    assert (await publish(world))["Version"] == 4
+    listed = await world.call("ListLayerVersions", LayerName="l")
+    assert [each["Version"] for each in listed["LayerVersions"]] == [4, 2, 1]
+
+
+async def test_lists(world: World) -> None:
+    """Layers are listed by their newest suiting version; versions newest first, page by page."""
+    await publish(world, "a", CompatibleRuntimes=["python3.8"])
+    await publish(world, "a")
+    await publish(world, "b")
+    layers = (await world.call("ListLayers"))["Layers"]
+    assert [(each["LayerName"], each["LatestMatchingVersion"]["Version"]) for each in layers] == [("a", 2), ("b", 1)]
+    layers = (await world.call("ListLayers", CompatibleRuntime="python3.8"))["Layers"]
+    assert [(each["LayerName"], each["LatestMatchingVersion"]["Version"]) for each in layers] == [("a", 1)]
+    page = await world.call("ListLayerVersions", LayerName="a", MaxItems=1)
+    assert [each["Version"] for each in page["LayerVersions"]] == [2]
+    page = await world.call("ListLayerVersions", LayerName="a", MaxItems=1, Marker=page["NextMarker"])
+    assert [each["Version"] for each in page["LayerVersions"]] == [1]
+    assert "NextMarker" not in page
+
+
+async def test_functions_keep_a_copy(world: World) -> None:
+    """A deleted layer version stays in place for the functions that use it, and goes with the last of them."""
+    await publish(world)
+    await world.create(Layers=[f"{ARN}:1"])
+    await world.call("DeleteLayerVersion", LayerName="l", VersionNumber=1)
+    assert world.blobs.path(digest_of(CONTENT)).is_file()
+    await world.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=5)
+    await world.settled()
+    assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["Layers"][0]["Arn"] == f"{ARN}:1"
+    await world.call("DeleteFunction", FunctionName="f")
+    with pytest.raises(KeyError):
+        world.blobs.path(digest_of(CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code", "message"),
+    [
+        ("GetLayerVersion", {"LayerName": "l", "VersionNumber": 0}, "InvalidParameterValueException", "Cannot be less than 1"),
+        ("GetLayerVersion", {"LayerName": "l", "VersionNumber": 9}, "ResourceNotFoundException", "does not exist"),
+        ("DeleteLayerVersion", {"LayerName": "l", "VersionNumber": 0}, "InvalidParameterValueException", "less than 1"),
+        ("GetLayerVersion", {"LayerName": "a/b", "VersionNumber": 1}, "InvalidParameterValueException", "layerName"),
+        (
+            "PublishLayerVersion",
+            {"LayerName": "l", "Content": {"ZipFile": b"x"}},
+            "InvalidParameterValueException",
+            "Could not unzip",
+        ),
+        (
+            "PublishLayerVersion",
+            {"LayerName": "l", "Content": {"ZipFile": CONTENT}, "CompatibleRuntimes": ["perl"]},
+            "InvalidParameterValueException",
+            "perl",
+        ),
+        (
+            "PublishLayerVersion",
+            {"LayerName": ARN.replace(ACCOUNT, OTHER_ACCOUNT), "Content": {"ZipFile": CONTENT}},
+            "AccessDeniedException",
+            "lambda:PublishLayerVersion",
+        ),
+        (
+            "GetLayerVersionByArn",
+            {"Arn": f"{ARN.replace(ACCOUNT, OTHER_ACCOUNT)}:1"},
+            "AccessDeniedException",
+            "lambda:GetLayerVersion",
+        ),
+    ],
+)
+async def test_refusals(world: World, operation: str, request_: dict[str, Any], code: str, message: str) -> None:
+    """Numbers start at 1, names have a form, another account's layers are closed."""
+    error = await refused(world.call(operation, **request_))
+    assert error.code == code
+    assert message in error.message
+
+
+async def test_permissions_open_a_layer_to_others(world: World) -> None:
+    """Another account may use a layer version once its policy says so, and no longer when the statement is removed."""
+    await publish(world)
+    request = {**function_request("theirs"), "Layers": [f"{ARN}:1"]}
+    assert (await refused(world.call("CreateFunction", account=OTHER_ACCOUNT, **request))).code == "AccessDeniedException"
+    target = {"LayerName": "l", "VersionNumber": 1}
+    added = await world.call(
+        "AddLayerVersionPermission",
+        **target,
+        StatementId="share",
+        Action="lambda:GetLayerVersion",
+        Principal=OTHER_ACCOUNT,
+    )
+    assert json.loads(added["Statement"]) == {
+        "Sid": "share",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"},
+        "Action": "lambda:GetLayerVersion",
+        "Resource": f"{ARN}:1",
+    }
+    policy = await world.call("GetLayerVersionPolicy", **target)
+    assert policy["RevisionId"] == added["RevisionId"]
+    await world.call("CreateFunction", account=OTHER_ACCOUNT, **request)
+    await world.call("RemoveLayerVersionPermission", **target, StatementId="share")
+    assert (await refused(world.call("GetLayerVersionPolicy", **target))).code == "ResourceNotFoundException"
+    again = {**request, "FunctionName": "again"}
+    assert (await refused(world.call("CreateFunction", account=OTHER_ACCOUNT, **again))).code == "AccessDeniedException"
+    error = await refused(world.call("RemoveLayerVersionPermission", **target, StatementId="share"))
+    assert error.message == "No policy is associated with the given resource."

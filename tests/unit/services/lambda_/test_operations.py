@@ -1,0 +1,98 @@
+"""The table of operations against botocore's model of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
+
+from lambdad.services.lambda_ import SERVICE
+
+MODEL = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda")
+
+#: Members that an operation reads, beside those whose values `settings.check_unsupported_values` judges.
+READ = {
+    "AddLayerVersionPermission": "LayerName VersionNumber StatementId Action Principal OrganizationId RevisionId",
+    "AddPermission": "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl "
+    "SourceAccount EventSourceToken Qualifier RevisionId PrincipalOrgID",
+    "CreateAlias": "FunctionName Name FunctionVersion Description RoutingConfig.AdditionalVersionWeights",
+    "CreateFunction": "FunctionName Runtime Role Handler Code.ZipFile Code.S3Bucket Code.S3Key Code.S3ObjectVersion "
+    "Code.S3ObjectStorageMode Description Timeout MemorySize Publish VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
+    "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
+    "Layers Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat LoggingConfig.ApplicationLogLevel "
+    "LoggingConfig.SystemLogLevel LoggingConfig.LogGroup",
+    "DeleteAlias": "FunctionName Name",
+    "DeleteFunction": "FunctionName Qualifier",
+    "DeleteLayerVersion": "LayerName VersionNumber",
+    "GetAccountSettings": "",
+    "GetAlias": "FunctionName Name",
+    "GetFunction": "FunctionName Qualifier",
+    "GetFunctionConfiguration": "FunctionName Qualifier",
+    "GetLayerVersion": "LayerName VersionNumber",
+    "GetLayerVersionByArn": "Arn",
+    "GetLayerVersionPolicy": "LayerName VersionNumber",
+    "GetPolicy": "FunctionName Qualifier",
+    "Invoke": "FunctionName InvocationType LogType ClientContext Payload Qualifier",
+    "ListAliases": "FunctionName FunctionVersion Marker MaxItems",
+    "ListFunctions": "MasterRegion FunctionVersion Marker MaxItems",
+    "ListLayerVersions": "CompatibleArchitecture CompatibleRuntime LayerName Marker MaxItems",
+    "ListLayers": "CompatibleArchitecture CompatibleRuntime Marker MaxItems",
+    "ListTags": "Resource",
+    "ListVersionsByFunction": "FunctionName Marker MaxItems",
+    "PublishLayerVersion": "LayerName Description Content.S3Bucket Content.S3Key Content.S3ObjectVersion "
+    "Content.S3ObjectStorageMode Content.ZipFile CompatibleArchitectures CompatibleRuntimes LicenseInfo",
+    "PublishVersion": "FunctionName CodeSha256 Description RevisionId",
+    "RemoveLayerVersionPermission": "LayerName VersionNumber StatementId RevisionId",
+    "RemovePermission": "FunctionName StatementId Qualifier RevisionId",
+    "TagResource": "Resource Tags",
+    "UntagResource": "Resource TagKeys",
+    "UpdateAlias": "FunctionName Name FunctionVersion Description RoutingConfig.AdditionalVersionWeights RevisionId",
+    "UpdateFunctionCode": "FunctionName ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode Architectures Publish "
+    "DryRun RevisionId",
+    "UpdateFunctionConfiguration": "FunctionName Role Handler Description Timeout MemorySize VpcConfig.SubnetIds "
+    "VpcConfig.SecurityGroupIds VpcConfig.Ipv6AllowedForDualStack Environment.Variables Runtime DeadLetterConfig.TargetArn "
+    "TracingConfig.Mode RevisionId Layers EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
+    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup",
+}
+
+
+def test_every_operation_is_served_or_named() -> None:
+    """Served and not-yet operations are the whole model, without overlap."""
+    assert sorted([*SERVICE.operations, *SERVICE.not_yet]) == sorted(MODEL.operation_names)
+
+
+@pytest.mark.parametrize("operation", sorted(SERVICE.operations))
+def test_every_member_is_read_or_refused(operation: str) -> None:
+    """No member of a served operation is taken in silence."""
+    refused = set(SERVICE.refused.get(operation, {}))
+    leaves = {path for path in _paths(MODEL.operation_model(operation)) if not _is_covered(path, refused)}
+    assert leaves == set(READ[operation].split())
+    assert refused <= set(_all_paths(MODEL.operation_model(operation)))
+
+
+def _paths(operation: OperationModel) -> Iterator[str]:
+    """The members that hold values, structures opened up."""
+    if operation.input_shape is not None:
+        yield from _leaves(operation.input_shape, "")
+
+
+def _leaves(shape: Shape, prefix: str) -> Iterator[str]:
+    assert isinstance(shape, StructureShape)
+    for name, member in shape.members.items():
+        if isinstance(member, StructureShape):
+            yield from _leaves(member, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _all_paths(operation: OperationModel) -> Iterator[str]:
+    for path in _paths(operation):
+        parts = path.split(".")
+        yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+
+
+def _is_covered(path: str, refused: set[str]) -> bool:
+    parts = path.split(".")
+    return any(".".join(parts[:length]) in refused for length in range(1, len(parts) + 1))

@@ -1,0 +1,67 @@
+"""Events from other services: admitted by the resource policy, taken by the queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambdad.delivery import Sender
+from lambdad.model.event import decode_event
+from lambdad.services.lambda_.receiver import LambdaReceiver
+from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, refused
+
+ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+BUCKET = Sender("s3.amazonaws.com", "arn:aws:s3:::bucket", ACCOUNT)
+PERMISSION = {"FunctionName": "f", "StatementId": "s3", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+
+
+async def test_admitted_event_is_queued_once(world: World) -> None:
+    """An admitted event is in the queue on return, and the same request id only once."""
+    await world.create()
+    await world.call("AddPermission", **PERMISSION, SourceArn="arn:aws:s3:::bucket", SourceAccount=ACCOUNT)
+    receiver = LambdaReceiver(world.state)
+    await receiver.check(ARN, BUCKET)
+    for _ in range(2):
+        await receiver.accept(ARN, BUCKET, b'{"Records":[]}', request_id="one")
+    [body] = await world.events()
+    event = decode_event(body, attempts=1)
+    assert (event.request_id, event.payload, event.invoked_function_arn) == ("one", b'{"Records":[]}', ARN)
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        Sender("sns.amazonaws.com", "arn:aws:s3:::bucket", ACCOUNT),
+        Sender("s3.amazonaws.com", "arn:aws:s3:::bucket2", ACCOUNT),
+        Sender("s3.amazonaws.com", "arn:aws:s3:::bucket", OTHER_ACCOUNT),
+    ],
+)
+async def test_others_are_refused(world: World, sender: Sender) -> None:
+    """Another service, bucket or account is not let in, and nothing is queued."""
+    await world.create()
+    await world.call("AddPermission", **PERMISSION, SourceArn="arn:aws:s3:::bucket", SourceAccount=ACCOUNT)
+    receiver = LambdaReceiver(world.state)
+    error = await refused(receiver.accept(ARN, sender, b"{}", request_id="one"))
+    assert error.code == "AccessDeniedException"
+    assert await world.events() == []
+
+
+async def test_missing_targets(world: World) -> None:
+    """A function without a policy admits nobody; functions and qualifiers must exist; other ARNs are no functions."""
+    await world.create()
+    receiver = LambdaReceiver(world.state)
+    assert (await refused(receiver.check(ARN, BUCKET))).code == "AccessDeniedException"
+    assert (await refused(receiver.check(f"{ARN}x", BUCKET))).code == "ResourceNotFoundException"
+    assert (await refused(receiver.check(f"{ARN}:3", BUCKET))).code == "ResourceNotFoundException"
+    for arn in ("f", "arn:aws:lambda:us-east-1:1:layer:l", "arn:aws:sqs:us-east-1:123456789012:q"):
+        assert (await refused(receiver.check(arn, BUCKET))).code == "InvalidParameterValueException"
+
+
+async def test_policy_of_the_alias_counts(world: World) -> None:
+    """A target with a qualifier is judged by that qualifier's policy."""
+    await world.create(Publish=True)
+    await world.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    await world.call("AddPermission", **PERMISSION)
+    receiver = LambdaReceiver(world.state)
+    assert (await refused(receiver.check(f"{ARN}:live", BUCKET))).code == "AccessDeniedException"
+    await world.call("AddPermission", **PERMISSION, Qualifier="live")
+    await receiver.check(f"{ARN}:live", BUCKET)

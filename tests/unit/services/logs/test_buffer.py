@@ -1,0 +1,86 @@
+"""Function output waits in bounds, and nothing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from lambdad.model.invocation import LogBatch, LogEvent
+from lambdad.services.logs.buffer import LogBuffer
+from lambdad.store.memory import MemoryStore
+from support.logs_service import NOW_MS, Logs
+
+
+@pytest.fixture
+def logs() -> Logs:
+    return Logs()
+
+
+def batch(*lines: str, stream: str = "s", group: str = "g", start: int = 0) -> LogBatch:
+    events = tuple(LogEvent(NOW_MS + start + number, line) for number, line in enumerate(lines))
+    return LogBatch("000000000000", "us-east-1", group, stream, events)
+
+
+async def test_oldest_give_way(logs: Logs) -> None:
+    """A stream that is too fast loses its oldest lines, is told how many, and takes nothing from another stream."""
+    buffer = LogBuffer(logs.state.records, stream_bytes=1000)
+    buffer.append(batch("quiet", stream="t"))
+    for number in range(100):
+        buffer.append(batch(f"line {number:03d}" + "x" * 66, start=number))
+    await buffer.flush()
+    lines = await logs.got()
+    assert lines[0] == "lambdad: 90 lines dropped, because they came faster than they could be stored\n"
+    assert [line[:8] for line in lines[1:]] == [f"line {number:03d}" for number in range(90, 100)]
+    assert await logs.got(logStreamName="t") == ["quiet\n"]
+
+
+async def test_bounded_in_all(logs: Logs) -> None:
+    """All streams together have a bound."""
+    buffer = LogBuffer(logs.state.records, total_bytes=5000)
+    for number in range(200):
+        buffer.append(batch("x" * 74, stream=f"{number}"))
+    assert buffer._bytes == 5000
+    await buffer.flush()
+    assert buffer._bytes == 0
+
+
+async def test_a_line_larger_than_the_bound(logs: Logs) -> None:
+    """A single line beyond the bound is dropped and counted."""
+    buffer = LogBuffer(logs.state.records, stream_bytes=100)
+    buffer.append(batch("x" * 1000))
+    await buffer.flush()
+    assert await logs.got() == ["lambdad: 1 lines dropped, because they came faster than they could be stored\n"]
+
+
+async def test_flushes_by_itself(logs: Logs) -> None:
+    """Output is stored soon without anyone asking, and few transactions do for many lines."""
+    buffer = LogBuffer(logs.state.records, flush_seconds=0.01)
+    running = asyncio.create_task(buffer.run())
+    for number in range(1000):
+        buffer.append(batch(f"{number}", stream=f"{number % 3}", start=number))
+    async with asyncio.timeout(5):
+        while len(await logs.store.list("log-chunk")) < 3:
+            await asyncio.sleep(0.005)
+    assert len(await logs.store.list("log-chunk")) == 3
+    await buffer.stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_store_trouble(logs: Logs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be stored is given up with a word in the server's log, and later output is stored again."""
+
+    async def fail(*arguments: object) -> None:
+        raise OSError("disk")
+
+    buffer = LogBuffer(logs.state.records)
+    buffer.append(batch("lost"))
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "commit", fail)
+        await buffer.flush()
+    assert "1 lines of log group g could not be stored and are lost" in caplog.text
+    assert caplog.records[0].levelno == logging.ERROR
+    buffer.append(batch("kept"))
+    await buffer.flush()
+    assert await logs.got() == ["kept\n"]

@@ -1,0 +1,251 @@
+"""config.py: one table of settings, read from flags, environment and file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lambdad import config
+from lambdad.errors import StartupError
+
+
+@pytest.fixture(autouse=True)
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_field_of_settings_has_one_row_in_the_table() -> None:
+    """The table and the record cannot drift apart."""
+    assert [setting.name for setting in config.SETTINGS] == [field.name for field in dataclasses.fields(config.Settings)]
+
+
+def test_defaults() -> None:
+    """Without anything given, lambdad listens on loopback port 4566 and keeps its data in the user's own folder."""
+    settings = config.load({}, {"HOME": "/home/ada"})
+    assert (settings.host, settings.port, settings.auth, settings.isolation) == ("127.0.0.1", 4566, "off", "auto")
+    assert settings.data_dir == Path("/home/ada/.local/share/lambdad")
+    assert settings.cache_dir == Path("/home/ada/.cache/lambdad")
+    assert settings.memory_budget_mb >= 128
+    assert not settings.checks_signatures
+
+
+def test_xdg_folders_are_honoured_when_absolute() -> None:
+    """XDG_DATA_HOME moves the data folder; a relative value counts as not set, as the XDG rules say."""
+    environment = {"HOME": "/home/ada", "XDG_DATA_HOME": "/srv/data", "XDG_CACHE_HOME": "relative"}
+    settings = config.load({}, environment)
+    assert settings.data_dir == Path("/srv/data/lambdad")
+    assert settings.cache_dir == Path("/home/ada/.cache/lambdad")
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """A flag wins over the environment, the environment over the file, the file over the default."""
+    (tmp_path / "lambdad.toml").write_text("port = 1001\nspares = 1\nregion = 'eu-west-1'\n")
+    settings = config.load({"port": "1003"}, {"LAMBDAD_PORT": "1002", "LAMBDAD_SPARES": "3"})
+    assert (settings.port, settings.spares, settings.region, settings.quotas) == (1003, 3, "eu-west-1", "current")
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    """`LAMBDAD_PORT=` in a compose file means the default."""
+    assert config.load({}, {"LAMBDAD_PORT": ""}).port == 4566
+
+
+def test_the_file_is_the_named_one(tmp_path: Path) -> None:
+    """--config wins over LAMBDAD_CONFIG, that over lambdad.toml in the working directory."""
+    for name, port in (("lambdad.toml", 1), ("variable.toml", 2), ("flag.toml", 3)):
+        (tmp_path / name).write_text(f"port = {port}\n")
+    assert config.load({}, {}).port == 1
+    assert config.load({}, {"LAMBDAD_CONFIG": "variable.toml"}).port == 2
+    assert config.load({}, {"LAMBDAD_CONFIG": "variable.toml"}, config_file=Path("flag.toml")).port == 3
+
+
+def test_relative_paths(tmp_path: Path) -> None:
+    """A relative path in the file starts from the file's folder, one in a flag from the working directory."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "lambdad.toml").write_text('data_dir = "data"\n')
+    settings = config.load({"cache_dir": "cache"}, {}, config_file=Path("etc/lambdad.toml"))
+    assert settings.data_dir == folder / "data"
+    assert settings.cache_dir == tmp_path / "cache"
+
+
+def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
+    """TOML has booleans, so `auth = true` is understood."""
+    (tmp_path / "lambdad.toml").write_text("auth = true\n")
+    assert config.load({}, {}).auth == "on"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "4566 "),
+        ("port", "٤٥٦٦"),
+        ("port", "9" * 5000),
+        ("port", "tcp://10.0.0.1:4566"),
+        ("host", "a b"),
+        ("host", "evil\nhost"),
+        ("data_dir", "a\0b"),
+        ("data_dir", "~nobody-of-this-name/x"),
+        ("isolation", "none"),
+        ("auth", "ON"),
+        ("quotas", "2020"),
+        ("memory_budget_mb", "127"),
+        ("keep_alive_seconds", "nan"),
+        ("keep_alive_seconds", "1e3"),
+        ("keep_alive_seconds", "86401"),
+        ("spares", "65"),
+        ("log_level", "trace"),
+        ("account_id", "12345678901"),
+        ("account_id", "12345678901x"),
+        ("region", "US-EAST-1"),
+        ("region", "../../etc"),
+        ("drain_seconds", ""),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_source_and_what_is_wanted(name: str, text: str) -> None:
+    """The sentence names the flag, what it must be and what came."""
+    with pytest.raises(StartupError) as refusal:
+        config.load({name: text}, {})
+    setting = next(setting for setting in config.SETTINGS if setting.name == name)
+    assert str(refusal.value) == f"{setting.flag} must be {setting.values}, not {text!r}."
+
+
+def test_a_bad_value_in_the_environment_names_the_variable() -> None:
+    """Kubernetes sets LAMBDAD_PORT for a service called lambdad; the sentence shows where it came from."""
+    with pytest.raises(StartupError, match=r"^LAMBDAD_PORT must be a number from 0 to 65535, not 'tcp://x'\.$"):
+        config.load({}, {"LAMBDAD_PORT": "tcp://x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("prot = 1", "has 'prot', which is not a setting. Did you mean 'port'?"),
+        ("[lambda]\nx = 1", "has 'lambda', which is not a setting. The settings are port, host"),
+        ("port = [1]", "'port' in the settings file lambdad.toml must be a text or a number, not a list."),
+        ("[port]\nx = 1", "'port' in the settings file lambdad.toml must be a text or a number, not a dict."),
+        ("port = true", "'port' in lambdad.toml must be a number from 0 to 65535, not 'on'."),
+        ("port = ", "is not valid TOML"),
+        ("port = 1\nport = 2", "is not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_refused_with_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    """Unknown keys, wrong types and syntax errors name the file and what is wrong in it."""
+    (tmp_path / "lambdad.toml").write_text(text)
+    with pytest.raises(StartupError) as refusal:
+        config.load({}, {})
+    assert sentence in str(refusal.value)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
+    """A named file must be readable; nothing falls back to the defaults."""
+    with pytest.raises(StartupError, match=r"absent\.toml cannot be read: No such file or directory\."):
+        config.load({}, {}, config_file=Path("absent.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(StartupError, match="not UTF-8"):
+        config.load({}, {"LAMBDAD_CONFIG": "binary.toml"})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", "localhost.example.com"])
+def test_listening_beyond_loopback_needs_authentication(host: str) -> None:
+    """It refuses to listen beyond loopback without authentication, and says what to do."""
+    with pytest.raises(StartupError, match=f"does not listen on {host} without authentication: use --auth on"):
+        config.load({"host": host}, {})
+    assert config.load({"host": host, "auth": "on"}, {}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    """Every loopback address counts."""
+    assert config.load({"host": host}, {}).host == host
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:1"),
+        ("0.0.0.0", "http://127.0.0.1:1"),
+        ("::", "http://[::1]:1"),
+        ("::1", "http://[::1]:1"),
+        ("localhost", "http://localhost:1"),
+    ],
+)
+def test_endpoint_url(host: str, url: str) -> None:
+    """Clients on this machine reach a server that listens everywhere by loopback."""
+    assert config.endpoint_url(host, 1) == url
+
+
+def test_client_endpoint_precedence() -> None:
+    """--endpoint wins over AWS_ENDPOINT_URL, that over the host and port of the settings."""
+    environment = {"AWS_ENDPOINT_URL": "http://two:2/", "LAMBDAD_PORT": "3"}
+    assert config.load_client(environment, endpoint="https://one:1").endpoint == "https://one:1"
+    assert config.load_client(environment).endpoint == "http://two:2"
+    assert config.load_client({"LAMBDAD_PORT": "3"}).endpoint == "http://127.0.0.1:3"
+
+
+def test_a_client_may_use_a_host_that_a_server_may_not_listen_on() -> None:
+    """The rule about authentication is the server's."""
+    assert config.load_client({"LAMBDAD_HOST": "0.0.0.0"}).endpoint == "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:4566",
+        "ftp://x",
+        "http://",
+        "http://x:99999",
+        "http://x:0",
+        "http://x?y",
+        "http://[::1",
+        "http://a@b",
+        "x" * 9999,
+    ],
+)
+def test_a_bad_endpoint_is_refused(url: str) -> None:
+    """The sentence shows what an endpoint looks like."""
+    with pytest.raises(StartupError, match="--endpoint must be a URL such as http://127"):
+        config.load_client({}, endpoint=url)
+
+
+def test_port_0_does_not_say_where_a_server_is() -> None:
+    """With any free port a client must be told the endpoint."""
+    with pytest.raises(StartupError, match="say with --endpoint"):
+        config.load_client({"LAMBDAD_PORT": "0"})
+
+
+def test_client_credentials() -> None:
+    """Those of the environment; a profile is left to botocore; else the account's own id and any secret."""
+    both = {"AWS_ACCESS_KEY_ID": "AKIA1", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t", "AWS_PROFILE": "p"}
+    given = config.load_client(both)
+    assert (given.access_key_id, given.secret_access_key, given.session_token) == ("AKIA1", "s", "t")
+    profile = config.load_client({"AWS_PROFILE": "p"})
+    assert (profile.access_key_id, profile.secret_access_key) == (None, None)
+    default = config.load_client({"LAMBDAD_ACCOUNT_ID": "123456789012", "AWS_SESSION_TOKEN": "stale"})
+    assert (default.access_key_id, default.secret_access_key, default.session_token) == ("123456789012", "test", None)
+
+
+def test_client_region() -> None:
+    """--region, AWS_REGION, AWS_DEFAULT_REGION, the settings: in this order."""
+    environment = {"AWS_REGION": "b", "AWS_DEFAULT_REGION": "c", "LAMBDAD_REGION": "eu-west-1"}
+    assert config.load_client(environment, region="a").region == "a"
+    assert config.load_client(environment).region == "b"
+    assert config.load_client({"AWS_DEFAULT_REGION": "c"}).region == "c"
+    assert config.load_client({"LAMBDAD_REGION": "eu-west-1"}).region == "eu-west-1"
+
+
+def test_unknown_variables_are_named() -> None:
+    """A misspelt variable has no effect, so it is pointed out; known ones are not."""
+    environment = {"LAMBDAD_PROT": "1", "LAMBDAD_PORT": "1", "LAMBDAD_CONFIG": "x", "PATH": "/bin"}
+    assert config.unknown_variables(environment) == ["LAMBDAD_PROT"]
+
+
+def test_the_reference_table_has_every_setting() -> None:
+    """Flag, variable, default and meaning of each setting stand in the documentation's table."""
+    table = config.reference_table()
+    for setting in config.SETTINGS:
+        assert (
+            f"| `{setting.name}` | `{setting.flag}` | `{setting.variable}` | {setting.default_shown} | {setting.help}" in table
+        )
