@@ -8,6 +8,7 @@ ISOLATION ?= auto
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
+.DELETE_ON_ERROR:
 .PHONY: help run serve test test-long check bench format docs clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,16 +46,20 @@ clean: ## remove the virtual environment and every cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "lambdad needs Python 3.11 or newer; none found on PATH (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "lambdad needs Python 3.11 or newer; PYTHON=$(PYTHON) is not." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@test -w . || { echo "$(CURDIR) cannot be written to; make puts $(VENV) and .cache there." >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 
+NOT_INSTALLED = { echo "The packages of pyproject.toml could not be installed (above: why). They come from the package index that pip is configured for." >&2; exit 1; }
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing lambdad ..." >&2
-	@$(PIP) install -c constraints.txt -e '.[examples]'
+	@$(PIP) install -c constraints.txt -e '.[examples]' || $(NOT_INSTALLED)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing lambdad and what its tests need ..." >&2
-	@$(PIP) install -c constraints.txt -e '.[dev,examples]'
+	@$(PIP) install -c constraints.txt -e '.[dev,examples]' || $(NOT_INSTALLED)
 	@touch $@ $(VENV)/.installed

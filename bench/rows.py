@@ -13,6 +13,7 @@ from bench.server import Server
 
 ECHO = "def handler(event, context):\n    return event\n"
 SLOW = "import time\n\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n"
+HELD = "import time\n\ndef handler(event, context):\n    time.sleep(8)\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,13 @@ def idle_server_memory(server: Server) -> list[Figure]:
 
 
 def idle_environments(server: Server, count: int = 200) -> list[Figure]:
-    """PSS of `count` idle environments, scaled to the thousand that the promise names."""
-    server.create_function("idle", SLOW)
+    """PSS of `count` idle environments, scaled to the thousand that the promise names.
+
+    All invocations are held at once until the last has begun, so that each has an environment of its own.
+    """
+    server.create_function("idle", HELD, Timeout=60)
+    server.create_function("primer", ECHO)
+    client.run(server.port, client.invoke_request("primer"), connections=1, requests=1, status=200)
     before = memory.proportional_mb(memory.descendants(server.pid))
     client.run(server.port, client.invoke_request("idle"), connections=count, requests=count, status=200)
     after = memory.proportional_mb(memory.descendants(server.pid))

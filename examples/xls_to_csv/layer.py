@@ -5,7 +5,6 @@ Prints progress to stderr, and the path of the zip to stdout.
 
 import argparse
 import hashlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def build(runtime, cache_dir, say=lambda text: print(text, file=sys.stderr, flus
         say(f"Layer: installing {' and '.join(PACKAGES)} for {runtime} (once; kept for the next time) ...")
         pip_install(python_version, site_packages)
         say("Layer: packing ...")
-        unfinished = archive.with_suffix(f".{os.getpid()}.part")
+        unfinished = pathlib.Path(work) / archive.name  # renamed when whole, so that the cache has no half layer
         pack(pathlib.Path(work), unfinished)
         unfinished.replace(archive)
     say(f"Layer: {archive.stat().st_size / 2**20:.0f} MB in {archive.name}")
@@ -44,7 +43,9 @@ def pip_install(python_version, target):
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--root-user-action", "ignore", "--target", str(target), "--only-binary=:all:"]
     command += ["--implementation", "cp", "--python-version", python_version]
-    subprocess.run([*command, *PACKAGES, *CONSTRAINTS], check=True, stdout=sys.stderr)
+    installed = subprocess.run([*command, *PACKAGES, *CONSTRAINTS], stdout=sys.stderr)
+    if installed.returncode != 0:
+        raise SystemExit(f"The layer's packages ({', '.join(PACKAGES)}) could not be installed for Python {python_version}.")
 
 
 def pack(folder, archive):

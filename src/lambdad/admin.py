@@ -1,10 +1,16 @@
-"""The routes of the admin socket: what only the user who runs the server may ask, whatever `--auth` says.
+"""The admin socket: what only the user who runs the server may ask, whatever `--auth` says.
 
-`answer` is all of it, as a function of a request; `app.py` binds it to the socket in the data folder, mode 0600.
+`answer` is all that can be asked, as a function of a request; `application` serves it, on the socket in the data folder.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,6 +43,43 @@ async def answer(identities: Identities, method: str, path: str, body: bytes) ->
     except ServiceError as error:
         return error.status or 400, {"message": error.message}
     return 404, {"message": f"There is no {method} {path}."}
+
+
+def application(identities: Identities) -> Callable[..., Awaitable[None]]:
+    """An ASGI application that serves `answer`."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message.get("body", b"")
+        status, document = await answer(identities, scope["method"], scope["path"], body + message.get("body", b""))
+        content = msgspec.json.encode(document)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    return serve
+
+
+@contextmanager
+def listening_socket(data_dir: Path) -> Iterator[socket.socket]:
+    """The socket in the data folder, mode 0600, gone at the end. One that a killed server left is replaced."""
+    path = data_dir / SOCKET_NAME
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    previous = os.umask(0o177)
+    try:
+        # By its folder's descriptor where there is one: a data folder's path may be longer than a socket address.
+        sock.bind(f"/proc/self/fd/{folder}/{SOCKET_NAME}" if sys.platform == "linux" else str(path))
+    finally:
+        os.umask(previous)
+        os.close(folder)
+    try:
+        yield sock
+    finally:
+        sock.close()
+        path.unlink(missing_ok=True)
 
 
 def describe_new_access_key(key: AccessKey) -> dict[str, Any]:

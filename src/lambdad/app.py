@@ -13,9 +13,8 @@ import resource
 import secrets
 import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -76,27 +75,91 @@ _HURRIED_EXIT = 130  #: what a shell says of a program that Ctrl-C ended
 
 
 async def serve(settings: Settings, *, announce: Callable[[Announcement], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then drains. StartupError when it cannot start; nothing is left behind either way."""
+    """Serves until SIGINT or SIGTERM, then drains. StartupError when it cannot start, or go on because nothing can run
+    functions any more; nothing is left behind either way."""
     asked_to_stop = _stop_signals()
     async with AsyncExitStack() as parts:
         server = await _build(settings, parts)
-        announce(server.announcement)
-        await asked_to_stop.wait()
+        announce(server.status.announcement())
+        await server.until_lost(asked_to_stop)
         logger.info("Stopping: running invocations have %g seconds to end.", settings.drain_seconds)
         await server.drain(settings.drain_seconds)
 
 
-class _Server:
-    """What answers requests, for the moment of its stop."""
+class _Status:
+    """What the server says of itself, now."""
 
-    def __init__(self, listener: HttpListener, listenings: list[Listening], announcement: Announcement) -> None:
-        self.announcement = announcement
+    def __init__(
+        self,
+        settings: Settings,
+        endpoint: str,
+        port: int,
+        sandboxes: Sandboxes,
+        programs: RuntimePrograms,
+        invoker: Invoker,
+    ) -> None:
         self.is_draining = False
+        self._settings = settings
+        self._endpoint = endpoint
+        self._port = port
+        self._sandboxes = sandboxes
+        self._programs = programs
+        self._invoker = invoker
+        self._started = time.monotonic()
+
+    def announcement(self) -> Announcement:
+        return Announcement(
+            endpoint=self._endpoint,
+            port=self._port,
+            pid=os.getpid(),
+            data_dir=self._settings.data_dir,
+            isolation=self._sandboxes.name,
+            weaknesses=self._sandboxes.weaknesses,
+            auth=self._settings.auth,
+            quotas=self._settings.quotas,
+            runtimes=sorted(self._programs.available(), key=_by_number),
+            runtime_problems=self._programs.problems(),
+        )
+
+    async def answer(self, request: InternalRequest) -> InternalResponse:
+        counts = self._invoker.counts()
+        document = health_document(
+            self.announcement(),
+            environments=EnvironmentCounts(busy=counts.busy, idle=counts.idle, starting=counts.starting),
+            uptime_seconds=time.monotonic() - self._started,
+            services=SERVICES,
+            is_draining=self.is_draining,
+        )
+        return InternalResponse(body=json.dumps(document).encode())
+
+    async def answer_as_localstack(self, request: InternalRequest) -> InternalResponse:
+        return InternalResponse(body=json.dumps(localstack_health_document(SERVICES)).encode())
+
+
+class _Server:
+    """What takes requests from outside, for the moment of its stop."""
+
+    def __init__(self, listener: HttpListener, status: _Status, sandboxes: Sandboxes) -> None:
+        self.status = status
+        self._sandboxes = sandboxes
         self._listener = listener
-        self._listenings = listenings
+        self._listenings: list[Listening] = []
+
+    async def listen(self, sock: socket.socket) -> None:
+        self._listenings.append(await self._listener.listen(sock))
+
+    async def until_lost(self, asked_to_stop: asyncio.Event) -> None:
+        """Returns when asked to stop; raises when the sandboxes are lost before."""
+        lost = asyncio.create_task(self._sandboxes.lost())
+        asked = asyncio.create_task(asked_to_stop.wait())
+        await asyncio.wait((lost, asked), return_when=asyncio.FIRST_COMPLETED)
+        if lost.done():
+            asked.cancel()
+            raise StartupError(lost.result())
+        await _cancelled(lost)
 
     async def drain(self, grace_seconds: float) -> None:
-        self.is_draining = True
+        self.status.is_draining = True
         await self._listener.drain(self._listenings, grace_seconds=grace_seconds)
 
 
@@ -109,8 +172,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     parts.enter_context(DataDirectoryLock(settings.data_dir))
     sock = _bind(settings.host, settings.port)
     parts.callback(sock.close)
-    port: int = sock.getsockname()[1]
-    endpoint = endpoint_url(settings.host, port)
+    endpoint = endpoint_url(settings.host, sock.getsockname()[1])
     sandboxes = _choose_sandboxes(settings, endpoint)
     await sandboxes.open()
     parts.push_async_callback(sandboxes.close)
@@ -129,11 +191,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     # The data plane.
     logs = LogsState(store)
     _own_task(parts, logs.run(), logs.stop)
-    programs = RuntimePrograms(
-        settings.cache_dir, InterpreterFinder(Places.usual(os.environ, Path.home()), settings.cache_dir / "interpreters.json")
-    )
-    await programs.open()
-    parts.push_async_callback(programs.close)
+    programs = await _open_programs(settings, parts)
     code = CodeStore(sandboxes, blobs, settings.data_dir / "code")
     await code.open()
     parts.push_async_callback(code.close)
@@ -148,12 +206,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
         unpack_limits=UnpackLimits(limits.unzipped_bytes),
         serve_endpoint=inside.serve,
     )
-    placement = Placement(
-        lambda version: ExecutionEnvironment(version, environment_parts),
-        memory_budget_mb=settings.memory_budget_mb,
-        idle_seconds=settings.keep_alive_seconds,
-    )
-    invoker = Invoker(Concurrency(lambda version: ConcurrencyLimits(limits.concurrent_executions)), placement)
+    invoker = _build_invoker(settings, limits, environment_parts)
     parts.push_async_callback(invoker.close, settings.drain_seconds)
 
     # Services, and the ways between them.
@@ -163,6 +216,21 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
     lambda_ = _lambda_state(store, blobs, code, code_locations, programs, invoker, events, s3, limits)
     delivery.register("lambda", LambdaReceiver(lambda_))
+
+    # The front.
+    status = _Status(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker)
+    front = Front(
+        [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
+        lookup=identities.lookup,
+        auth_required=settings.checks_signatures,
+        defaults=Defaults(settings.account_id, settings.region),
+        internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
+        limits=_body_limits(limits),
+    )
+    application = _with_code_downloads(front, code_locations)
+    inside.listener = HttpListener(application)
+
+    # What was left to do by an earlier server goes on; functions that run for it already reach the front.
     await lambda_.settler.start()
     parts.push_async_callback(lambda_.settler.stop)
     notifier = Notifier(s3)
@@ -171,43 +239,34 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     dispatcher = Dispatcher(events, Resolver(lambda_), invoker.invoke)
     await dispatcher.open()
     _own_task(parts, dispatcher.run(), lambda: dispatcher.stop(grace_seconds=settings.drain_seconds))
-
-    # The front.
-    announcement = _announcement(settings, endpoint, port, sandboxes, programs)
-    started = time.monotonic()
-
-    async def health(request: InternalRequest) -> InternalResponse:
-        counts = invoker.counts()
-        environments = EnvironmentCounts(busy=counts.busy, idle=counts.idle, starting=counts.starting)
-        current = _announcement(settings, endpoint, port, sandboxes, programs)
-        return _json_response(
-            health_document(
-                current,
-                environments=environments,
-                uptime_seconds=time.monotonic() - started,
-                services=SERVICES,
-                is_draining=server.is_draining,
-            )
-        )
-
-    front = Front(
-        [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
-        lookup=identities.lookup,
-        auth_required=settings.checks_signatures,
-        defaults=Defaults(settings.account_id, settings.region),
-        internal={"/_lambdad/health": health, "/_localstack/health": _localstack_health},
-        limits=_body_limits(limits),
-    )
-    application = _with_code_downloads(front, code_locations)
-    inside.listener = HttpListener(application)
-    listener = HttpListener(application)
-    listenings = [await listener.listen(sock), await _listen_for_admin(settings.data_dir, identities, parts)]
-    server = _Server(listener, listenings, announcement)
-    parts.push_async_callback(listener.drain, listenings, grace_seconds=0)
     sweeping = asyncio.create_task(blobs.sweep())
     parts.push_async_callback(_cancelled, sweeping)
+
+    # Open for requests.
+    server = _Server(HttpListener(application), status, sandboxes)
+    parts.push_async_callback(server.drain, 0)
+    admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
+    await HttpListener(admin.application(identities)).listen(admin_socket)
+    await server.listen(sock)
     gc.freeze()  # what is built now lives to the end: no collection needs to look at it again
     return server
+
+
+async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:
+    finder = InterpreterFinder(Places.usual(os.environ, Path.home()), settings.cache_dir / "interpreters.json")
+    programs = RuntimePrograms(settings.cache_dir, finder, progress=lambda line: logger.info("%s", line))
+    await programs.open()
+    parts.push_async_callback(programs.close)
+    return programs
+
+
+def _build_invoker(settings: Settings, limits: Quotas, environment_parts: EnvironmentParts) -> Invoker:
+    placement = Placement(
+        lambda version: ExecutionEnvironment(version, environment_parts),
+        memory_budget_mb=settings.memory_budget_mb,
+        idle_seconds=settings.keep_alive_seconds,
+    )
+    return Invoker(Concurrency(lambda version: ConcurrencyLimits(limits.concurrent_executions)), placement)
 
 
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
@@ -273,13 +332,13 @@ class _EndpointInside:
     listener: HttpListener | None = None
 
     async def serve(self, sock: socket.socket, version: Version) -> Listening:
-        assert self.listener is not None  # no function is invoked before the front is there
+        assert self.listener is not None  # nothing invokes functions before the front is there
         return await self.listener.listen(sock)
 
 
 def _body_limits(limits: Quotas) -> BodyLimits:
     """Requests far over a limit are refused while they arrive; what is only slightly over gets the operation's own words."""
-    invoke = BodyLimit(limits.sync_payload_bytes + 1024 * 1024, "InvokeFunction")
+    invoke = BodyLimit(limits.sync_payload_bytes + 1024 * 1024, "InvokeFunction", named_size=limits.sync_payload_bytes)
     return BodyLimits(limits.create_request_bytes, {("lambda", "Invoke"): invoke})
 
 
@@ -295,63 +354,8 @@ def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callabl
     return application
 
 
-async def _listen_for_admin(data_dir: Path, identities: Identities, parts: AsyncExitStack) -> Listening:
-    """The socket by which the commands of the same user reach this server, whatever `--auth` says."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while (message := await receive()).get("more_body"):
-            body += message.get("body", b"")
-        status, answer = await admin.answer(identities, scope["method"], scope["path"], body + message.get("body", b""))
-        content = json.dumps(answer).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-
-    path = data_dir / admin.SOCKET_NAME
-    path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        previous = os.umask(0o177)
-        try:
-            # By its folder's descriptor where there is one: a data folder's path may be longer than a socket address.
-            sock.bind(f"/proc/self/fd/{folder}/{path.name}" if sys.platform == "linux" else str(path))
-        finally:
-            os.umask(previous)
-    finally:
-        os.close(folder)
-    parts.callback(path.unlink, missing_ok=True)
-    return await HttpListener(application).listen(sock)
-
-
-def _announcement(
-    settings: Settings, endpoint: str, port: int, sandboxes: Sandboxes, programs: RuntimePrograms
-) -> Announcement:
-    return Announcement(
-        endpoint=endpoint,
-        port=port,
-        pid=os.getpid(),
-        data_dir=settings.data_dir,
-        isolation=sandboxes.name,
-        weaknesses=sandboxes.weaknesses,
-        auth=settings.auth,
-        quotas=settings.quotas,
-        runtimes=sorted(programs.available(), key=_by_number),
-        runtime_problems=programs.problems(),
-    )
-
-
 def _by_number(runtime: str) -> tuple[int, ...]:
     return tuple(int(part) for part in runtime.removeprefix("python").split(".") if part.isdigit())
-
-
-async def _localstack_health(request: InternalRequest) -> InternalResponse:
-    return _json_response(localstack_health_document(SERVICES))
-
-
-def _json_response(document: Mapping[str, Any]) -> InternalResponse:
-    return InternalResponse(body=json.dumps(document).encode())
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -33,7 +33,7 @@ class ServiceError(Exception):
 
 
 class StartupError(Exception):
-    """The server or a command cannot start; the text is the one sentence that the user is shown."""
+    """The server or a command cannot start, or cannot go on; the text is the one sentence that the user is shown."""
 
 
 class SandboxError(Exception):

@@ -251,6 +251,22 @@ def test_what_is_not_there(s3: Any, bucket: str) -> None:
         assert code_of(error) == ("NotImplemented", 501)
 
 
+def test_an_upload_after_a_refused_one(s3: Any, bucket: str) -> None:
+    """The SDK asks leave to send a body and keeps it when refused; its next request, on whatever connection, is understood."""
+    for _ in range(3):
+        with pytest.raises(ClientError) as refused:
+            s3.put_object(Bucket="there-is-no-such", Key="k", Body=b"x" * 100_000)
+        assert code_of(refused) == ("NoSuchBucket", 404)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"after")
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"after"
+
+
+def test_event_bridge_is_not_taken_for_granted(s3: Any, bucket: str) -> None:
+    """The element that asks for events to EventBridge is empty, and still refused, since none would come."""
+    with pytest.raises(ClientError, match=r"NotImplemented.*EventBridge"):
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+
+
 def test_settings_that_are_as_they_are(s3: Any, bucket: str) -> None:
     """What infrastructure tools read of a bucket is answered truly."""
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)

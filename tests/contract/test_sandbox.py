@@ -204,6 +204,14 @@ class TestEnd:
             await peer.ask("import os; os._exit(7)")
             assert (await sandbox.exited()).code == 7
 
+    async def test_a_closed_backend_is_not_lost(self, sandboxes: Sandboxes) -> None:
+        """Who waits for the loss of the backend hears nothing while it works, nor when its owner closes it."""
+        waiting = asyncio.create_task(sandboxes.lost())
+        await sandboxes.close()
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
     async def test_close_stops_the_rest(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """close ends every sandbox that is left; afterwards starts are refused."""
         sandbox = await sandboxes.start(make_spec(program, task))

@@ -295,7 +295,7 @@ def handler(event, context):
 """
     arena.create_function("daemon", source)
     uid = arena.invoke("daemon")
-    assert len(processes_of_user(uid)) >= 2
+    wait_until(lambda: len(processes_of_user(uid)) >= 2, 10, "the daemon to run")
     arena.client("lambda").delete_function(FunctionName="daemon")
     wait_until(lambda: not processes_of_user(uid), 30, "the daemon to die")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import threading
 import uuid
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from bench.memory import descendants
 
-from support.processes import cgroups_named, descendants, is_running
+from support.processes import cgroups_named, children, command_line, is_running
 from support.server import Server, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -159,3 +161,15 @@ def test_ctrl_c_lets_the_running_invocation_finish(own_server: Server) -> None:
     calling.join()
     assert answers == ["done"]
     assert not any(is_running(pid) for pid in family)
+
+
+def test_a_server_that_lost_its_launcher_ends(own_server: Server) -> None:
+    """Without the launcher no function can run: the server says so and exits with 1, for its supervisor to see."""
+    own_server.create_function("orphan", "def handler(event, context):\n    return 1\n")
+    assert own_server.invoke("orphan") == 1
+    [launcher] = [pid for pid in children(own_server.process.pid) if "lambdad.sandbox.launcher" in command_line(pid)]
+    os.kill(launcher, signal.SIGKILL)
+    assert own_server.process.wait(timeout=60) == 1
+    assert "launcher" in own_server.log().splitlines()[-1]
+    own_server.start()
+    assert own_server.invoke("orphan") == 1

@@ -10,9 +10,11 @@ import shutil
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec.structs
 
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.event_queue.queue import EventQueue
@@ -73,7 +75,7 @@ class FakeInvoker:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         self.invocations.append(invocation)
-        return replace(self.result, executed_version=invocation.version.version)
+        return msgspec.structs.replace(self.result, executed_version=invocation.version.version)
 
     async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
         self.retired.append((account_id, region, function_name, version))

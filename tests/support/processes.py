@@ -13,24 +13,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    queue = [pid]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
-
-
 def cgroups_named(pid: int, start: str) -> list[Path]:
     """The folders of the process's cgroups that have a path component beginning with `start`."""
     try:
@@ -58,3 +40,12 @@ def processes_of_user(uid: int) -> list[int]:
             if int(status.split("Uid:")[1].split()[0]) == uid:
                 found.append(int(entry.name))
     return found
+
+
+def children(pid: int) -> list[int]:
+    """The living children of a process."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -37,6 +37,7 @@ class Server:
         self._clients: list[Any] = []
 
     def start(self) -> Server:
+        self._close_clients()
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "lambdad", "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
@@ -61,7 +62,6 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._close_clients()
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")

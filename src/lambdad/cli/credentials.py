@@ -16,9 +16,10 @@ import typer
 
 from lambdad.cli.admin import NoServer, ask_admin
 from lambdad.cli.client import JsonOption
-from lambdad.cli.failure import CommandError
+from lambdad.cli.failure import USAGE, CommandError
 from lambdad.cli.output import print_table
 from lambdad.config import Settings, read
+from lambdad.errors import StartupError
 
 PATH = "/_lambdad/credentials"
 
@@ -49,7 +50,7 @@ def create(
       lambdad credentials create --name ci
       eval "$(lambdad credentials create)"
     """
-    settings = read({"data_dir": data_dir, "account_id": account_id}, os.environ)
+    settings = _settings(data_dir, account_id)
     request = {"account_id": settings.account_id, "name": name}
     key = _ask(settings, "POST", PATH, request)
     if as_json:
@@ -66,14 +67,14 @@ def list_(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     Examples:
       lambdad credentials list --json
     """
-    settings = read({"data_dir": data_dir}, os.environ)
-    keys = _ask(settings, "GET", PATH) if settings.data_dir.is_dir() else []
+    settings = _settings(data_dir)
+    keys = _ask(settings, "GET", PATH) if settings.data_dir.exists() else []
     if as_json:
         typer.echo(json.dumps(keys, indent=2))
     elif keys:
         print_table(("ACCESS KEY ID", "ACCOUNT", "NAME", "CREATED"), [_row(key) for key in keys])
     else:
-        typer.echo("No access keys yet.", err=True)
+        typer.echo(f"No access keys yet in {settings.data_dir}.", err=True)
 
 
 @app.command()
@@ -87,10 +88,17 @@ def delete(
     Examples:
       lambdad credentials delete AKIAIOSFODNN7EXAMPLE
     """
-    settings = read({"data_dir": data_dir}, os.environ)
-    if not settings.data_dir.is_dir():
-        raise CommandError(f"There is no access key {access_key_id!r}.")
+    settings = _settings(data_dir)
+    if not settings.data_dir.exists():
+        raise CommandError(f"There is no access key {access_key_id!r}: {settings.data_dir} is not there.")
     _ask(settings, "DELETE", f"{PATH}/{quote(access_key_id, safe='')}")
+
+
+def _settings(data_dir: str | None, account_id: str | None = None) -> Settings:
+    try:
+        return read({"data_dir": data_dir, "account_id": account_id}, os.environ)
+    except StartupError as error:
+        raise CommandError(str(error), USAGE) from error
 
 
 def _ask(settings: Settings, method: str, path: str, request: object = None) -> Any:

@@ -5,6 +5,9 @@ Commands import what is heavy when they run, so that help and completion answer 
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +33,22 @@ class LambdadGroup(TyperGroup):
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(INTERRUPTED) from interrupt
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            _forget_output()
+            typer.echo(f"lambdad: {error.strerror}.", err=True)
+            raise typer.Exit(FAILED) from error
+
+
+#: Of whatever is written to, most likely standard output sent to a file. (A broken pipe ends the command silently.)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _forget_output() -> None:
+    """What standard output still holds back would fail once more when Python closes it."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -76,4 +95,15 @@ app.add_typer(credentials.app, name="credentials")
 
 def main() -> None:
     """The console script."""
+    _open_standard_streams()
     app()
+
+
+def _open_standard_streams() -> None:
+    """A caller may have closed some; the next file opened, a database say, would take the place of standard output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

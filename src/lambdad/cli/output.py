@@ -40,3 +40,4 @@ def _print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in [columns, *rows]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write(line.rstrip() + "\n")
+    sys.stdout.flush()  # a reader that is gone is noticed here and not when Python ends

@@ -27,6 +27,9 @@ from lambdad.store.base import Message
 logger = logging.getLogger(__name__)
 
 _LARGEST_RECEIVE = 32
+#: While a flood of events is being accepted, a function's waiting ones are taken so many at a time, so far apart.
+_TRICKLE = 2
+_TRICKLE_SECONDS = 0.02
 _STORE_TROUBLE_PAUSE_SECONDS = 1.0
 
 
@@ -130,6 +133,10 @@ class Dispatcher:
         limit = await self._wait_for_slots(lane)
         if not limit:
             return True
+        if self._events.arrivals.are_many(time.monotonic()):
+            # Events that wait are safe; those at the door are not. A flood is let in first, and run meanwhile at a trickle.
+            limit = min(limit, _TRICKLE)
+            await self._unless_stopped(asyncio.sleep(_TRICKLE_SECONDS))
         messages = await self._store.receive(lane.queue, limit=limit, lease_seconds=self._limits.lease_seconds)
         assert self._tasks is not None
         for message in messages:

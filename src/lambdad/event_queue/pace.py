@@ -50,3 +50,27 @@ class Pace:
         if self.at_once == 1:
             self.not_before = now + min(_LONGEST_PAUSE_SECONDS, 2.0**self._throttles)
             self._throttles = min(self._throttles + 1, 8)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """How thickly events arrive: what is being accepted comes before what waits to be run."""
+
+    many: int = 50  #: so many in a slice are a flood
+    slice_seconds: float = 0.05
+    _slice_start: float = float("-inf")
+    _count: int = 0
+    _previous: int = 0
+
+    def add(self, now: float) -> None:
+        elapsed = now - self._slice_start
+        if elapsed >= self.slice_seconds:
+            self._previous = self._count if elapsed < 2 * self.slice_seconds else 0
+            self._slice_start, self._count = now, 0
+        self._count += 1
+
+    def are_many(self, now: float) -> bool:
+        elapsed = now - self._slice_start
+        if elapsed >= 2 * self.slice_seconds:
+            return False
+        return max(self._count, self._previous if elapsed < self.slice_seconds else 0) >= self.many

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The figures of one invocation's REPORT line."""
 
     request_id: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from lambdad.errors import ServiceError
 from lambdad.model.version import LATEST
 
@@ -21,8 +23,7 @@ _LAYER = re.compile(
 _ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionName:
+class FunctionName(msgspec.Struct, frozen=True):
     """A function, and the version or alias of it that was asked for, if any."""
 
     account_id: str

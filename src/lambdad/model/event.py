@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 #: An event older than this is dropped (AWS's MaximumEventAgeInSeconds when nothing is configured).
@@ -12,8 +10,7 @@ _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedEvent:
+class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`request_id` stays the same at every attempt. `payload` is the JSON text as it was sent, never re-encoded."""
 
     request_id: str

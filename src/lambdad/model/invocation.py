@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lambdad.model.version import Version
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """`payload` is the event's JSON text as the caller sent it (checked, never re-encoded)."""
 
     request_id: str
@@ -21,8 +20,7 @@ class Invocation:
     wants_log_tail: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationResult:
+class InvocationResult(msgspec.Struct, frozen=True):
     """What the function answered. The function's failure is a value here, never an exception."""
 
     payload: bytes
@@ -32,14 +30,12 @@ class InvocationResult:
     content_type: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(msgspec.Struct, frozen=True):
     timestamp_ms: int
     message: str  #: without the trailing newline
 
 
-@dataclass(frozen=True, slots=True)
-class LogBatch:
+class LogBatch(msgspec.Struct, frozen=True):
     """Lines of one log stream in their order."""
 
     account_id: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 DEFAULT_ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """Who signed the request. With `--auth off` the account's root, whoever asked."""
 
     account_id: str
@@ -19,8 +19,7 @@ class Principal:
     access_key_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct, frozen=True):
     """What surrounds the request's parameters."""
 
     request_id: str
@@ -31,7 +30,7 @@ class RequestContext:
     principal: Principal
     source_ip: str
     endpoint: str  #: base URL under which the caller reached us, "http://127.0.0.1:4566", no trailing slash
-    headers: Mapping[str, str] = field(default_factory=dict)  #: lower-case names, for what the model does not describe
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)  #: lower-case names, for what the model does not describe
     raw_path: str = "/"  #: undecoded path as sent
     raw_query: str = ""
 
@@ -54,8 +53,7 @@ class BodyStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An operation's output together with what the model cannot say: another HTTP status, further headers.
 
     A streaming payload member of `output` may be bytes or an async iterator of bytes; with an iterator give its
@@ -64,4 +62,4 @@ class Response:
 
     output: Mapping[str, Any]
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent, RuntimeState, after
 
@@ -13,8 +14,7 @@ from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent, 
 _HEADER_SAFE = dict.fromkeys([*range(32), 127], " ")
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationRequest:
+class InvocationRequest(msgspec.Struct, frozen=True):
     """An invocation as the runtime is told of it."""
 
     request_id: str
@@ -51,8 +51,7 @@ class AnswerKind(Enum):
     ENDED = "ended"  #: there will be no answer: the environment was taken down or its process ended
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeAnswer:
+class RuntimeAnswer(msgspec.Struct, frozen=True):
     """What the runtime posted, untouched."""
 
     kind: AnswerKind

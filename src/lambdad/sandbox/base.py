@@ -104,6 +104,11 @@ class Sandboxes(Protocol):
         """Removes a folder that `unpack` made."""
         ...
 
+    async def lost(self) -> str:
+        """Waits until the backend can make no more sandboxes though nobody closed it, and returns the sentence that says so.
+        Every sandbox has ended then. For most backends, and most of the time, that never comes."""
+        ...
+
     async def close(self) -> None:
         """Stops all sandboxes and the backend's processes."""
         ...

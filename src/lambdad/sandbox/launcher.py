@@ -6,6 +6,8 @@ forked process that has given up root, and a function's files are only mounted. 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import resource
 import shutil
 import signal
@@ -38,6 +40,7 @@ from lambdad.sandbox.shell_keeper import ShellKeeper, log
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
 _LOOK_AFTER_SPARES_SECONDS = 60.0
+_PREDECESSOR_SECONDS = 10
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -53,6 +56,8 @@ class Launcher:
         self._state_dir = Path(settings.state_dir)
         self._server = server
         self._is_open = True
+        self._state_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
+        _lock(self._state_dir)
         self._loop = EventLoop()
         self._cgroups = Cgroups(settings.cgroup_name)
         self._cgroups.open()
@@ -119,6 +124,20 @@ class Launcher:
         for name in (_ROOT, _STAGING):
             if (self._state_dir / name).exists():
                 shutil.rmtree(self._state_dir / name)
+
+
+def _lock(folder: Path) -> None:
+    """Has the folder to itself until it ends; waits while the launcher of a killed server clears away what that one made."""
+
+    def give_up(*_: object) -> None:
+        raise StartupError(f"another server, or what is left of one, still uses {folder}")
+
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(_PREDECESSOR_SECONDS)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # never closed: it ends with the process
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def _beginning_anywhere(uids: range, name: str) -> list[int]:

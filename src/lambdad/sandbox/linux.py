@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -71,6 +73,20 @@ def pivot_root(directory: str) -> None:
     _check(_libc.pivot_root(b".", b"."), "pivot_root")
     _check(_libc.umount2(b".", MNT_DETACH), "umount2")
     os.chdir("/")
+
+
+@contextlib.contextmanager
+def inside_mounts(namespace: int) -> Iterator[None]:
+    """What is done within is done to the mounts of `namespace`. For a process of one thread."""
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(namespace, CLONE_NEWNS), "setns")
+        try:
+            yield
+        finally:
+            _check(_libc.setns(home, CLONE_NEWNS), "setns")
+    finally:
+        os.close(home)
 
 
 def unshare(flags: int) -> None:

@@ -61,6 +61,7 @@ _OLDEST_KERNEL = (5, 12)  # mount_setattr
 _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
 _UNPACKING_AT_ONCE = 4
 _LOST = "the launcher has ended; no sandbox can be made until the server is started again"
+_TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
 _LAUNCH = """
 import sys
 sys.path.insert(0, {path!r})
@@ -137,11 +138,12 @@ class NamespaceSandboxes:
         if len(uids) < 3 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least three user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
-        self.weaknesses: Sequence[str] = Cgroups(cgroup_name).weaknesses
+        self.weaknesses: Sequence[str] = [_TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
         self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares)
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None
+        self._lost = asyncio.Event()
         self._starting: dict[str, _Starting] = {}
         self._stopping: dict[str, asyncio.Future[None]] = {}
         self._sandboxes: dict[str, NamespaceSandbox] = {}
@@ -165,11 +167,12 @@ class NamespaceSandboxes:
                 start_new_session=True,
             )
         loop = asyncio.get_running_loop()
+        self._lost.clear()
         self._channel = Channel(ours)
         self._opened = loop.create_future()
         loop.add_reader(ours, self._hear)
         try:
-            self.weaknesses = (await self._opened).weaknesses
+            self.weaknesses = [_TMP_IS_MEMORY, *(await self._opened).weaknesses]
         except StartupError:
             await self.close()
             raise
@@ -215,6 +218,10 @@ class NamespaceSandboxes:
     async def remove(self, tree: Path) -> None:
         await self._ask(Remove(next(self._request_numbers), _absolute(tree)))
 
+    async def lost(self) -> str:
+        await self._lost.wait()
+        return _LOST
+
     async def close(self) -> None:
         """The launcher ends when its socket closes, and takes everything with it."""
         if self._process is None:
@@ -258,6 +265,7 @@ class NamespaceSandboxes:
             data, descriptors = received
             if not data:
                 self._lose()
+                self._lost.set()
                 return
             self._note(msgspec.json.decode(data, type=ToServer), descriptors)
 

@@ -51,6 +51,7 @@ class ProcessSandbox:
         self._folder = folder
         self._forget = forget
         self._end = asyncio.get_running_loop().create_task(self._watch())
+        self._stopping: asyncio.Task[None] | None = None
 
     async def exited(self) -> ExitStatus:
         return await asyncio.shield(self._end)
@@ -59,6 +60,11 @@ class ProcessSandbox:
         return None
 
     async def stop(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         if not self._end.done():
             self._kill_group()
         await asyncio.shield(self._end)
@@ -145,6 +151,10 @@ class ProcessSandboxes:
 
     async def remove(self, tree: Path) -> None:
         await asyncio.to_thread(_remove_tree, tree)
+
+    async def lost(self) -> str:
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # it has no process that could be lost
+        return await never
 
     async def close(self) -> None:
         self._is_open = False

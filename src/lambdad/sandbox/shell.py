@@ -26,6 +26,8 @@ NEXT = {
     "ended": set[str](),
 }
 
+_TMP_FILES_PER_MB = 256
+
 
 class Shell:
     def __init__(self, number: int, nursery: Nursery, uid: int, group: Group, control: Channel, inner_control: int) -> None:
@@ -38,9 +40,11 @@ class Shell:
         self.state = "forking"
         self.handle: int | None = None  #: pidfd of process 1 inside
         self.doors: list[int] = []  #: runtime listener, endpoint listener, runtime connection
+        self.mounts: int | None = None  #: its mount namespace, for as long as nothing but our own code runs in it
         self.sandbox_id: str | None = None
         self.is_stopping = False  #: the server wants to hear when nothing of it is left
         self.is_released = False  #: its cgroup is being removed
+        self.is_spoiled = False  #: a function's files are mounted
         self.failure: str | None = None
         self.exit_code: int | None = None
         self.exit_signal: int | None = None
@@ -55,12 +59,15 @@ class Shell:
         return self.state == "forking" and self.handle is not None and bool(self.doors)
 
     def assign(self, start: Start, log: int) -> None:
-        """Sends the function in. OSError if its files are not there; the shell is as unused as before then."""
+        """Mounts the function's files and sends the rest in. OSError if they are not there; the shell stays a spare then,
+        unless something was mounted already: then its next state is the end."""
         trees = self._open_trees(start)
         try:
             self.group.limit(start.memory_mb)
             os.fchown(log, self.uid, self.uid)  # /dev/stdout is opened anew by its user
-            self.control.send({"environment": start.environment, "tmp_mb": start.tmp_mb}, [log, *trees])
+            self.is_spoiled = True
+            self._mount(trees, start.tmp_mb)
+            self.control.send(start.environment, [log])
         finally:
             close_all(trees)
         self.sandbox_id = start.sandbox_id
@@ -84,7 +91,7 @@ class Shell:
     def note(self, report: dict[str, Any], descriptors: list[int]) -> None:
         """Takes in what the processes inside say of themselves."""
         if "ready" in report:
-            self.doors = descriptors
+            *self.doors, self.mounts = descriptors
         elif "error" in report:
             self.failure = str(report["error"])
         else:
@@ -99,9 +106,22 @@ class Shell:
         self.control.close()
         self.hand_over_control()
         close_all(self.take_doors())
+        if self.mounts is not None:
+            os.close(self.mounts)
+            self.mounts = None
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
+
+    def _mount(self, trees: list[int], tmp_mb: int) -> None:
+        assert self.mounts is not None
+        with linux.inside_mounts(self.mounts):
+            for tree, target in zip(trees, ("/var/task", "/opt"), strict=False):
+                linux.move_mount(tree, target)
+            options = f"size={tmp_mb}m,nr_inodes={tmp_mb * _TMP_FILES_PER_MB},mode=1777"
+            linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+        os.close(self.mounts)
+        self.mounts = None
 
     def _open_trees(self, start: Start) -> list[int]:
         trees: list[int] = []

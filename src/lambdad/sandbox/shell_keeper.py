@@ -139,12 +139,14 @@ class ShellKeeper:
                 self._loop.forget(nursery.channel.socket)  # the pidfd says the rest
                 return
             report = msgspec.json.decode(data)
-            if "failed" in report:
+            if isinstance(report, int):
+                self._note_fork(self._shells[report], None, descriptors)
+            elif "failed" in report:
                 nursery.failure = str(report["failed"])
             elif "ready" in report:
                 nursery.is_ready = True
             else:
-                self._note_fork(self._shells[report["shell"]], report.get("error"), descriptors)
+                self._note_fork(self._shells[report["shell"]], report["error"], descriptors)
 
     def _note_fork(self, shell: Shell, error: str | None, descriptors: list[int]) -> None:
         if error is not None:
@@ -204,7 +206,7 @@ class ShellKeeper:
             shell.failure = error
             self._end(shell)
         elif shell.inner_control is not None:
-            shell.nursery.channel.send({"shell": shell.number, "uid": shell.uid}, [shell.inner_control, *procs])
+            shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), [shell.inner_control, *procs])
             shell.hand_over_control()
 
     def _hear_shell(self, shell: Shell) -> None:
@@ -235,7 +237,10 @@ class ShellKeeper:
             try:
                 shell.assign(waiting.start, waiting.log)
             except (OSError, ValueError) as error:
-                nursery.spares.appendleft(shell)
+                if shell.is_spoiled:
+                    shell.kill()
+                else:
+                    nursery.spares.appendleft(shell)
                 self._refuse(waiting, str(error))
                 continue
             os.close(waiting.log)

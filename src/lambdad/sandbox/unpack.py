@@ -150,7 +150,7 @@ def _safe_path(entry: zipfile.ZipInfo) -> str:
         raise Refusal("slip", f"{name!r} is not a path below the package")
     if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in parts) or len(os.fsencode(name)) > _MAX_PATH_BYTES:
         raise Refusal("unsupported", f"{name[:80]!r}... is too long a name")
-    if not parts and not entry.is_dir():
+    if not parts and not name.endswith("/"):  # `is_dir` fails on an empty name
         raise Refusal("slip", f"{name!r} is not a name")
     return "/".join(parts) or "."
 

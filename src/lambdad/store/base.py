@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 
 class Conflict(Exception):
     """A change expected another state of its record; nothing of the transaction was done."""
@@ -21,15 +23,13 @@ class InsufficientStorage(Exception):
     """The disk is full; nothing of the transaction or blob was kept. Later ones work again when there is room."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     key: str
     value: bytes
     revision: int  #: 1 at first, rises with each Put
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Writes a record. With `if_absent` the key must be free; with `if_revision` it must stand at that revision."""
 
     collection: str
@@ -39,8 +39,7 @@ class Put:
     if_revision: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Removes a record, silently where there is none, unless `if_revision` is given."""
 
     collection: str
@@ -48,8 +47,7 @@ class Delete:
     if_revision: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Puts a message on a queue, visible from `visible_at` (seconds since the epoch)."""
 
     queue: str
@@ -78,8 +76,7 @@ class Records(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     queue: str
     message_id: str
     body: bytes

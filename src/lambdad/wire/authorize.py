@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from lambdad.model.credential import Credential
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION, Principal
 from lambdad.wire import sigv2, sigv4
@@ -30,8 +32,7 @@ class Defaults:
     region: str = DEFAULT_REGION
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who calls, and how the chunks of a signed stream are to be checked: None where signatures are not verified."""
 
     principal: Principal
@@ -39,8 +40,7 @@ class Caller:
     chunk_signer: sigv4.ChunkSigner | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a service demands of signatures for it."""
 
     signing_name: str

@@ -37,6 +37,7 @@ class BodyLimit:
 
     size: int
     operation: str | None = None  #: "InvokeFunction" for Invoke; else the operation's own name
+    named_size: int | None = None  #: what the refusal says, where the operation itself refuses what is a little too large
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from lambdad.wire.http import HttpRequest
 
@@ -16,8 +17,7 @@ _OF_THE_SIGNATURE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """The parts of a credential scope. Empty strings where they are missing or malformed."""
 
     access_key_id: str

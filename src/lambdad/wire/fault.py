@@ -27,7 +27,7 @@ def too_large_error(service: ServicePlan, plan: OperationPlan) -> ServiceError:
     if service.dialect.is_s3:
         return ServiceError("MaxMessageLengthExceeded", "Your request was too large.", status=400)
     name = plan.limit.operation or plan.name
-    message = f"Request must be smaller than {plan.limit.size} bytes for the {name} operation"
+    message = f"Request must be smaller than {plan.limit.named_size or plan.limit.size} bytes for the {name} operation"
     return ServiceError(service.dialect.too_large_code, message, status=413)
 
 
@@ -36,6 +36,16 @@ def internal_error(service: ServicePlan) -> ServiceError:
         return ServiceError("InternalError", "We encountered an internal error. Please try again.", status=500)
     code = "ServiceException" if service.spec.error("ServiceException") else "InternalFailure"
     return ServiceError(code, "An internal error occurred. Please retry your request.", status=500)
+
+
+def disk_full_error(service: ServicePlan) -> ServiceError:
+    """AWS has no word for it; clients retry these."""
+    message = "The server's disk is full; nothing was changed. Please make room on it and retry your request."
+    if service.dialect.is_s3:
+        return ServiceError("ServiceUnavailable", message, status=503)
+    codes = ("ServiceException", "ServiceUnavailableException")
+    code = next((code for code in codes if service.spec.error(code)), "InternalFailure")
+    return ServiceError(code, message, status=503 if code == "ServiceUnavailableException" else 500)
 
 
 def _s3_unreadable(unreadable: Unreadable) -> ServiceError:

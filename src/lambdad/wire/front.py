@@ -5,27 +5,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.service import BoundService
+from lambdad.store.base import InsufficientStorage
 from lambdad.wire.auth_error import AuthFailure
 from lambdad.wire.authorize import NO_DEFAULTS_GIVEN, Authorizer, Caller, Defaults, Lookup
 from lambdad.wire.body import BodyLimits, BodyTooLarge, Receive, RequestBody, plain_body, streamed_body
 from lambdad.wire.claim import Claim, claim_of, take_headers_from_query
 from lambdad.wire.dialect import dialect_of
-from lambdad.wire.fault import internal_error, malformed_uri_error, too_large_error, unreadable_error
+from lambdad.wire.fault import disk_full_error, internal_error, malformed_uri_error, too_large_error, unreadable_error
 from lambdad.wire.http import HttpRequest, MalformedUri, Query, Reply, decode_uri_text, parse_query, request_from_scope
 from lambdad.wire.internal import MAX_INTERNAL_BODY_BYTES, InternalHandler, InternalRequest, InternalRoutes
 from lambdad.wire.plan import OperationPlan, ServicePlan
 from lambdad.wire.protocols.base import Arrival
 from lambdad.wire.protocols.rest_xml import host_id
 from lambdad.wire.protocols.scalar import Unreadable
+from lambdad.wire.request_id import new_request_id
 from lambdad.wire.respond import HttpDate, Send, send_reply
 from lambdad.wire.rest_table import Match
 from lambdad.wire.route import FORM, Router
@@ -55,6 +55,7 @@ class Exchange:
     reply: Reply | None = None
 
 
+_SECONDS_BETWEEN_WARNINGS = 60.0
 MAX_FORM_BYTES = 1024 * 1024  #: it is read before the caller is known
 T = TypeVar("T")
 Step = Callable[[Exchange], Awaitable[None]]
@@ -73,7 +74,7 @@ class Front:
         internal: Mapping[str, InternalHandler] | None = None,
         limits: BodyLimits | None = None,
         clock: Callable[[], float] = time.time,
-        new_id: Callable[[], uuid.UUID] = uuid.uuid4,
+        new_id: Callable[[], str] = new_request_id,
     ) -> None:
         library = SpecLibrary(bound.service.name for bound in services)
         dialects = {spec.name: dialect_of(spec.name, spec.protocol) for spec in library}
@@ -86,6 +87,8 @@ class Front:
         self._authorizer = Authorizer(lookup, auth_required=auth_required, clock=clock, defaults=defaults)
         self._internal = InternalRoutes(internal or {})
         self._date = HttpDate(clock)
+        self._clock = clock
+        self._warned_at = -_SECONDS_BETWEEN_WARNINGS
         self._new_id = new_id
         #: The way of a request, in order. Nothing is read of its body before it is known who may be asking for what.
         self._steps: tuple[Step, ...] = (
@@ -112,7 +115,7 @@ class Front:
             await send({"type": f"{scope['type']}.close", "code": 1002})
 
     async def _serve(self, request: HttpRequest, receive: Receive, send: Send) -> None:
-        exchange = Exchange(request, receive, str(self._new_id()))
+        exchange = Exchange(request, receive, self._new_id())
         handler = self._internal.handler_of(request.raw_path)
         if handler is not None:
             reply = await self._answer_internal(handler, exchange)
@@ -134,6 +137,9 @@ class Front:
             reply = self._refusal(exchange, error)
         except AuthFailure as failure:
             reply = self._refusal(exchange, self._named(exchange, failure))
+        except InsufficientStorage as full:
+            self._warn_of_full_disk(full)
+            reply = self._refusal(exchange, disk_full_error(self._service_or_fallback(exchange)))
         except Exception:
             logger.exception("request %s failed", exchange.request_id)
             reply = self._refusal(exchange, internal_error(self._service_or_fallback(exchange)))
@@ -154,7 +160,7 @@ class Front:
         """A web page elsewhere must not act here by way of its visitor's browser; no CORS rules exist that would allow it."""
         request = exchange.request
         origin = request.headers.get("origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+        is_foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("host", "").lower()
         if request.method == "OPTIONS" or (is_foreign and exchange.claim is None):
             raise ServiceError("AccessForbidden", "CORSResponse: CORS is not enabled here.", status=403)
 
@@ -215,10 +221,12 @@ class Front:
         if plan.is_streaming_input:
             exchange.body = body
             return
+        plan.checksum.refuse_missing(exchange.request)
         try:
             exchange.body = await body.read_all(plan.limit.size)
         except BodyTooLarge as error:
             raise too_large_error(service, plan) from error
+        plan.checksum.verify(exchange.request, body.trailers, exchange.body)
 
     async def _parse(self, exchange: Exchange) -> None:
         request, plan = exchange.request, _set(exchange.plan)
@@ -284,6 +292,13 @@ class Front:
         except Exception:
             logger.exception("request %s to %s failed", exchange.request_id, request.raw_path)
             return _plain_reply(500, f"Internal error; see the log for request {exchange.request_id}.")
+
+    def _warn_of_full_disk(self, full: InsufficientStorage) -> None:
+        """Once a minute: clients retry, and a log that grows with each retry would not help a full disk."""
+        now = self._clock()
+        if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
+            self._warned_at = now
+            logger.warning("The disk is full, so requests that write are refused until there is room: %s", full)
 
     def _refusal(self, exchange: Exchange, error: ServiceError) -> Reply:
         service = self._service_or_fallback(exchange)

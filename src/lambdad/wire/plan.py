@@ -10,6 +10,7 @@ from lambdad.errors import ServiceError
 from lambdad.model.service import BoundService, Operation, Service
 from lambdad.wire.authorize import Target
 from lambdad.wire.body import BodyLimit, BodyLimits
+from lambdad.wire.body_checksum import BodyChecksum, body_checksum_of
 from lambdad.wire.dialect import Dialect
 from lambdad.wire.protocols import codec_for
 from lambdad.wire.protocols.base import Parser, Writer
@@ -29,6 +30,7 @@ class OperationPlan:
     checks: tuple[Refusal, ...]  #: each raises ServiceError for parameters it does not let through
     is_streaming_input: bool
     limit: BodyLimit
+    checksum: BodyChecksum
 
 
 class ServicePlan:
@@ -69,6 +71,7 @@ class ServicePlan:
             checks=tuple(check for check in checks if check is not None),
             is_streaming_input=model.has_streaming_input,
             limit=self._limits.limit_of(service.name, name),
+            checksum=body_checksum_of(model),
         )
 
 

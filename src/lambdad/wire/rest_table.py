@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from lambdad.wire.http import Query, decode_uri_text
 from lambdad.wire.spec import ServiceSpec
 
@@ -44,8 +46,7 @@ class _Node:
     plain_routes: dict[str, list[Route]] = field(default_factory=dict)  #: those that ask nothing of the query
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     operation: str
     labels: dict[str, str]  #: percent-decoded
 

@@ -88,7 +88,7 @@ class Router:
             return self._by_endpoint[meaning.service]
         if form is not None and (spec := self._by_action(form)):
             return spec
-        return self._by_first_segment.get(request.raw_path.split("/", 2)[1])
+        return self._by_first_segment.get(request.raw_path.partition("/")[2].partition("/")[0])
 
     def _by_action(self, form: Query) -> ServiceSpec | None:
         """Unsigned calls such as AssumeRoleWithWebIdentity say only what they want and the API's version."""

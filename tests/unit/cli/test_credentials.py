@@ -54,7 +54,7 @@ def test_json_has_the_names_of_aws(run: Run, tmp_path: Path) -> None:
     assert len(key["SecretAccessKey"]) == 40
 
 
-@pytest.mark.parametrize("line", ["create --account-id 12", "create --name a=/b", "delete ../x", "delete AKIA0"])
+@pytest.mark.parametrize("line", ["create --name a=/b", "delete ../x", "delete AKIA0"])
 def test_what_cannot_be_done_is_exit_code_1(run: Run, tmp_path: Path, line: str) -> None:
     """With one sentence, and without a trace in the store."""
     folder = str(tmp_path / "data")
@@ -64,10 +64,24 @@ def test_what_cannot_be_done_is_exit_code_1(run: Run, tmp_path: Path, line: str)
     assert json.loads(run("credentials", "list", "--json", "--data-dir", folder).stdout) == []
 
 
+def test_a_wrong_setting_is_exit_code_2(run: Run, tmp_path: Path) -> None:
+    """As every other slip on the command line."""
+    result = run("credentials", "create", "--account-id", "12", "--data-dir", str(tmp_path / "data"))
+    assert (result.exit_code, result.stderr) == (2, "lambdad: --account-id must be 12 digits, not '12'.\n")
+
+
+def test_a_data_folder_that_is_a_file_is_told(run: Run, tmp_path: Path) -> None:
+    """It is not taken for a folder without keys."""
+    (tmp_path / "data").touch()
+    result = run("credentials", "list", "--data-dir", str(tmp_path / "data"))
+    assert result.exit_code == 1
+    assert "data" in result.stderr
+
+
 def test_listing_does_not_make_a_data_folder(run: Run, tmp_path: Path) -> None:
     """Looking changes nothing."""
     result = run("credentials", "list", "--data-dir", str(tmp_path / "data"))
-    assert (result.exit_code, result.stderr) == (0, "No access keys yet.\n")
+    assert (result.exit_code, result.stderr) == (0, f"No access keys yet in {tmp_path / 'data'}.\n")
     assert not (tmp_path / "data").exists()
 
 

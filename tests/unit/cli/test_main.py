@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import Result
@@ -59,3 +60,18 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     program = f"import sys, lambdad.cli.main; print([name for name in {heavy} if name in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_a_full_disk_is_a_sentence() -> None:
+    """Standard output into a file that cannot grow: no traceback, and exit code 1."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "lambdad", "version"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (ended.returncode, ended.stderr) == (1, b"lambdad: No space left on device.\n")
+
+
+def test_closed_standard_streams_are_no_trouble() -> None:
+    """As some service managers start programs."""
+    command = f"exec {sys.executable} -m lambdad support logs <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=60, check=False).returncode == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lambdad.event_queue.pace import Pace
+from lambdad.event_queue.pace import Arrivals, Pace
 
 
 def test_rises_to_the_limit() -> None:
@@ -56,3 +56,24 @@ def test_rises_while_long_ones_run() -> None:
     for _ in range(20):
         pace.stalled()
     assert pace.at_once == 40
+
+
+def test_a_flood_of_arrivals() -> None:
+    """Arrivals are many from the fiftieth within a twentieth of a second, and no more soon after they have ceased."""
+    arrivals = Arrivals()
+    for number in range(49):
+        arrivals.add(10 + number * 0.0001)
+    assert not arrivals.are_many(10.01)
+    arrivals.add(10.02)
+    assert arrivals.are_many(10.02)
+    arrivals.add(10.06)
+    assert arrivals.are_many(10.07)
+    assert not arrivals.are_many(10.2)
+
+
+def test_arrivals_now_and_then() -> None:
+    """Steady but slower arrivals are never many."""
+    arrivals = Arrivals()
+    for number in range(1000):
+        arrivals.add(number * 0.002)
+        assert not arrivals.are_many(number * 0.002)

@@ -268,6 +268,18 @@ class TestLimits:
             assert answer["errno"] == errno.ENOSPC
             assert await peer.run("import os; s = os.statvfs('/tmp'); result = s.f_blocks * s.f_frsize") == 100 << 20
 
+    async def test_tmp_counts_as_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """What is written to /tmp is memory: beyond the memory size the runtime is killed, which the weaknesses admit."""
+        code = """
+        with open("/tmp/large", "wb") as file:
+            for _ in range(200):
+                file.write(b"x" * 1048576)
+        """
+        assert any("/tmp" in weakness for weakness in sandboxes.weaknesses)
+        async with started(sandboxes, tmp_path, memory_mb=128, tmp_mb=512) as (sandbox, peer):
+            assert await peer.ask(code) is None
+            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=True)
+
     async def test_open_files(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """1,024 descriptors, as on AWS, and no core files."""
         code = "import resource as r; result = [r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)]"
@@ -408,7 +420,7 @@ class TestAfterwards:
         assert not list((tmp_path / "state").iterdir())
 
     async def test_launcher_killed(self, tmp_path: Path) -> None:
-        """kill -9 of the launcher ends every sandbox at once, and the server learns of it."""
+        """kill -9 of the launcher ends every sandbox at once, and the server learns of it, in words."""
         sandboxes = NamespaceSandboxes(tmp_path / "state")
         await sandboxes.open()
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
@@ -416,9 +428,11 @@ class TestAfterwards:
         name = _cgroup_name(sandboxes)
         processes = [_open_process(pid) for pid in _pids(name)]
         assert sandboxes._process is not None
+        losing = asyncio.create_task(sandboxes.lost())
         os.kill(sandboxes._process.pid, signal.SIGKILL)
         assert await sandbox.exited() == ExitStatus(signal=9)
         assert all(_has_ended(process) for process in processes)
+        assert "launcher has ended" in await losing
         with pytest.raises(SandboxError, match="launcher has ended"):
             await sandboxes.start(make_spec(program, task, "two"))
         await sandbox.stop()
@@ -447,6 +461,19 @@ class TestAfterwards:
             assert all(_has_ended(process) for process in processes)
         assert not _cgroups(name)
         assert not list((tmp_path / "state").iterdir())
+
+    async def test_next_server_waits_for_the_launcher_of_a_killed_one(self, tmp_path: Path) -> None:
+        """A launcher that is still clearing away is not raced: the next one of its folder begins when it has ended."""
+        earlier, later = (NamespaceSandboxes(tmp_path / "state", UIDS) for _ in range(2))
+        await earlier.open()
+        opening = asyncio.create_task(later.open())
+        done, _ = await asyncio.wait([opening], timeout=1)
+        assert not done
+        await earlier.close()
+        await opening
+        async with started(later, tmp_path) as (_, peer):
+            assert await peer.run("result = 1") == 1
+        await later.close()
 
     async def test_orphans_of_an_earlier_server(self, tmp_path: Path) -> None:
         """Processes in a cgroup of this state folder, whoever made it, are killed at open and the cgroup is cleared."""

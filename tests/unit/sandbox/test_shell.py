@@ -48,7 +48,7 @@ def test_prepared_needs_doors_and_a_handle(shell: Shell) -> None:
     """A shell is prepared once both the zygote and the sandbox inside have spoken, in whichever order."""
     assert not shell.is_prepared
     reader, writer = os.pipe()
-    shell.note({"ready": True}, [writer])
+    shell.note({"ready": True}, [writer, os.dup(writer)])
     assert not shell.is_prepared
     shell.handle = reader
     assert shell.is_prepared

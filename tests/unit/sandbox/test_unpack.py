@@ -38,7 +38,7 @@ def run(root: Path, *archives: bytes, limits: UnpackLimits = LIMITS) -> UnpackRe
     return unpack([io.BytesIO(archive) for archive in archives], root, limits)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\b", "..", "/"])
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\b", "..", "/", ""])
 def test_paths_that_leave_the_package(tmp_path: Path, name: str) -> None:
     """A name that could lead out of the package is refused, and nothing is written outside."""
     assert run(tmp_path / "root", make((name, b"x", 0o644))).refusal == "slip"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import io
 import json
 import logging
@@ -176,10 +178,10 @@ async def test_our_fault_is_a_500_with_a_log_entry(state: Recorder, caplog: pyte
 
 async def test_too_large_bodies_are_refused_in_awss_words(state: Recorder) -> None:
     """The limit of an operation that is not streamed holds with and without an announced length."""
-    limits = BodyLimits(operations={("lambda", "Invoke"): BodyLimit(1000, "InvokeFunction")})
+    limits = BodyLimits(operations={("lambda", "Invoke"): BodyLimit(1000, "InvokeFunction", named_size=900)})
     async with serving(front_over(state, limits=limits)) as port:
         with pytest.raises(
-            ClientError, match="Request must be smaller than 1000 bytes for the InvokeFunction operation"
+            ClientError, match="Request must be smaller than 900 bytes for the InvokeFunction operation"
         ) as caught:
             await call(client_for("lambda", port).invoke, FunctionName="f", Payload=b"x" * 1001)
         chunked = b"400\r\n" + b"x" * 1024 + b"\r\n0\r\n\r\n"
@@ -313,7 +315,8 @@ BODIES = [
 async def test_hostile_bodies(state: Recorder, method: str, target: str, body: bytes, code: str) -> None:
     """A body that is not what the model asks for is refused before the operation is called."""
     async with serving(front_over(state)) as port:
-        answer = parts(await send_raw(port, raw_request(method, target, body=body)))
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        answer = parts(await send_raw(port, raw_request(method, target, f"content-md5: {digest}", body=body)))
     assert answer[0] == 400
     assert code.encode() in answer[2] or answer[1].get("x-amzn-errortype") == code.lower()
     assert not state.calls

@@ -12,6 +12,7 @@ import lambda_runtime_fault
 import lambda_runtime_log
 import lambda_runtime_marshaller
 import lambda_runtime_process
+import lambda_runtime_sdk
 from lambda_runtime_client import RuntimeApiError, RuntimeClient
 from lambda_runtime_fault import Fault
 
@@ -47,6 +48,7 @@ def preload():
             importlib.import_module(name)
         except ImportError:
             continue  # another Python version's name, or something that this installation lacks
+    lambda_runtime_sdk.teach_endpoint_variables()
     lambda_runtime_process.remember_loaded_modules()
 
 
@@ -66,6 +68,8 @@ def _run(connection_fd):
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=client.close)
     lambda_runtime_process.forget_shadowed_modules(lambda_runtime_process.set_search_path())
+    if sys.version_info < (3, 7):
+        _load_old_sdk()
     lambda_runtime_log.set_up_logging()
     pid = os.getpid()
     handler = _load(client, pid)
@@ -73,9 +77,19 @@ def _run(connection_fd):
         handle_invocation(client, handler, client.next(), pid)
 
 
+def _load_old_sdk():
+    """Where no zygote has done so: the function's first import of it must find it taught."""
+    try:
+        importlib.import_module("botocore.session")
+    except ImportError:
+        return
+    lambda_runtime_sdk.teach_endpoint_variables()
+
+
 def _load(client, pid):
     try:
         handler = find_handler(os.environ.get("_HANDLER", ""))
+        lambda_runtime_sdk.teach_endpoint_variables()  # to an old one that the function's package has brought along
     except Exception:
         description = lambda_runtime_fault.describe(sys.exc_info())
         if os.getpid() == pid:

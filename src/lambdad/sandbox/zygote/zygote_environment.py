@@ -1,9 +1,9 @@
 """One sandbox from the inside: from the fork of a zygote to the call of the runtime client. Run by every Python from 2.7 on.
 
-Two processes stay. The *reaper* is process 1 of the sandbox: when it ends, the kernel kills everything inside. The *runtime*
-is its child. It gives up every privilege at once, before anything is known of a function, and waits. When the launcher
-assigns the function, the reaper mounts its files, passes the rest on to the runtime, and gives up its privileges too; it
-has another user id than the runtime.
+Two processes stay. The *reaper* is process 1 of the sandbox: when it ends, the kernel kills everything inside. It does as
+little as it can, since every page of memory that it writes to is one that the zygote no longer shares with it. The *runtime*
+is its child, with another user id. It prepares all that does not depend on a function, gives up every privilege before
+anything is known of one, and waits. When the launcher has mounted a function's files, it sends the rest to the runtime.
 """
 
 import fcntl
@@ -12,70 +12,56 @@ import json
 import os
 import resource
 import select
-import signal
 import socket
 import sys
 
 import zygote_linux as linux
 
+try:
+    import _signal as signal  # without the enumerations that the module of Python 3 makes of every number
+except ImportError:
+    import signal
+
 ADDRESS = "169.254.100.1"
 PORTS = (9001, 4566)
-RECORD_SIZE = 128 * 1024
 HOST_NAME = b"sandbox"
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
 QUIET = linux.MS_NOSUID | linux.MS_NODEV
 # Files of /proc that tell about the machine or reach into its kernel. Their owner is root, whom nobody inside can become;
 # the mask is there in case a kernel forgets to check.
 MASKED = (b"/proc/kcore", b"/proc/keys", b"/proc/sysrq-trigger", b"/proc/timer_list")
+REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 3) for number in range(20)))
+READY, RUNNING = b'{"ready": true}', b'{"running": true}'
 
 
 def run(settings, uid, control, cgroups):
     """In the child of the zygote, first process of a new pid namespace. Never returns."""
     try:
-        runtime, passage = _prepare(settings, uid, control, cgroups)
-        _assign(control, passage)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        for descriptor in cgroups:
+            os.write(descriptor, b"0")
+        linux.unshare(NAMESPACES)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # before the runtime covers this /proc
+        runtime = os.fork()
+        if runtime == 0:
+            _run_runtime(settings, uid, control)
+        _survive_want_of_memory(score)
         _give_up_privileges(settings["reaper_uid"], control)
-        _report(control, _reap(runtime))
+        _report(control, _encoded(_reap(runtime)))
     except BaseException as error:  # anything at all, and then the sandbox is over
-        _report(control, {"error": str(error)})
+        _report(control, _encoded({"error": str(error)}))
     os._exit(0)
 
 
-def _prepare(settings, uid, control, cgroups):
-    """Everything that does not depend on the function. Returns the runtime's process id and a socket to it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for descriptor in cgroups:
-        os.write(descriptor, b"0")
-    linux.unshare(NAMESPACES)
+def _prepare(uid, control):
+    """Everything that needs privileges and does not depend on the function. Returns the connection to the server."""
     linux.set_hostname(HOST_NAME)
     _mount_system(uid)
     doors, connection = _make_doors()
-    passage, end_of_runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    runtime = os.fork()
-    if runtime == 0:
-        for other in doors + [passage]:
-            other.close()
-        _run_runtime(settings, uid, control, end_of_runtime.fileno(), connection.fileno())
-    _report(control, {"ready": True}, [door.fileno() for door in doors])
-    for other in doors + [connection, end_of_runtime]:
-        other.close()
-    return runtime, passage
-
-
-def _assign(control, passage):
-    """Waits for the function, mounts its files, passes on the rest."""
-    record, descriptors = linux.receive(control, RECORD_SIZE)
-    if not record:  # the launcher is gone
-        os._exit(0)
-    log, task = descriptors[0], descriptors[1]
-    linux.move_mount(task, b"/var/task")
-    if len(descriptors) > 2:
-        linux.move_mount(descriptors[2], b"/opt")
-    size = json.loads(record.decode("utf-8"))["tmp_mb"]
-    options = "size=%dm,nr_inodes=%d,mode=1777" % (size, size * 256)
-    linux.mount(b"tmpfs", b"/tmp", b"tmpfs", QUIET, options.encode("ascii"))
-    linux.send(passage.fileno(), record, [log])
+    mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    _report(control, READY, [door.fileno() for door in doors] + [mounts])
+    return connection
 
 
 def _mount_system(uid):
@@ -117,7 +103,6 @@ def _give_up_privileges(uid, control):
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     os.close(nothing)
-    _survive_want_of_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     linux.become(uid)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
@@ -134,12 +119,11 @@ def _reap(runtime):
             return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
 
 
-def _survive_want_of_memory():
+def _survive_want_of_memory(score):
     """The memory limit is for the function: its messenger should not be what the kernel kills. It is small, too."""
     try:
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("-1000")
-    except (OSError, IOError):
+        os.write(score, b"-1000")
+    except OSError:
         return  # without CAP_SYS_RESOURCE; a dead messenger is understood as well
 
 
@@ -149,29 +133,30 @@ def _is_alone(control):
     return bool(poll.poll(0))
 
 
-def _run_runtime(settings, uid, control, passage, connection):
+def _run_runtime(settings, uid, control):
     """The child of the reaper. Never returns."""
     try:
-        _confine(settings["filter"], uid, (control, passage, connection))
-        _rehearse()
-        record, descriptors = linux.receive(passage, RECORD_SIZE)
-        if not record:
+        connection = _prepare(uid, control)  # closed when nobody holds it
+        _confine(settings["filter"], uid, (control, connection.fileno()))
+        rehearse()
+        record, descriptors = linux.receive(control)
+        if not record:  # the launcher is gone
             os._exit(0)
         for target in (1, 2):
             os.dup2(descriptors[0], target)
         os.chdir("/var/task")
-        _set_environment(json.loads(record.decode("utf-8"))["environment"])
+        _set_environment(json.loads(record.decode("utf-8")))
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
         client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name) for name in (__name__, linux.__name__)]
-        _report(control, {"running": True})
-        for descriptor in (descriptors[0], passage, control):
+        _report(control, RUNNING)
+        for descriptor in (descriptors[0], control):
             os.close(descriptor)
     except BaseException as error:
-        _report(control, {"error": str(error)})
+        _report(control, _encoded({"error": str(error)}))
         os._exit(1)
     try:
-        client.serve(connection)
+        client.serve(connection.fileno())
     except BaseException:  # the runtime client ends its process by itself; if not, this is where it does
         sys.excepthook(*sys.exc_info())
     os._exit(1)
@@ -197,10 +182,12 @@ def _confine(filter_program, uid, kept):
     linux.install_filter(filter_program)
 
 
-def _rehearse():
-    """Does once what is to come, so that the pages it writes to are this process's own before anybody waits for it."""
-    names = ["AWS_LAMBDA_REHEARSAL_%d" % number for number in range(30)]
-    _set_environment(json.loads(json.dumps(dict((name, name * 2) for name in names))))
+def rehearse():
+    """Does once what is to come, so that the pages it writes to are this process's own before anybody waits for it.
+
+    The zygote does it too: interpreters rewrite code that runs often, and it had better be rewritten before it is shared.
+    """
+    _set_environment(json.loads(REHEARSAL))
     _set_environment({})
 
 
@@ -214,8 +201,12 @@ def _native(text):
     return text if isinstance(text, str) else text.encode("utf-8")
 
 
+def _encoded(record):
+    return json.dumps(record).encode("utf-8")
+
+
 def _report(control, record, descriptors=()):
     try:
-        linux.send(control, json.dumps(record).encode("utf-8"), descriptors)
+        linux.send(control, record, descriptors)
     except OSError:  # the launcher is gone, and this process goes with it
         os._exit(71)

@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import mmap
 import os
 import struct
 
@@ -22,7 +23,13 @@ MSG_CMSG_CLOEXEC = 0x40000000
 SOL_SOCKET, SCM_RIGHTS = 1, 1
 MAX_DESCRIPTORS = 16
 
+RECORD_SIZE = 128 * 1024
+
 libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_interpreter_lock = ctypes.PyDLL(None, use_errno=True)
+#: Where records arrive: memory of which only the pages that are written to exist.
+_inbox = mmap.mmap(-1, RECORD_SIZE, flags=mmap.MAP_PRIVATE)
+_inbox_address = ctypes.addressof(ctypes.c_char.from_buffer(_inbox))
 
 
 class _Vector(ctypes.Structure):
@@ -50,6 +57,22 @@ libc.sendmsg.restype = libc.recvmsg.restype = ctypes.c_ssize_t
 libc.syscall.restype = ctypes.c_long
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+for _name in ("setns", "sethostname", "setgroups", "setresgid", "setresuid", "umount2", "unshare"):
+    getattr(libc, _name)  # found now and kept, not in every sandbox anew
+
+
+def _message(vector):
+    message = _Message()
+    message.vectors = ctypes.pointer(vector)
+    message.vector_count = 1
+    return message
+
+
+#: Made once: whatever a zygote writes to between two forks is no longer shared with the sandboxes it has forked.
+_incoming = _message(_Vector(_inbox_address, RECORD_SIZE))
+_incoming_control = ctypes.create_string_buffer(16 + 4 * MAX_DESCRIPTORS)
+_incoming.control = ctypes.cast(_incoming_control, ctypes.c_void_p)
+_incoming_address = ctypes.byref(_incoming)
 
 
 def check(result, what):
@@ -61,40 +84,35 @@ def check(result, what):
 
 def send(channel, data, descriptors=()):
     """One record on a SOCK_SEQPACKET socket, with copies of `descriptors`."""
-    message, keep = _message(data, len(data))
+    content = ctypes.create_string_buffer(data, len(data))
+    vector = _Vector(ctypes.cast(content, ctypes.c_void_p), len(data))
+    message = _message(vector)
     if descriptors:
         packed = struct.pack("%di" % len(descriptors), *descriptors)
         header = struct.pack("Qii", 16 + len(packed), SOL_SOCKET, SCM_RIGHTS)
         control = ctypes.create_string_buffer(header + packed + b"\0" * (-len(packed) % 8))
         message.control = ctypes.cast(control, ctypes.c_void_p)
         message.control_length = len(control) - 1  # ctypes adds a closing NUL
-        keep.append(control)
     check(libc.sendmsg(channel, ctypes.byref(message), 0x4000), "sendmsg")  # MSG_NOSIGNAL
 
 
-def receive(channel, size):
+def receive(channel):
     """The next record and the descriptors that came with it; (b"", []) when the other side is gone."""
-    data = ctypes.create_string_buffer(size)
-    message, _ = _message(data, size)
-    control = ctypes.create_string_buffer(16 + 4 * MAX_DESCRIPTORS)
-    message.control = ctypes.cast(control, ctypes.c_void_p)
-    message.control_length = len(control)
-    length = check(libc.recvmsg(channel, ctypes.byref(message), MSG_CMSG_CLOEXEC), "recvmsg")
+    _incoming.control_length = len(_incoming_control)
+    length = check(libc.recvmsg(channel, _incoming_address, MSG_CMSG_CLOEXEC), "recvmsg")
     descriptors = []
-    if message.control_length >= 16:
-        used = struct.unpack_from("Q", control.raw)[0]
-        descriptors = list(struct.unpack_from("%di" % ((used - 16) // 4), control.raw, 16))
-    return data.raw[:length], descriptors
+    if _incoming.control_length >= 16:
+        used = struct.unpack_from("Q", _incoming_control)[0]
+        descriptors = list(struct.unpack_from("%di" % ((used - 16) // 4), _incoming_control, 16))
+    return ctypes.string_at(_inbox_address, length), descriptors
 
 
-def _message(data, size):
-    if not isinstance(data, ctypes.Array):
-        data = ctypes.create_string_buffer(data, size)
-    vector = _Vector(ctypes.cast(data, ctypes.c_void_p), size)
-    message = _Message()
-    message.vectors = ctypes.pointer(vector)
-    message.vector_count = 1
-    return message, [data, vector]
+def fork_bare():
+    """A fork that calls none of the interpreter's own functions for it, which would write to most of its memory.
+
+    For a single-threaded process whose child does no more than wait, or fork in the ordinary way.
+    """
+    return check(_libc_with_interpreter_lock.fork(), "fork")
 
 
 def unshare(flags):

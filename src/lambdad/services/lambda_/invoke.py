@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
 from collections.abc import Mapping
+from random import getrandbits
 from typing import Any
 
 from lambdad.model.arn import FunctionName, parse_function_name
@@ -109,4 +109,4 @@ def trace_header_of(context: RequestContext, now: float) -> str:
 
 
 def new_trace_header(now: float) -> str:
-    return f"Root=1-{int(now) & 0xFFFFFFFF:08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+    return f"Root=1-{int(now) & 0xFFFFFFFF:08x}-{getrandbits(96):024x};Parent={getrandbits(64):016x};Sampled=0"

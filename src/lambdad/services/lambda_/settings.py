@@ -116,7 +116,7 @@ def check_tags(tags: Mapping[str, str], quotas: Quotas) -> dict[str, str]:
 
 
 def _handler(handler: str) -> str:
-    if not handler or len(handler) > 128 or any(character.isspace() for character in handler):
+    if not handler or len(handler) > 128 or any(c.isspace() or c == "\0" for c in handler):
         raise invalid_parameter(
             f"Value '{handler}' at 'handler' failed to satisfy constraint: "
             r"Member must satisfy regular expression pattern: [^\s]+ of at most 128 characters"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from lambdad.model.invocation import LogBatch, LogEvent
 from lambdad.services.logs.model import Scope, event_bytes, storable
 from lambdad.services.logs.records import LogRecords
+from lambdad.store.base import InsufficientStorage
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,9 @@ class LogBuffer:
         events_of = {name: _lines(waiting) for name, waiting in streams.items()}
         try:
             await self._records.write(scope, group, events_of, create_missing=True)
+        except InsufficientStorage as full:
+            lost = sum(len(waiting.events) for waiting in streams.values())
+            logger.warning("%d lines of log group %s are lost: %s", lost, group, full)
         except Exception:
             lost = sum(len(waiting.events) for waiting in streams.values())
             logger.exception("%d lines of log group %s could not be stored and are lost", lost, group)

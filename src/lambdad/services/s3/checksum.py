@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import anycrc  # type: ignore[import-untyped]
-
+from lambdad.model.checksum import CRCS, HEADER_PREFIX, SIZES, checksum_of, decoded, running
 from lambdad.model.request import RequestContext
 from lambdad.services.s3.errors import invalid_request, not_implemented, s3_error
 from lambdad.services.s3.model import Checksum
 
 DEFAULT = "CRC64NVME"  #: what AWS computes for an upload that announces no checksum
 
-_CRCS = {"CRC32": anycrc.Model("CRC32-ISO-HDLC"), "CRC32C": anycrc.Model("CRC32C"), "CRC64NVME": anycrc.Model("CRC64-NVME")}
-_SIZES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
 MEMBERS = {
     "CRC32": "ChecksumCRC32",
     "CRC32C": "ChecksumCRC32C",
@@ -35,34 +30,9 @@ TYPES = {
     "SHA1": ("COMPOSITE",),
     "SHA256": ("COMPOSITE",),
 }
-_TRAILER_PREFIX = "x-amz-checksum-"
 
 
 _Name = TypeVar("_Name", str, str | None)
-
-
-class _Running(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class _Crc:
-    def __init__(self, algorithm: str) -> None:
-        self._model = _CRCS[algorithm]
-        self._size = _SIZES[algorithm]
-        self._value = 0
-
-    def update(self, data: bytes, /) -> None:
-        self._value = self._model.calc(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._size, "big")
-
-
-class _Crc32(_Crc):
-    def update(self, data: bytes, /) -> None:
-        self._value = zlib.crc32(data, self._value)
 
 
 class Digests:
@@ -70,7 +40,7 @@ class Digests:
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._running = {algorithm: _new(algorithm) for algorithm in algorithms}
+        self._running = {algorithm: running(algorithm) for algorithm in algorithms}
         self.algorithms = tuple(self._running)
         self.size = 0
 
@@ -78,8 +48,8 @@ class Digests:
         for piece in pieces:
             self.size += len(piece)
             self._md5.update(piece)
-            for running in self._running.values():
-                running.update(piece)
+            for each in self._running.values():
+                each.update(piece)
 
     @property
     def md5(self) -> bytes:
@@ -108,7 +78,7 @@ class Announced:
 
     def _trailing(self, trailers: Mapping[str, str]) -> str:
         assert self.algorithm is not None
-        value = trailers.get(_TRAILER_PREFIX + self.algorithm.lower())
+        value = trailers.get(HEADER_PREFIX + self.algorithm.lower())
         if value is None:
             message = "The request contained trailing data that was not well-formed or did not conform to our published schema."
             raise s3_error("MalformedTrailerError", message, 400)
@@ -120,8 +90,8 @@ def announced(context: RequestContext, request: Mapping[str, Any]) -> Announced:
     given = {algorithm: request[member] for algorithm, member in MEMBERS.items() if request.get(member)}
     for name in context.headers.get("x-amz-trailer", "").split(","):
         name = name.strip().lower()
-        if name.startswith(_TRAILER_PREFIX):
-            given[supported(name[len(_TRAILER_PREFIX) :].upper())] = None
+        if name.startswith(HEADER_PREFIX):
+            given[supported(name[len(HEADER_PREFIX) :].upper())] = None
     if len(given) > 1:
         raise invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
     named = supported(request.get("ChecksumAlgorithm"))
@@ -145,11 +115,7 @@ def supported(algorithm: _Name) -> _Name:
 
 
 def checked_value(algorithm: str, value: str) -> str:
-    try:
-        size = len(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError):
-        size = -1
-    if size != _SIZES[algorithm]:
+    if decoded(value, SIZES[algorithm]) is None:
         raise invalid_request(f"Value for x-amz-checksum-{algorithm.lower()} header is invalid.")
     return value
 
@@ -174,13 +140,11 @@ def combined(algorithm: str, checksum_type: str, parts: Sequence[tuple[str, int]
     """The checksum of an object from the (checksum, size) of its parts, without its bytes."""
     values = [base64.b64decode(value) for value, _ in parts]
     if checksum_type == "COMPOSITE":
-        running = _new(algorithm)
-        running.update(b"".join(values))
-        return Checksum(algorithm, checksum_type, f"{base64.b64encode(running.digest()).decode()}-{len(parts)}")
-    model, total = _CRCS[algorithm], 0
+        return Checksum(algorithm, checksum_type, f"{checksum_of(algorithm, b''.join(values))}-{len(parts)}")
+    model, total = CRCS[algorithm], 0
     for value, (_, size) in zip(values, parts, strict=True):
         total = model.combine(total, int.from_bytes(value, "big"), size)
-    return Checksum(algorithm, checksum_type, base64.b64encode(total.to_bytes(_SIZES[algorithm], "big")).decode())
+    return Checksum(algorithm, checksum_type, base64.b64encode(total.to_bytes(SIZES[algorithm], "big")).decode())
 
 
 def members(checksum: Checksum) -> dict[str, str]:
@@ -188,21 +152,10 @@ def members(checksum: Checksum) -> dict[str, str]:
     return {MEMBERS[checksum.algorithm]: checksum.value, "ChecksumType": checksum.type}
 
 
-def _new(algorithm: str) -> _Running:
-    if algorithm == "CRC32":
-        return _Crc32(algorithm)
-    if algorithm in _CRCS:
-        return _Crc(algorithm)
-    return hashlib.new(algorithm.lower(), usedforsecurity=False)
-
-
 def _md5(header: str | None) -> bytes | None:
     if header is None:
         return None
-    try:
-        value = base64.b64decode(header, validate=True)
-    except (binascii.Error, ValueError):
-        value = b""
-    if len(value) != 16:
+    value = decoded(header, 16)
+    if value is None:
         raise s3_error("InvalidDigest", "The Content-MD5 you specified was invalid.", 400)
     return value

@@ -50,6 +50,7 @@ async def put_bucket_notification_configuration(
     state: S3State, context: RequestContext, request: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     bucket, _ = await own_bucket_and_revision(state, context, request)
+    _refuse_event_bridge(request["NotificationConfiguration"])
     listed = request["NotificationConfiguration"].get("LambdaFunctionConfigurations") or []
     notifications = tuple(_notification(state, bucket, configuration) for configuration in listed)
     _check_together(notifications)
@@ -69,6 +70,13 @@ async def get_bucket_notification_configuration(
     if not bucket.notifications:
         return {}
     return {"LambdaFunctionConfigurations": [_shown(notification) for notification in bucket.notifications]}
+
+
+def _refuse_event_bridge(configuration: Mapping[str, Any]) -> None:
+    """It is asked for by an element that is empty, so that it is there is all it says."""
+    if "EventBridgeConfiguration" in configuration:
+        reason = "events go to Lambda functions only"
+        raise s3_error("NotImplemented", f"NotificationConfiguration.EventBridgeConfiguration is not supported: {reason}", 501)
 
 
 def _notification(state: S3State, bucket: Bucket, configuration: Mapping[str, Any]) -> Notification:

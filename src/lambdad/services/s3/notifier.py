@@ -11,7 +11,7 @@ from lambdad.errors import ServiceError
 from lambdad.services.s3 import records
 from lambdad.services.s3.notification import SERVICE_PRINCIPAL
 from lambdad.services.s3.state import S3State
-from lambdad.store.base import Message
+from lambdad.store.base import InsufficientStorage, Message
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ _BATCH = 32
 _LEASE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 30.0  #: for messages that become visible without a word from this process
 _LONGEST_WAIT_SECONDS = 300.0
+_FULL_DISK_SECONDS = 5.0
 #: the owner of the function took the permission or the function away: AWS drops such events too
 _REFUSALS = ("AccessDenied", "AccessDeniedException", "ResourceNotFoundException")
 
@@ -50,6 +51,9 @@ class Notifier:
                     await self._carry(messages)
                 else:
                     await self._queue.wait(records.NOTIFICATIONS, timeout_seconds=_LOOK_AGAIN_SECONDS)
+            except InsufficientStorage as full:
+                _log.warning("S3 notifications wait for room in the store: %s", full)
+                await asyncio.sleep(_FULL_DISK_SECONDS)
             except Exception:  # noqa: BLE001 - logged, and the loop goes on
                 _log.exception("S3 notifications: could not work on the queue")
                 await asyncio.sleep(1.0)  # the store is in trouble; asking it at once again would not help it
@@ -74,6 +78,9 @@ class Notifier:
                 _log.warning("S3 event %s of %s dropped: %s", event.request_id, event.bucket_arn, error)
                 return True
             _log.warning("S3 event %s of %s will be tried again: %s", event.request_id, event.bucket_arn, error)
+            return False
+        except InsufficientStorage as full:
+            _log.warning("S3 event %s of %s will be tried again: %s", event.request_id, event.bucket_arn, full)
             return False
         except Exception:  # noqa: BLE001 - logged, and the event goes back
             _log.exception("S3 event %s of %s will be tried again", event.request_id, event.bucket_arn)

@@ -137,6 +137,7 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
         f'{ENVIRONMENT}exceeded the 4KB limit. String measured: {{"BIG":"xxx',
     ),
     ({"Environment": {"Variables": {"NUL": "a\0b"}}}, INVALID, "null character"),
+    ({"Handler": "a\0.b"}, INVALID, "'handler' failed to satisfy constraint"),
     ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, INVALID, "VpcConfig is not supported"),
     ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:1:q"}}, INVALID, "DeadLetterConfig"),
     ({"TracingConfig": {"Mode": "Active"}}, INVALID, "TracingConfig Mode Active is not supported"),

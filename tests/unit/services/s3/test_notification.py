@@ -54,6 +54,15 @@ async def test_a_configuration_replaces_the_one_before(s3: Any) -> None:
     assert await s3.store.count("s3-notifications") == 0
 
 
+async def test_event_bridge_is_refused(s3: Any) -> None:
+    """The empty element by which events for EventBridge are asked for is no setting without effect."""
+    with pytest.raises(ServiceError, match=r"NotImplemented: .*EventBridge"):
+        await s3(
+            "PutBucketNotificationConfiguration", Bucket="bucket", NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+    assert await configured(s3) == {}
+
+
 async def test_the_destination_is_asked_in_the_bucket_s_name(s3: Any) -> None:
     """Each function is checked once, with the bucket as the source."""
     await configure(s3, to_function(prefix="a"), to_function(prefix="b"))
