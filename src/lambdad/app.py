@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import json
 import logging
 import os
 import platform
-import resource
 import secrets
-import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,7 +20,7 @@ from lambdad.delivery import Delivery
 from lambdad.errors import StartupError
 from lambdad.event_queue.dispatcher import Dispatcher
 from lambdad.event_queue.queue import EventQueue
-from lambdad.health import Announcement, EnvironmentCounts, health_document, localstack_health_document
+from lambdad.health import Announcement
 from lambdad.identity import Identities
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Concurrency
@@ -43,6 +38,7 @@ from lambdad.sandbox.base import Sandboxes, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
+from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
 from lambdad.services.lambda_ import SERVICE as LAMBDA
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
@@ -64,113 +60,33 @@ from lambdad.store.sqlite import SqliteStore
 from lambdad.wire.authorize import Defaults
 from lambdad.wire.body import BodyLimit, BodyLimits
 from lambdad.wire.front import Front
-from lambdad.wire.internal import InternalRequest, InternalResponse
 from lambdad.wire.listener import HttpListener, Listening
 
 logger = logging.getLogger(__name__)
 
-SERVICES = ("lambda", "s3", "logs")
 _CODE_PATH = "/_lambdad/code/"
-_HURRIED_EXIT = 130  #: what a shell says of a program that Ctrl-C ended
 
 
 async def serve(settings: Settings, *, announce: Callable[[Announcement], None]) -> None:
     """Serves until SIGINT or SIGTERM, then drains. StartupError when it cannot start, or go on because nothing can run
     functions any more; nothing is left behind either way."""
-    asked_to_stop = _stop_signals()
+    asked_to_stop = stop_signals()
     async with AsyncExitStack() as parts:
         server = await _build(settings, parts)
         announce(server.status.announcement())
         await server.until_lost(asked_to_stop)
         logger.info("Stopping: running invocations have %g seconds to end.", settings.drain_seconds)
-        await server.drain(settings.drain_seconds)
+        await server.drain()
 
 
-class _Status:
-    """What the server says of itself, now."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        endpoint: str,
-        port: int,
-        sandboxes: Sandboxes,
-        programs: RuntimePrograms,
-        invoker: Invoker,
-    ) -> None:
-        self.is_draining = False
-        self._settings = settings
-        self._endpoint = endpoint
-        self._port = port
-        self._sandboxes = sandboxes
-        self._programs = programs
-        self._invoker = invoker
-        self._started = time.monotonic()
-
-    def announcement(self) -> Announcement:
-        return Announcement(
-            endpoint=self._endpoint,
-            port=self._port,
-            pid=os.getpid(),
-            data_dir=self._settings.data_dir,
-            isolation=self._sandboxes.name,
-            weaknesses=self._sandboxes.weaknesses,
-            auth=self._settings.auth,
-            quotas=self._settings.quotas,
-            runtimes=sorted(self._programs.available(), key=_by_number),
-            runtime_problems=self._programs.problems(),
-        )
-
-    async def answer(self, request: InternalRequest) -> InternalResponse:
-        counts = self._invoker.counts()
-        document = health_document(
-            self.announcement(),
-            environments=EnvironmentCounts(busy=counts.busy, idle=counts.idle, starting=counts.starting),
-            uptime_seconds=time.monotonic() - self._started,
-            services=SERVICES,
-            is_draining=self.is_draining,
-        )
-        return InternalResponse(body=json.dumps(document).encode())
-
-    async def answer_as_localstack(self, request: InternalRequest) -> InternalResponse:
-        return InternalResponse(body=json.dumps(localstack_health_document(SERVICES)).encode())
-
-
-class _Server:
-    """What takes requests from outside, for the moment of its stop."""
-
-    def __init__(self, listener: HttpListener, status: _Status, sandboxes: Sandboxes) -> None:
-        self.status = status
-        self._sandboxes = sandboxes
-        self._listener = listener
-        self._listenings: list[Listening] = []
-
-    async def listen(self, sock: socket.socket) -> None:
-        self._listenings.append(await self._listener.listen(sock))
-
-    async def until_lost(self, asked_to_stop: asyncio.Event) -> None:
-        """Returns when asked to stop; raises when the sandboxes are lost before."""
-        lost = asyncio.create_task(self._sandboxes.lost())
-        asked = asyncio.create_task(asked_to_stop.wait())
-        await asyncio.wait((lost, asked), return_when=asyncio.FIRST_COMPLETED)
-        if lost.done():
-            asked.cancel()
-            raise StartupError(lost.result())
-        await _cancelled(lost)
-
-    async def drain(self, grace_seconds: float) -> None:
-        self.status.is_draining = True
-        await self._listener.drain(self._listenings, grace_seconds=grace_seconds)
-
-
-async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
+async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     """Every part, in the order in which they need each other; `parts` takes them down in reverse."""
     limits = quotas(settings.quotas)
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
 
     # What must be had before anything is made: the data folder, the port, the means to isolate.
     parts.enter_context(DataDirectoryLock(settings.data_dir))
-    sock = _bind(settings.host, settings.port)
+    sock = bind(settings.host, settings.port)
     parts.callback(sock.close)
     endpoint = endpoint_url(settings.host, sock.getsockname()[1])
     sandboxes = _choose_sandboxes(settings, endpoint)
@@ -190,7 +106,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
 
     # The data plane.
     logs = LogsState(store)
-    _own_task(parts, logs.run(), logs.stop)
+    keeping_logs = _own_task(parts, "The keeping of logs", logs.run(), logs.stop)
     programs = await _open_programs(settings, parts)
     code = CodeStore(sandboxes, blobs, settings.data_dir / "code")
     await code.open()
@@ -207,7 +123,8 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
         serve_endpoint=inside.serve,
     )
     invoker = _build_invoker(settings, limits, environment_parts)
-    parts.push_async_callback(invoker.close, settings.drain_seconds)
+    grace = Grace(settings.drain_seconds)
+    parts.push_async_callback(lambda: invoker.close(grace.left()))
 
     # Services, and the ways between them.
     delivery = Delivery()
@@ -218,7 +135,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     delivery.register("lambda", LambdaReceiver(lambda_))
 
     # The front.
-    status = _Status(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker)
+    status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker)
     front = Front(
         [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
         lookup=identities.lookup,
@@ -238,13 +155,15 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> _Server:
     parts.push_async_callback(notifier.stop)
     dispatcher = Dispatcher(events, Resolver(lambda_), invoker.invoke)
     await dispatcher.open()
-    _own_task(parts, dispatcher.run(), lambda: dispatcher.stop(grace_seconds=settings.drain_seconds))
+    dispatching = _own_task(
+        parts, "The dispatch of events", dispatcher.run(), lambda: dispatcher.stop(grace_seconds=grace.left())
+    )
     sweeping = asyncio.create_task(blobs.sweep())
-    parts.push_async_callback(_cancelled, sweeping)
+    parts.push_async_callback(cancelled, sweeping)
 
     # Open for requests.
-    server = _Server(HttpListener(application), status, sandboxes)
-    parts.push_async_callback(server.drain, 0)
+    server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, dispatching))
+    parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
     await HttpListener(admin.application(identities)).listen(admin_socket)
     await server.listen(sock)
@@ -354,58 +273,15 @@ def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callabl
     return application
 
 
-def _by_number(runtime: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in runtime.removeprefix("python").split(".") if part.isdigit())
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(socket.SOMAXCONN)  # taken now: a second server must fail here and not when it begins to serve
-    except OSError as error:
-        sock.close()
-        reason = "is in use" if error.errno == 98 else f"cannot be had: {error.strerror}"
-        raise StartupError(f"Port {port} at {host} {reason}; choose another with --port (0 means any free one).") from error
-    return sock
-
-
-def _raise_descriptor_limit() -> None:
-    """Each execution environment costs the server a handful of descriptors."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _stop_signals() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once, which loses nothing acknowledged."""
-    asked = asyncio.Event()
-
-    def stop() -> None:
-        if asked.is_set():
-            os._exit(_HURRIED_EXIT)
-        asked.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    return asked
-
-
-def _own_task(parts: AsyncExitStack, work: Coroutine[Any, Any, None], stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs `work` until `stop`; its failure is raised when the parts are taken down."""
-    task = asyncio.create_task(work)
+def _own_task(
+    parts: AsyncExitStack, name: str, work: Coroutine[Any, Any, None], stop: Callable[[], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """Runs `work` until `stop`, which is called when the parts are taken down."""
+    task = asyncio.create_task(work, name=name)
 
     async def end() -> None:
         await stop()
         await task
 
     parts.push_async_callback(end)
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    return task

@@ -117,6 +117,8 @@ class ExecutionEnvironment:
         started = self._parts.monotonic()
         try:
             async with self._making:
+                if self.state is not EnvironmentState.STARTING:
+                    return  # stopped meanwhile: nobody would take the sandbox down
                 await self._make_sandbox()
             failed = await self._initialize()
         except BaseException:
@@ -167,7 +169,7 @@ class ExecutionEnvironment:
                 is_ready = await self._session.wait_ready()
         except TimeoutError:
             return failure.timed_out(limit)
-        if is_ready:
+        if is_ready and self._exit is None:
             return None
         posted = self._session.init_error
         if posted is not None:
@@ -264,7 +266,6 @@ class ExecutionEnvironment:
             self._to(EnvironmentEvent.SETTLED)
         self._unreported = (run, duration_ms)
         if reason is not None or run.invocation.wants_log_tail:
-            self._log.drain()
             self._report_unreported()
         else:
             # The answer goes out first.
@@ -277,6 +278,7 @@ class ExecutionEnvironment:
     def _report_unreported(self) -> None:
         if self._unreported is not None:
             (run, duration_ms), self._unreported = self._unreported, None
+            self._log.drain()  # reading may have been paused
             run.log_tail = self._report(run.invocation, duration_ms, run.failure)
 
     def _report(self, invocation: Invocation, duration_ms: float, reason: Failure | None) -> bytes | None:

@@ -90,8 +90,6 @@ class FunctionLog:
 
     def close(self) -> None:
         """Reads what is left and gives the pipe back. May be repeated."""
-        if self._pipe < 0:
-            return
         self.drain()
         self._close_pipe()
         if self._partial:

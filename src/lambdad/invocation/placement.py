@@ -112,14 +112,13 @@ class Placement:
     # Taking and giving back
 
     async def take(self, version: Version) -> ExecutionEnvironment:
-        if self._is_closed:
-            raise _closing()
-        while True:
+        while not self._is_closed:
             pool = self._pool(version)
             environment = self._take_idle(pool) or await self._wait(pool)
             if environment.state in {EnvironmentState.IDLE, EnvironmentState.FAILED}:
                 return environment
             # It ended in the moment between being chosen and being taken.
+        raise _closing()
 
     def _take_idle(self, pool: _Pool) -> ExecutionEnvironment | None:
         if not pool.idle:
@@ -205,7 +204,7 @@ class Placement:
         try:
             self._start_needed(pool, patience=False)
         except ServiceError as error:
-            _fail_waiters(pool, error)
+            _fail_waiters(pool, error, keep=pool.starting)
 
     def _start_one(self, pool: _Pool) -> None:
         evicted = self._make_room(pool.version.memory_mb)
@@ -353,9 +352,10 @@ class _Place:
         self._placement.give_back(self._environment)
 
 
-def _fail_waiters(pool: _Pool, error: ServiceError) -> None:
-    while pool.waiters:
-        waiter = pool.waiters.popleft()
+def _fail_waiters(pool: _Pool, error: ServiceError, *, keep: int = 0) -> None:
+    """The first `keep` go on waiting: environments for them are on their way."""
+    while len(pool.waiters) > keep:
+        waiter = pool.waiters.pop()
         if not waiter.done():
             waiter.set_exception(error)
 

@@ -185,6 +185,8 @@ class RuntimeApiConnection(asyncio.Protocol):
     # Answers
 
     def _process(self, request: Request) -> None:
+        if request.body:
+            self._release(len(request.body))
         self._is_waiting = True
         answer = runtime.answer(self._session, request, self)
         if answer is None:
@@ -194,8 +196,6 @@ class RuntimeApiConnection(asyncio.Protocol):
                 self._close()
             return
         self._is_waiting = False
-        if request.body:
-            self._release(len(request.body))
         self._held.append(answer)
         if not request.keep_alive:
             self._close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -31,6 +32,8 @@ _UNPACKING_AT_ONCE = 2
 _PATH_VARIABLES = ("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "PYTHONPATH", "PATH", "LD_LIBRARY_PATH", "AWS_LAMBDA_EXEC_WRAPPER")
 _UNPACK = "import sys; sys.path.insert(0, sys.argv[1]); from lambdad.sandbox.unpack import main; main(*sys.argv[2:])"
 
+_PEAK = re.compile(r"^VmHWM:\s*(\d+) kB", re.MULTILINE)
+
 
 class ProcessSandbox:
     def __init__(
@@ -52,12 +55,21 @@ class ProcessSandbox:
         self._forget = forget
         self._end = asyncio.get_running_loop().create_task(self._watch())
         self._stopping: asyncio.Task[None] | None = None
+        self._peak: int | None = None
 
     async def exited(self) -> ExitStatus:
         return await asyncio.shield(self._end)
 
     def memory_peak_bytes(self) -> int | None:
-        return None
+        """Of the runtime process alone: what it starts is not counted. Only Linux tells."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:  # another system, or the process has ended: what was read last stays true
+            return self._peak
+        peak = _PEAK.search(status)
+        if peak:  # a zombie has none
+            self._peak = int(peak[1]) * 1024
+        return self._peak
 
     async def stop(self) -> None:
         if self._stopping is None:

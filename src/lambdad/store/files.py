@@ -178,6 +178,7 @@ class FileBlobs:
         for leftover in self._aside.iterdir():
             leftover.unlink()
         _sync_folder(self._directory)
+        _sync_folder(self._directory.parent)
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -312,4 +313,9 @@ def _folders(directory: Path) -> list[Path]:
 
 
 def _older_files(folder: Path, than: float) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.stat().st_mtime < than]
+    older = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+            if path.stat().st_mtime < than:
+                older.append(path.name)
+    return older

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
+
+from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.model.execution_environment import EnvironmentState
 
 
 def answering(body: bytes = b"1"):
@@ -274,3 +278,67 @@ async def test_flood_of_output(world, version):
     assert (await world.invoke(version("other"), b"fine")).payload == b"fine"
     assert (await flood).function_error == "Unhandled"
     assert sum(len(line) for line in world.lines()) < 20_000_000
+
+
+async def test_output_held_back_stands_before_the_report(world, version):
+    """What a flooding function wrote last stands in its own request's lines, though reading was paused when it ended."""
+    is_full = []
+    world.parts = replace(world.parts, is_log_sink_full=lambda: bool(is_full))
+
+    async def script(runtime):
+        while True:
+            request_id, body = await runtime.next()
+            is_full.append(True)
+            runtime.print(b"said by %b\n" % body)
+            await runtime.respond(request_id, body)
+
+    world.sandboxes.script = script
+    await world.invoke(version(), b"first")
+    await world.invoke(version(), b"second")
+    await world.placement.close(1)
+    words = [line.split()[0] for line in world.lines()]
+    assert words == ["INIT_START", *["START", "said", "END", "REPORT"] * 2]
+    assert [line for line in world.lines() if line.startswith("said")] == ["said by first", "said by second"]
+
+
+async def test_stopped_before_it_started(world, version):
+    """An environment that was stopped before its start makes no sandbox."""
+    environment = ExecutionEnvironment(version(), world.parts)
+    await environment.stop()
+    await environment.start()
+    assert world.sandboxes.started == []
+
+
+async def test_exit_in_the_moment_of_readiness(world, version, exits, error_of):
+    """A process that ends in the moment in which it is ready never counts as idle; its exit is told."""
+
+    async def script(runtime):
+        raise exits(code=3)
+
+    class Waiter:
+        def deliver(self, answer):
+            raise AssertionError("the process is gone")
+
+    world.sandboxes.script = script
+    environment = ExecutionEnvironment(version(), world.parts)
+    begin = world.sandboxes.start
+
+    async def start(spec):
+        sandbox = await begin(spec)
+        exited = sandbox.exited
+
+        async def exited_when_ready():
+            status = await exited()
+            sandbox.exited = exited
+            environment._session.next(Waiter())
+            return status
+
+        sandbox.exited = exited_when_ready
+        return sandbox
+
+    world.sandboxes.start = start
+    await environment.start()
+    assert environment.state is EnvironmentState.FAILED
+    result = await environment.run(world.invocation(version()))
+    assert "exit status 3" in error_of(result)["errorMessage"]
+    await environment.stop()

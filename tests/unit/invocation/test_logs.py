@@ -112,3 +112,19 @@ def test_init_start(runtime, version):
     assert head == f"INIT_START Runtime Version: {version}"
     assert arn.startswith("arn:aws:lambda:eu-west-1::runtime:")
     assert len(arn.rpartition(":")[2]) == 64
+
+
+async def test_last_words_without_newline(pipe):
+    """What a process wrote last is kept without its newline, also when the pipe ended before the log is closed."""
+    log, _, _, _ = pipe
+    batches = []
+    other = FunctionLog(log.stream, batches.append, clock=lambda: 12.5)
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    other.open(read, asyncio.get_running_loop())
+    os.write(write, b"no more memory")
+    os.close(write)
+    other.drain()
+    other.close()
+    other.close()
+    assert messages(batches) == ["no more memory"]

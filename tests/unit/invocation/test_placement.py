@@ -272,3 +272,52 @@ async def test_an_answer_that_is_not_the_end(make_world, version):
     assert len(world.sandboxes.started) == 2
     go.set()
     await settle(lambda: world.invoker.counts().idle == 2)
+
+
+async def test_ended_between_being_chosen_and_taken_while_closing(world, version):
+    """Who was handed an environment that ended at once is refused when the server closes, and does not start another."""
+    environment = await world.placement.take(version())
+
+    async def never_ready(runtime):
+        await asyncio.Event().wait()
+
+    world.sandboxes.script = never_ready
+    call = asyncio.create_task(world.placement.take(version()))
+    await settle(lambda: len(world.sandboxes.started) == 2)
+    stopping = asyncio.create_task(environment.stop())
+    world.placement.give_back(environment)
+    await world.placement.close(0)
+    await stopping
+    with pytest.raises(ServiceError) as refused:
+        async with asyncio.timeout(1):
+            await call
+    assert refused.value.status == 503
+    assert len(world.sandboxes.started) == 2
+
+
+async def test_no_room_for_a_later_call(make_world, version):
+    """When there is no room for a further environment, who waits for one that is being made still gets it."""
+    world = make_world(memory_budget_mb=256, settle_seconds=0.001)
+    go = asyncio.Event()
+
+    async def answers_and_works_on(runtime):
+        request_id, body = await runtime.next()
+        await runtime.respond(request_id, body)
+        await asyncio.Event().wait()
+
+    async def starts_slowly(runtime):
+        await go.wait()
+        while True:
+            request_id, body = await runtime.next()
+            await runtime.respond(request_id, body)
+
+    world.sandboxes.script = answers_and_works_on
+    await world.invoke(version("a"))
+    world.sandboxes.script = starts_slowly
+    first = asyncio.create_task(world.invoke(version("b"), b"first"))
+    await settle(lambda: len(world.sandboxes.started) == 2)
+    with pytest.raises(ServiceError) as refused:
+        await world.invoke(version("b"), b"later")
+    assert refused.value.code == "TooManyRequestsException"
+    go.set()
+    assert (await first).payload == b"first"

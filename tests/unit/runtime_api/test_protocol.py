@@ -382,3 +382,14 @@ async def test_small_chunks_of_a_large_response(api):
     runtime.send(b"1\r\nx\r\n" * 300_000 + b"0\r\n\r\n")
     assert (await runtime.answer())[0] == 202
     assert (await answer).body == b"x" * 300_000
+
+
+async def test_next_with_a_body(api):
+    """A body sent with `next` is of no use and is not counted for longer than it takes to read it."""
+    runtime = await api.connect()
+    for number in range(3):
+        runtime.send(said(b"GET", INVOCATION + b"next", b"x" * 4 * 1024 * 1024))
+        answer = api.invoke(f"id-{number}")
+        assert (await runtime.answer())[0] == 200
+        assert (await runtime.ask(said(b"POST", INVOCATION + b"id-%d/response" % number, b"1")))[0] == 202
+        await answer

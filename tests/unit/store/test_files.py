@@ -62,6 +62,33 @@ async def test_sweep(tmp_path: Path, store: MemoryStore, blobs: FileBlobs) -> No
     await after_restart.close()
 
 
+async def test_sweep_goes_on_where_a_blob_has_gone(tmp_path: Path, blobs: FileBlobs) -> None:
+    """A blob that is removed between the sweep's listing and its look does not keep the others."""
+    orphan = tmp_path / "ab" / "cd" / ("abcd" + "0" * 60)
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"orphan")
+    os.utime(orphan, (1, 1))
+    (orphan.parent / ("abcd" + "1" * 60)).symlink_to(tmp_path / "gone")  # listed, and not there when it is looked at
+    assert await blobs.sweep() == 1
+    assert not orphan.exists()
+
+
+async def test_the_way_to_the_blobs_is_durable(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening syncs the folder of the blobs and the one that names it, so that a loss of power cannot take all of them."""
+    synced: set[str] = set()
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    opened = FileBlobs(tmp_path / "data" / "blobs", store)
+    await opened.open()
+    await opened.close()
+    assert {str(tmp_path / "data" / "blobs"), str(tmp_path / "data")} <= synced
+
+
 async def test_cancelled_writer(tmp_path: Path, blobs: FileBlobs) -> None:
     """A writer cancelled at any step leaves nothing, on disk or pinned."""
 

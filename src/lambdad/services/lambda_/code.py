@@ -24,7 +24,11 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
     settings = chosen_settings(request, state.quotas, state.architecture)
     check_change(await find_function(state, name), request, name.arn)
     content = package_bytes(request, context.account_id, state.quotas, state.fetch_object, "UpdateFunctionCode")
-    async with state.archives.receive(content) as code, state.functions.change(name.key) as change:
+    async with (
+        state.settler.after(name.key),
+        state.archives.receive(content) as code,
+        state.functions.change(name.key) as change,
+    ):
         if change.stored is None:
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
@@ -37,7 +41,6 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
             updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
         await check_code_storage(state, context, updated.code_size() - change.stored.code_size())
         await change.save(updated)
-    state.settler.schedule(name.key)
     return configuration_shape(shown, shown.version if request.get("Publish") else None)
 
 

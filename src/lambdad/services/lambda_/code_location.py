@@ -7,6 +7,7 @@ import hmac
 import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -56,11 +57,16 @@ class CodeLocations:
         await self._answer_blob(scope, send, digest)
 
     async def _answer_blob(self, scope: Scope, send: Send, digest: str) -> None:
-        try:
-            size = self._blobs.path(digest).stat().st_size
-        except KeyError:
-            await _answer_error(send, 404, "NoSuchKey", "The code has been deleted since the link was made.")
-            return
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._blobs.pin(digest))
+            except KeyError:
+                await _answer_error(send, 404, "NoSuchKey", "The code has been deleted since the link was made.")
+                return
+            await self._answer_pinned(scope, send, digest)
+
+    async def _answer_pinned(self, scope: Scope, send: Send, digest: str) -> None:
+        size = self._blobs.path(digest).stat().st_size
         headers = [
             (b"content-type", b"application/zip"),
             (b"content-length", str(size).encode()),

@@ -33,7 +33,11 @@ async def update_function_configuration(
     if "Runtime" in request:
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
     check_change(await find_function(state, name), request, name.arn)
-    async with using_layers(state, context, request.get("Layers", [])) as layers, state.functions.change(name.key) as change:
+    async with (
+        state.settler.after(name.key),
+        using_layers(state, context, request.get("Layers", [])) as layers,
+        state.functions.change(name.key) as change,
+    ):
         if change.stored is None:
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
@@ -43,5 +47,4 @@ async def update_function_configuration(
         check_unpacked_size(state, configuration)
         function = change.stored.function.updated(configuration, state.new_id(), state.clock())
         await change.save(replace(change.stored, function=function))
-    state.settler.schedule(name.key)
     return configuration_shape(function.latest)

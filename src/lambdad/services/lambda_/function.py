@@ -118,11 +118,10 @@ async def _keep_new(
     if publish:
         function, shown = function.published(state.new_id(), state.clock(), None)
         versions = {shown.version: shown}
-    async with state.functions.change(name.key) as change:
+    async with state.settler.after(name.key), state.functions.change(name.key) as change:
         if change.stored is not None:
             raise conflict(f"Function already exist: {name.name}")
         await change.save(StoredFunction(function, versions))
-    state.settler.schedule(name.key)
     return configuration_shape(shown, shown.version if publish else None)
 
 

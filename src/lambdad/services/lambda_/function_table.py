@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from lambdad.model.version import Version
 from lambdad.services.lambda_.locks import KeyedLocks
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, Stack, StoredFunction
 from lambdad.store.base import Conflict
+from lambdad.store.to_the_end import to_the_end
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class FunctionTable:
             await self._released(dropped)
             return saved
 
-        return await self._to_the_end(new.key, commit())
+        return await self._finish(new.key, commit())
 
     async def delete(self, stored: StoredFunction) -> None:
         async def commit() -> None:
@@ -75,7 +75,7 @@ class FunctionTable:
             self._forget(stored.key)
             await self._released(dropped)
 
-        await self._to_the_end(stored.key, commit())
+        await self._finish(stored.key, commit())
 
     async def _load(self, key: FunctionKey) -> StoredFunction | None:
         stored = self._stored.get(key)
@@ -96,14 +96,10 @@ class FunctionTable:
         self._stored.pop(key, None)
         self._runnable.pop(key, None)
 
-    async def _to_the_end(self, key: FunctionKey, commit: Coroutine[Any, Any, T]) -> T:
+    async def _finish(self, key: FunctionKey, commit: Coroutine[Any, Any, T]) -> T:
         """A change that has begun is finished even if the caller goes away, so that memory and records stay one."""
-        task = asyncio.create_task(commit)
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+            return await to_the_end(commit)
         except Conflict as error:
             self._forget(key)
             raise ServiceError("ResourceConflictException", CHANGED_ELSEWHERE) from error

@@ -19,6 +19,7 @@ from lambdad.services.lambda_.runtime import check_known_runtimes
 from lambdad.services.lambda_.shape import code_sha256, layer_version_shape
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.store.base import Conflict
+from lambdad.store.to_the_end import to_the_end
 
 Request = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ async def publish_layer_version(state: LambdaState, context: RequestContext, req
             license_info=request.get("LicenseInfo"),
         )
         try:
-            await state.records.add_layer_version(layer)
+            await to_the_end(state.records.add_layer_version(layer))
         except Conflict as error:
             raise ServiceError("TooManyRequestsException", "Rate Exceeded.") from error
     return _whole_shape(state, context, layer)
@@ -72,6 +73,7 @@ async def list_layers(state: LambdaState, context: RequestContext, request: Requ
     layers = await state.records.layer_versions(context.account_id, context.region)
     suiting = [layer for layer in layers if _suits(layer, request)]
     newest = [list(versions)[-1] for _, versions in groupby(suiting, key=lambda layer: layer.name)]
+    newest.sort(key=lambda layer: layer.name)  # as their keys stand in the records, "a-b" comes before "a"
     return page_of("Layers", newest, request, lambda layer: layer.name, _listed_shape)
 
 
@@ -82,9 +84,13 @@ async def delete_layer_version(state: LambdaState, context: RequestContext, requ
     async with state.layer_locks.hold((name.account_id, name.region, name.name)):
         layer = await state.records.layer_version((name.account_id, name.region, name.name), request["VersionNumber"])
         if layer is not None:
-            await state.records.delete_layer_version(layer)
-            await state.archives.release([(layer.code.digest,)])
+            await to_the_end(_delete(state, layer))
     return {}
+
+
+async def _delete(state: LambdaState, layer: LayerVersion) -> None:
+    await state.records.delete_layer_version(layer)
+    await state.archives.release([(layer.code.digest,)])
 
 
 def own_layer(context: RequestContext, text: str) -> LayerName:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from lambdad.model.layer import LayerVersion
@@ -22,10 +23,9 @@ async def add_layer_version_permission(state: LambdaState, context: RequestConte
         raise invalid_parameter("A layer's policy gives lambda:GetLayerVersion to an account, an account's root, or *.")
     if "OrganizationId" in request and principal != "*":
         raise invalid_parameter("OrganizationId needs the principal to be *.")
-    layer = await _own_layer_version(state, context, request)
     parameters = {"PrincipalOrgID": request["OrganizationId"]} if "OrganizationId" in request else {}
-    added = statement(request["StatementId"], principal, request["Action"], layer.version_arn, parameters)
-    async with state.layer_locks.hold(layer.version_arn):
+    async with _held_layer_version(state, context, request) as layer:
+        added = statement(request["StatementId"], principal, request["Action"], layer.version_arn, parameters)
         policy = await state.records.layer_policy(layer)
         check_policy_revision(policy, request, "GetLayerPolicy")
         extended = extend(policy, added, state.new_id(), state.quotas.policy_bytes)
@@ -34,8 +34,7 @@ async def add_layer_version_permission(state: LambdaState, context: RequestConte
 
 
 async def remove_layer_version_permission(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    layer = await _own_layer_version(state, context, request)
-    async with state.layer_locks.hold(layer.version_arn):
+    async with _held_layer_version(state, context, request) as layer:
         policy = await state.records.layer_policy(layer)
         if policy is None:
             raise not_found("No policy is associated with the given resource.")
@@ -47,6 +46,14 @@ async def remove_layer_version_permission(state: LambdaState, context: RequestCo
 async def get_layer_version_policy(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     layer = await _own_layer_version(state, context, request)
     return policy_shape(await state.records.layer_policy(layer))
+
+
+@asynccontextmanager
+async def _held_layer_version(state: LambdaState, context: RequestContext, request: Request) -> AsyncIterator[LayerVersion]:
+    """Under the lock that a deletion of the version takes too, so that no policy outlives its layer version."""
+    name = own_layer(context, request["LayerName"])
+    async with state.layer_locks.hold((name.account_id, name.region, name.name)):
+        yield await existing_layer_version(state, context, name.at(request["VersionNumber"]))
 
 
 async def _own_layer_version(state: LambdaState, context: RequestContext, request: Request) -> LayerVersion:

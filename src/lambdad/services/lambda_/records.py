@@ -82,6 +82,7 @@ class LambdaRecords:
         self._records = records
         self._code_sizes: dict[tuple[str, str], int] = {}  #: by account and region, once asked for
         self._writes = 0
+        self._writing = 0  #: commits that may have landed and are not counted yet
 
     # Functions
 
@@ -111,8 +112,8 @@ class LambdaRecords:
         after = new.references()
         value = _encode(new.function)
         guard = Put(FUNCTIONS, key, value, if_revision=old.revision) if old else Put(FUNCTIONS, key, value, if_absent=True)
-        await self._records.commit([guard, *_differences(old, new), *_reference_changes(before, after)])
-        self._count_code(new.key, new.code_size() - (old.code_size() if old else 0))
+        changes = [guard, *_differences(old, new), *_reference_changes(before, after)]
+        await self._commit(changes, new.key, new.code_size() - (old.code_size() if old else 0))
         written = await self._records.get(FUNCTIONS, key)
         saved = replace(new, revision=written.revision if written else 0)
         return saved, {stack for stack, _ in before - after}
@@ -126,8 +127,7 @@ class LambdaRecords:
         changes += _member_changes(ALIASES, stored, stored.aliases, bare.aliases, str)
         changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
         changes += [Delete(UNSETTLED, _key(stored.key)), *_reference_changes(before, set())]
-        await self._records.commit(changes)
-        self._count_code(stored.key, -stored.code_size())
+        await self._commit(changes, stored.key, -stored.code_size())
         return {stack for stack, _ in before}
 
     async def functions(self, account_id: str, region: str, *, after: str = "", limit: int = PAGE) -> list[Function]:
@@ -150,6 +150,8 @@ class LambdaRecords:
         while (account_id, region) not in self._code_sizes:
             writes = self._writes
             total = await self._add_up_code(f"{account_id}/{region}/")
+            if writes == self._writes and self._writing:
+                return total  # right now, and not to be counted along: those commits are counted when they return
             if writes == self._writes:
                 self._code_sizes[account_id, region] = total
         return self._code_sizes[account_id, region]
@@ -164,10 +166,16 @@ class LambdaRecords:
             total += _decode(record, LayerVersion).code.size
         return total
 
-    def _count_code(self, key: FunctionKey, change: int) -> None:
-        self._writes += 1
-        if key[:2] in self._code_sizes:
-            self._code_sizes[key[:2]] += change
+    async def _commit(self, changes: Sequence[Change], key: FunctionKey, added_bytes: int) -> None:
+        """Commits changes that bring or take code, and counts it."""
+        self._writing += 1
+        try:
+            await self._records.commit(changes)
+            self._writes += 1
+            if key[:2] in self._code_sizes:
+                self._code_sizes[key[:2]] += added_bytes
+        finally:
+            self._writing -= 1
 
     async def count_functions(self, account_id: str, region: str) -> int:
         return len([None async for _ in self._all(FUNCTIONS, f"{account_id}/{region}/")])
@@ -181,14 +189,13 @@ class LambdaRecords:
     async def add_layer_version(self, layer: LayerVersion) -> None:
         """Takes the next number; Conflict if another publication took it first."""
         key = _layer_key(layer)
-        await self._records.commit(
-            [
-                Put(LAYERS, _key((layer.account_id, layer.region, layer.name)), msgspec.json.encode(layer.version)),
-                Put(LAYER_VERSIONS, key, _encode(layer), if_absent=True),
-                refer(layer.code.digest, f"lambda/layer/{key}"),
-            ]
-        )
-        self._count_code((layer.account_id, layer.region, layer.name), layer.code.size)
+        owner = (layer.account_id, layer.region, layer.name)
+        changes = [
+            Put(LAYERS, _key(owner), msgspec.json.encode(layer.version)),
+            Put(LAYER_VERSIONS, key, _encode(layer), if_absent=True),
+            refer(layer.code.digest, f"lambda/layer/{key}"),
+        ]
+        await self._commit(changes, owner, layer.code.size)
 
     async def layer_version(self, key: FunctionKey, version: int) -> LayerVersion | None:
         record = await self._records.get(LAYER_VERSIONS, f"{_key(key)}/{_number(version)}")
@@ -203,8 +210,7 @@ class LambdaRecords:
         key = _layer_key(layer)
         owner = f"lambda/layer/{key}"
         gone = [Delete(LAYER_VERSIONS, key), Delete(LAYER_POLICIES, key), unrefer(layer.code.digest, owner)]
-        await self._records.commit(gone)
-        self._count_code((layer.account_id, layer.region, layer.name), -layer.code.size)
+        await self._commit(gone, (layer.account_id, layer.region, layer.name), -layer.code.size)
 
     async def layer_policy(self, layer: LayerVersion) -> Policy | None:
         record = await self._records.get(LAYER_POLICIES, _layer_key(layer))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -68,6 +69,14 @@ class Settler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def after(self, key: FunctionKey) -> AsyncIterator[None]:
+        """Settles the function after the block, also when the caller goes away or fails behind the commit."""
+        try:
+            yield
+        finally:
+            self.schedule(key)
 
     def schedule(self, key: FunctionKey) -> None:
         """Settles the function soon; a second request while one is under way is served by it."""

@@ -12,12 +12,12 @@ from lambdad.model.request import RequestContext, Response
 from lambdad.services.s3 import access, records
 from lambdad.services.s3.access import own_bucket
 from lambdad.services.s3.errors import invalid_argument, not_implemented, s3_error
-from lambdad.services.s3.locks import to_the_end
 from lambdad.services.s3.model import Bucket, Upload, canonical_user_id, check_bucket_name
 from lambdad.services.s3.object_commit import commit
 from lambdad.services.s3.state import S3State
 from lambdad.services.s3.upload import drop_upload
 from lambdad.store.base import Conflict
+from lambdad.store.to_the_end import to_the_end
 
 _LEGACY_REGION = "us-east-1"
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")

@@ -15,11 +15,11 @@ from lambdad.services.s3 import checksum, records
 from lambdad.services.s3.access import own_bucket
 from lambdad.services.s3.conditions import write_condition
 from lambdad.services.s3.errors import invalid_request, malformed_xml, no_such_upload, s3_error
-from lambdad.services.s3.locks import to_the_end
 from lambdad.services.s3.model import MAX_PARTS, MIN_PART_BYTES, Piece, StoredObject, Upload, UploadedPart
 from lambdad.services.s3.object_commit import release, write_object
 from lambdad.services.s3.state import S3State
 from lambdad.services.s3.upload import algorithm_of, all_parts, ending, type_of
+from lambdad.store.to_the_end import to_the_end
 
 
 async def complete_multipart_upload(state: S3State, context: RequestContext, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,11 +6,8 @@ The order that excludes deadlocks: an upload's lock, then the bucket (`writing` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
-
-_Result = TypeVar("_Result")
 
 
 class Locks:
@@ -60,19 +57,3 @@ class Locks:
         del self._writers[bucket]
         async with self._idle:
             self._idle.notify_all()
-
-
-async def to_the_end(step: Coroutine[Any, Any, _Result]) -> _Result:
-    """Runs a commit and what belongs to it even if the request is cancelled meanwhile, so that blobs and records agree."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait((task,))
-            except asyncio.CancelledError:  # asked again; the first request is answered once the step is over
-                continue
-        if not task.cancelled():
-            task.exception()
-        raise

@@ -9,12 +9,12 @@ from typing import Any
 from lambdad.model.request import RequestContext, Response
 from lambdad.services.s3 import checksum, description, paging, records
 from lambdad.services.s3.access import check_object_acl, own_bucket
-from lambdad.services.s3.locks import to_the_end
 from lambdad.services.s3.model import Upload, canonical_user_id, check_key
 from lambdad.services.s3.paging import Page
 from lambdad.services.s3.part import shown_checksum
 from lambdad.services.s3.state import S3State
 from lambdad.services.s3.upload import abort_upload, algorithm_of, find_upload
+from lambdad.store.to_the_end import to_the_end
 
 _MAX_LISTED = 1000
 

@@ -16,10 +16,10 @@ from lambdad.services.s3.access import bucket_of_account
 from lambdad.services.s3.conditions import UNCONDITIONAL, WriteCondition
 from lambdad.services.s3.errors import no_such_key, operation_aborted
 from lambdad.services.s3.events import Happening
-from lambdad.services.s3.locks import to_the_end
 from lambdad.services.s3.model import Bucket, Description, Piece, StoredObject
 from lambdad.services.s3.state import S3State
 from lambdad.store.base import Change, Conflict
+from lambdad.store.to_the_end import to_the_end
 
 _RELEASED_AT_A_TIME = 32
 

@@ -12,13 +12,13 @@ from lambdad.services.s3.access import own_bucket
 from lambdad.services.s3.byte_range import ByteRange
 from lambdad.services.s3.checksum import Announced
 from lambdad.services.s3.errors import invalid_request
-from lambdad.services.s3.locks import to_the_end
 from lambdad.services.s3.model import Piece, StoredObject, Upload, UploadedPart, check_part_number
 from lambdad.services.s3.object_copy import open_source, parse_source
 from lambdad.services.s3.object_reader import sliced_bytes
 from lambdad.services.s3.receive import Received, received, trailers_of, upload_body
 from lambdad.services.s3.state import S3State
 from lambdad.services.s3.upload import algorithm_of, find_upload, put_part, type_of
+from lambdad.store.to_the_end import to_the_end
 
 
 async def upload_part(state: S3State, context: RequestContext, request: Mapping[str, Any]) -> Mapping[str, Any]:

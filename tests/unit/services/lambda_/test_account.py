@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
-from support.lambda_service import CODE, OTHER_CODE, World, function_request, refused, zip_of
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.store.base import Change
+from support.lambda_service import ACCOUNT, CODE, OTHER_CODE, REGION, World, function_request, refused, zip_of
 
 
 async def test_account_settings(world: World) -> None:
@@ -39,3 +43,25 @@ async def test_code_storage_is_limited(world: World) -> None:
         error = await refused(world.call(operation, **request))
         assert error.code == "CodeStorageExceededException", operation
     assert (await world.call("GetAccountSettings"))["AccountUsage"]["TotalCodeSize"] == 2 * len(CODE)
+
+
+async def test_sum_taken_while_a_function_is_deleted(world: World) -> None:
+    """A deletion that has been committed and not yet been counted is not subtracted from a sum that left it out already."""
+    await world.create()
+    records = LambdaRecords(world.store)
+    stored = await records.function((ACCOUNT, REGION, "f"))
+    assert stored is not None
+    commit, committed, go_on = world.store.commit, asyncio.Event(), asyncio.Event()
+
+    async def slow(changes: Sequence[Change]) -> None:
+        await commit(changes)
+        committed.set()
+        await go_on.wait()
+
+    world.store.commit = slow  # type: ignore[method-assign]
+    deleting = asyncio.create_task(records.delete_function(stored))
+    await committed.wait()
+    assert await records.code_size(ACCOUNT, REGION) == 0
+    go_on.set()
+    await deleting
+    assert await records.code_size(ACCOUNT, REGION) == 0

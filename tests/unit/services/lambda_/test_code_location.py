@@ -69,3 +69,24 @@ async def test_code_that_is_gone(world: World) -> None:
     location = (await world.call("GetFunction", FunctionName="f"))["Code"]["Location"]
     await world.call("DeleteFunction", FunctionName="f")
     assert (await fetch(world, location))[0] == 404
+
+
+async def test_download_outlives_the_function(world: World) -> None:
+    """A download that has begun goes on to the end when the function is deleted; then the code goes too."""
+    await world.create()
+    location = urlsplit((await world.call("GetFunction", FunctionName="f"))["Code"]["Location"])
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if not sent:
+            await world.call("DeleteFunction", FunctionName="f")
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": location.path, "query_string": location.query.encode()}
+    await world.state.code_locations(scope, receive, send)
+    assert (sent[0]["status"], b"".join(message["body"] for message in sent[1:])) == (200, CODE)
+    with pytest.raises(KeyError):
+        world.blobs.path(digest_of(CODE))

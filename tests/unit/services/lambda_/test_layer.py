@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from lambdad.errors import ServiceError
+from lambdad.services.lambda_.records import LAYER_POLICIES
+from lambdad.store.base import Change
 from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, digest_of, function_request, refused, zip_of
 
 CONTENT = zip_of({"python/shared.py": "x = 1"})
@@ -154,3 +158,56 @@ async def test_permissions_open_a_layer_to_others(world: World) -> None:
     assert (await refused(world.call("CreateFunction", account=OTHER_ACCOUNT, **again))).code == "AccessDeniedException"
     error = await refused(world.call("RemoveLayerVersionPermission", **target, StatementId="share"))
     assert error.message == "No policy is associated with the given resource."
+
+
+async def test_every_layer_is_on_some_page(world: World) -> None:
+    """Pages go by the layers' names, also where one name is the beginning of another."""
+    for name in ("a", "a-b", "a_c", "b"):
+        await publish(world, name)
+    names: list[str] = []
+    page: dict[str, Any] = {"NextMarker": None}
+    while "NextMarker" in page:
+        page = await world.call("ListLayers", MaxItems=1, Marker=page["NextMarker"])
+        names += [each["LayerName"] for each in page["Layers"]]
+    assert names == ["a", "a-b", "a_c", "b"]
+
+
+async def test_publication_given_up_is_whole_or_not_at_all(world: World) -> None:
+    """Who goes away while a layer version is being committed leaves a version that has its content."""
+    commit, committing, go_on = world.store.commit, asyncio.Event(), asyncio.Event()
+
+    async def slow(changes: Sequence[Change]) -> None:
+        async def certain() -> None:  # as a store does: what was submitted is done, whoever still waits
+            await go_on.wait()
+            await commit(changes)
+
+        task = asyncio.create_task(certain())
+        committing.set()
+        await asyncio.shield(task)
+
+    world.store.commit = slow  # type: ignore[method-assign]
+    publishing = asyncio.create_task(publish(world))
+    await committing.wait()
+    publishing.cancel()
+    await asyncio.wait([publishing], timeout=0.05)
+    go_on.set()
+    await asyncio.wait([publishing])
+    assert publishing.cancelled()
+    assert (await world.call("GetLayerVersion", LayerName="l", VersionNumber=1))["Content"]["CodeSize"] == len(CONTENT)
+    assert world.blobs.path(digest_of(CONTENT)).is_file()
+
+
+async def test_permission_for_a_version_that_is_being_deleted(world: World) -> None:
+    """A permission that meets the deletion of its version is refused, and no policy is left behind."""
+    await publish(world)
+    permission = {"StatementId": "s", "Action": "lambda:GetLayerVersion", "Principal": "*"}
+    async with world.state.layer_locks.hold((ACCOUNT, REGION, "l")):
+        tasks = [
+            asyncio.create_task(world.call("DeleteLayerVersion", LayerName="l", VersionNumber=1)),
+            asyncio.create_task(world.call("AddLayerVersionPermission", LayerName="l", VersionNumber=1, **permission)),
+        ]
+        await asyncio.wait(tasks, timeout=0.05)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(outcomes[1], ServiceError)
+    assert outcomes[1].code == "ResourceNotFoundException"
+    assert not world.store._collections[LAYER_POLICIES].records

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
 
 from lambdad.services.lambda_.records import UNSETTLED
 from lambdad.store.base import Change, Put
@@ -177,3 +181,41 @@ async def test_code_that_cannot_be_unpacked_any_more(world: World) -> None:
     await world.settled()
     shown = await world.call("GetFunctionConfiguration", FunctionName="f")
     assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InternalError")
+
+
+def _held(
+    commit: Callable[[Sequence[Change]], Awaitable[None]], committing: asyncio.Event, go_on: asyncio.Event
+) -> Callable[[Sequence[Change]], Awaitable[None]]:
+    """A commit that says when it has begun and waits for a word."""
+
+    async def held(changes: Sequence[Change]) -> None:
+        committing.set()
+        await go_on.wait()
+        await commit(changes)
+
+    return held
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("CreateFunction", function_request()),
+        ("UpdateFunctionCode", {"FunctionName": "f", "ZipFile": OTHER_CODE}),
+        ("UpdateFunctionConfiguration", {"FunctionName": "f", "Timeout": 9}),
+    ],
+)
+async def test_settles_without_its_caller(world: World, operation: str, request_: dict[str, Any]) -> None:
+    """What was committed becomes ready though its caller went away during the commit."""
+    if operation != "CreateFunction":
+        await world.create()
+    commit, committing, go_on = world.store.commit, asyncio.Event(), asyncio.Event()
+    world.store.commit = _held(commit, committing, go_on)  # type: ignore[method-assign]
+    calling = asyncio.create_task(world.call(operation, **request_))
+    await committing.wait()
+    calling.cancel()
+    go_on.set()
+    await asyncio.wait([calling])
+    assert calling.cancelled()
+    await world.settled()
+    shown = await world.call("GetFunctionConfiguration", FunctionName="f")
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
