@@ -27,7 +27,7 @@ from lambdad.store.base import Message
 logger = logging.getLogger(__name__)
 
 _LARGEST_RECEIVE = 32
-#: While a flood of events is being accepted, a function's waiting ones are taken so many at a time, so far apart.
+#: While a flood of events for a function is being accepted, its waiting ones are taken so many at a time, so far apart.
 _TRICKLE = 2
 _TRICKLE_SECONDS = 0.02
 _STORE_TROUBLE_PAUSE_SECONDS = 1.0
@@ -113,6 +113,7 @@ class Dispatcher:
             if not self._stop.is_set() and queue not in self._waiting_queues:
                 self._waiting_queues.append(queue)
         elif queue in self._lanes:
+            self._lanes[queue].arrivals.add(time.monotonic())
             self._lanes[queue].changed.set()
         else:
             lane = self._lanes[queue] = Lane(queue, Pace(most=self._limits.function_in_flight))
@@ -133,8 +134,9 @@ class Dispatcher:
         limit = await self._wait_for_slots(lane)
         if not limit:
             return True
-        if self._events.arrivals.are_many(time.monotonic()):
-            # Events that wait are safe; those at the door are not. A flood is let in first, and run meanwhile at a trickle.
+        if lane.arrivals.are_many(time.monotonic()):
+            # Events that wait are safe; those at the door are not. A function's flood is let in first, and run meanwhile at a
+            # trickle; other functions' events are not held up by it.
             limit = min(limit, _TRICKLE)
             await self._unless_stopped(asyncio.sleep(_TRICKLE_SECONDS))
         messages = await self._store.receive(lane.queue, limit=limit, lease_seconds=self._limits.lease_seconds)

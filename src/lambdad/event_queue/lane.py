@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from lambdad.event_queue.pace import Pace
+from lambdad.event_queue.pace import Arrivals, Pace
 
 
 @dataclass(slots=True)
@@ -15,6 +15,7 @@ class Lane:
 
     queue: str
     pace: Pace
+    arrivals: Arrivals = field(default_factory=Arrivals)
     in_flight: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)  #: an event ended, or a shared slot came free
 

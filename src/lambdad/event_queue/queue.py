@@ -6,11 +6,9 @@ process, and removed at a later start if the queue is then empty; so no accepted
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
-from lambdad.event_queue.pace import Arrivals
 from lambdad.model.event import QueuedEvent, encode_event
 from lambdad.store.base import Change, Delete, Put, Queue, Records, Send
 
@@ -25,13 +23,11 @@ class EventStore(Records, Queue, Protocol):
 class EventQueue:
     def __init__(self, store: EventStore) -> None:
         self.store = store
-        self.arrivals = Arrivals()
         self._named: set[str] = set()
         self._on_accept: Callable[[str], None] | None = None
 
     async def accept(self, event: QueuedEvent) -> None:
         """Returns when the event is on stable storage. The same request id is taken once while it is queued."""
-        self.arrivals.add(time.monotonic())
         key = ":".join(event.function_key)
         queue = queue_name(key)
         changes: list[Change] = [Send(queue, event.request_id, encode_event(event))]

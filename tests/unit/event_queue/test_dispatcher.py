@@ -379,3 +379,17 @@ async def test_store_trouble(
             await functions.until(lambda: functions.ended == ["a"])
     assert "the end of event a could not be recorded" in caplog.text
     assert caplog.records[-1].levelno == logging.ERROR
+
+
+async def test_a_flood_holds_up_nobody_else(
+    store: MemoryStore, functions: Functions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While events of one function arrive by the thousand and it is run at a trickle, those of another are run at once."""
+    monkeypatch.setattr("lambdad.event_queue.dispatcher._TRICKLE_SECONDS", 3600.0)
+    async with dispatching(store, functions, clock) as events:
+        for number in range(1000):
+            await events.accept(event(f"flood-{number}", "flood"))
+        for number in range(30):
+            await events.accept(event(f"other-{number}", "other"))
+        await functions.until(lambda: sum(name.startswith("other-") for name in functions.ended) == 30)
+        assert sum(name.startswith("flood-") for name in functions.ended) < 1000
