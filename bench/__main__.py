@@ -7,10 +7,18 @@ import sys
 from bench import rows
 from bench.server import Server
 
-ON_ONE_SERVER = (rows.idle_server_memory, rows.warm_invoke, rows.cold_start, rows.burst, rows.events, rows.idle_environments)
+ON_ONE_SERVER = (
+    rows.idle_server_memory,
+    rows.warm_invoke,
+    rows.cold_start,
+    rows.cold_start_shell,
+    rows.burst,
+    rows.events,
+    rows.idle_environments,
+)
 NOT_MEASURABLE_YET = (
     "cold start, the pandas + xlrd example with SnapStart",
-    "cold start, Node hello / provided shell script",
+    "cold start, Node hello",
     "first byte of a streamed response after the function wrote it",
 )
 

@@ -66,21 +66,23 @@ class Server:
         """A function whose lambda_function.py is `source`, Active when this returns."""
         lambda_ = self.client("lambda")
         lambda_.create_function(
-            FunctionName=name,
-            Runtime=RUNTIME,
-            Handler="lambda_function.handler",
-            Role=ROLE,
-            Code={"ZipFile": zipped(source)},
-            **settings,
+            **{
+                "FunctionName": name,
+                "Runtime": RUNTIME,
+                "Handler": "lambda_function.handler",
+                "Role": ROLE,
+                "Code": {"ZipFile": zipped(source)},
+                **settings,
+            }
         )
         if wait:
             lambda_.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
 
 
-def zipped(source: str) -> bytes:
+def zipped(source: str, name: str = "lambda_function.py") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
-        entry = zipfile.ZipInfo("lambda_function.py")
-        entry.external_attr = 0o644 << 16  # Lambda wants files that all can read
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = 0o755 << 16  # Lambda wants files that all can read
         bundle.writestr(entry, source)
     return buffer.getvalue()

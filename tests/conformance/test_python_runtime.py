@@ -493,12 +493,12 @@ sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 99)
 class Zygote:
     python: Python
 
-    def run(self, source: str) -> RuntimeProcess:
+    def run(self, source: str, **environment: str) -> RuntimeProcess:
         self.python.write("app.py", source)
         program = self.python.folder / "zygote.py"
         program.write_text(ZYGOTE)
         command = [str(self.python.interpreter.executable), str(program)]
-        return RuntimeProcess(command, self.python.folder / "task", CLIENT, self.python.api)
+        return RuntimeProcess(command, self.python.folder / "task", CLIENT, self.python.api, environment=environment)
 
 
 def test_a_fork_of_a_zygote_serves_like_a_program(python: Python) -> None:
@@ -542,3 +542,42 @@ def test_forks_do_not_share_their_randomness(python: Python) -> None:
         with RuntimeApi() as api, Zygote(replace(python, api=api)).run(source) as process:
             drawn.append(process.invoke().body)
     assert drawn[0] != drawn[1]
+
+
+WRAPPER = '#!/bin/sh\nfor argument; do echo "wrapped: $argument"; done\nexport WRAPPED=yes\nexec "$@"\n'
+
+
+@pytest.mark.parametrize("is_forked", [False, True], ids=["program", "fork"])
+def test_a_wrapper_script_is_run_with_the_clients_command_line(python: Python, is_forked: bool) -> None:
+    """AWS_LAMBDA_EXEC_WRAPPER gets interpreter and client as arguments and may change the environment; not before 3.8."""
+    wrapper = python.folder / "wrapper"
+    wrapper.write_text(WRAPPER)
+    wrapper.chmod(0o755)
+    source = (
+        "import os\ndef handler(event, context):\n    return [os.environ.get('WRAPPED'), '_LAMBDAD_WRAPPED' in os.environ]\n"
+    )
+    runner = Zygote(python) if is_forked else python
+    with runner.run(source, AWS_LAMBDA_EXEC_WRAPPER=str(wrapper)) as process:
+        answer = json.loads(process.invoke().body)
+        log = process.ended_log()
+    if python.version < (3, 8):
+        assert answer == [None, False]
+    else:
+        assert answer == ["yes", False]
+        assert f"wrapped: {CLIENT}/bootstrap.py\n" in log
+        assert log.count("wrapped: ") == 2
+
+
+@pytest.mark.parametrize("mode, status", [(None, 127), (0o644, 126)], ids=["missing", "not-executable"])
+def test_a_wrapper_that_cannot_be_run_ends_the_process(python: Python, mode: int | None, status: int) -> None:
+    """The process ends as a shell's would that cannot find or cannot execute its program."""
+    wrapper = python.folder / "wrapper"
+    if mode is not None:
+        wrapper.write_text(WRAPPER)
+        wrapper.chmod(mode)
+    with python.run("def handler(event, context):\n    return 1\n", AWS_LAMBDA_EXEC_WRAPPER=str(wrapper)) as process:
+        if python.version < (3, 8):  # wrappers came with python3.8
+            assert process.invoke().body == b"1"
+        else:
+            assert process.wait() == status
+            assert str(wrapper) in process.ended_log()

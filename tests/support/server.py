@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -156,13 +156,13 @@ def running(folder: Path, *options: str, isolation: str = "namespace") -> Iterat
             assert server.stop() == 0, server.log()
 
 
-def zipped(files: dict[str, str]) -> bytes:
+def zipped(files: Mapping[str, str | bytes], executable: Collection[str] = ("bootstrap",)) -> bytes:
     """A package whose files are readable by all, as Lambda wants them; Python's writestr alone would make them 0600."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name)
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = (0o755 if name in executable else 0o644) << 16
             bundle.writestr(entry, content)
     return buffer.getvalue()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lambdad.model.version import Version
+from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS
 
 #: Names with an underscore first are the platform's, except these, which AWS lets through.
@@ -38,10 +39,13 @@ def _is_customers(name: str) -> bool:
 
 
 def _replaceable(runtime: str) -> dict[str, str]:
-    # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7).
+    # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7). What is there with a
+    # custom runtime is lambdad's.
+    is_custom = runtime in CUSTOM_RUNTIMES
+    libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     return {
-        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        "PATH": ("" if is_custom else "/var/lang/bin:") + "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": ("" if is_custom else "/var/lang/lib:") + libraries,
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PWD": "/var/task",
@@ -92,6 +96,6 @@ def _reserved(version: Version, log_stream: str) -> dict[str, str]:
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
     }
-    if not version.runtime.startswith("provided"):
+    if version.runtime not in CUSTOM_RUNTIMES:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
     return variables

@@ -64,6 +64,8 @@ def exited(status: ExitStatus) -> Failure:
 def posted(error_type: str, body: bytes, content_type: str) -> Failure:
     """An error that the runtime reported. Its body goes to the invoker as it is; without one, the type speaks."""
     reported = normalized_type(error_type)
+    if error_type == "Runtime.InvalidEntrypoint" and content_type == "text/plain":  # of what starts custom runtimes
+        return Failure(error_type, body.decode("utf-8", "replace"), "error", reported)
     return Failure(error_type or reported, error_type or reported, "error", reported, body, content_type)
 
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-#: The runtimes that this lambdad has a client for; an interpreter must be on the machine besides.
-RUNNABLE = frozenset({"python2.7", *(f"python3.{minor}" for minor in range(6, 15))})
+#: Functions that bring their runtime along, as an executable file `bootstrap`.
+CUSTOM_RUNTIMES = frozenset({"provided", "provided.al2", "provided.al2023"})
+CUSTOM = "provided"  #: the name under which they are one to a sandbox
+#: The runtimes that this lambdad can start; most of them need an interpreter on the machine besides.
+RUNNABLE = frozenset({"python2.7", *(f"python3.{minor}" for minor in range(6, 15))}) | CUSTOM_RUNTIMES
 
 
 class Policy(StrEnum):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,16 @@ class Interpreter:
     executable: Path
     language_root: Path
     problem: str | None = None
+
+
+def own_interpreter(runtime: str) -> Interpreter:
+    """The Python that runs the server, as what starts a runtime that needs no language of this machine."""
+    major, minor, micro = sys.version_info[:3]
+    root = Path(sys.base_prefix).resolve()
+    executable = root / "bin" / f"python{major}.{minor}"
+    if not executable.is_file():
+        executable = Path(sys.executable)
+    return Interpreter(runtime, (major, minor, micro), True, executable.resolve(), root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Makes what a sandbox runs: for each runtime a folder with the runtime client and the AWS SDK, built once and kept."""
+"""Makes what a sandbox runs: for each runtime a folder with its runtime client and AWS SDK, built once and kept."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pathlib import Path
 
 from lambdad.errors import SandboxError
 from lambdad.model.runtime_program import RuntimeProgram
-from lambdad.runtimes.catalog import RUNNABLE
-from lambdad.runtimes.find import Interpreter, InterpreterFinder
+from lambdad.runtimes.catalog import CUSTOM, CUSTOM_RUNTIMES, RUNNABLE
+from lambdad.runtimes.find import Interpreter, InterpreterFinder, own_interpreter
 from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
 
 CLIENT = Path(__file__).parent / "python"
+CUSTOM_CLIENT = Path(__file__).parent / "custom"
 COMPILE_SECONDS = 300.0
 TRIAL_SECONDS = 60.0
 RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
@@ -58,6 +59,7 @@ class RuntimePrograms:
         """Looks for interpreters; `available` is empty before."""
         found = await self._finder.find()
         self._found = {name: interpreter for name, interpreter in found.items() if name in RUNNABLE}
+        self._found.update(dict.fromkeys(CUSTOM_RUNTIMES, own_interpreter(CUSTOM)))
 
     async def close(self) -> None:
         """Gives up what is being fetched in the background."""
@@ -130,18 +132,8 @@ class RuntimePrograms:
             await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
 
     async def _fill(self, interpreter: Interpreter, name: str, building: Path) -> Path:
-        requirements = requirements_for(interpreter.runtime)
-        python_version = interpreter.runtime.removeprefix("python")
         content = building / "content"
-        self._progress(f"Fetching the AWS SDK for {interpreter.runtime}")
-        self._tried_at[interpreter.runtime] = self._monotonic()
-        try:
-            await self._installer.install(requirements, python_version, content, self._progress)
-            await try_sdk(interpreter, content)
-        except InstallError as error:
-            self._without_sdk[interpreter.runtime] = f"{interpreter.runtime} has no AWS SDK (import boto3 fails): {error}"
-            self._progress(self._without_sdk[interpreter.runtime])
-            await asyncio.to_thread(shutil.rmtree, content, ignore_errors=True)
+        if requirements_for(interpreter.runtime) and not await self._fetch_sdk(interpreter, content):
             name += "-without-sdk"
         if (self._folder / name).is_dir():
             return self._folder / name
@@ -150,26 +142,42 @@ class RuntimePrograms:
         await compile_tree(interpreter, content)
         return await asyncio.to_thread(publish, content, self._folder / name)
 
+    async def _fetch_sdk(self, interpreter: Interpreter, content: Path) -> bool:
+        """False, and nothing in `content`, when it cannot be had."""
+        runtime = interpreter.runtime
+        self._progress(f"Fetching the AWS SDK for {runtime}")
+        self._tried_at[runtime] = self._monotonic()
+        try:
+            version = runtime.removeprefix("python")
+            await self._installer.install(requirements_for(runtime), version, content, self._progress)
+            await try_sdk(interpreter, content)
+        except InstallError as error:
+            self._without_sdk[runtime] = f"{runtime} has no AWS SDK (import boto3 fails): {error}"
+            self._progress(self._without_sdk[runtime])
+            await asyncio.to_thread(shutil.rmtree, content, ignore_errors=True)
+            return False
+        return True
+
 
 def folder_name(interpreter: Interpreter) -> str:
     """Changes with everything that the folder is made from."""
     digest = hashlib.sha256()
-    for file in client_files():
+    for file in client_files(interpreter.runtime):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
     digest.update("\n".join(parts).encode())
     return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
 
 
-def client_files() -> list[Path]:
-    return sorted(CLIENT.glob("*.py"))
+def client_files(runtime: str) -> list[Path]:
+    return sorted((CUSTOM_CLIENT if runtime == CUSTOM else CLIENT).glob("*.py"))
 
 
 def copy_client(content: Path, interpreter: Interpreter) -> None:
     """Ours last, so that no package can put its own in the place of a client's file."""
     content.mkdir(exist_ok=True)
     shutil.rmtree(content / "bin", ignore_errors=True)  # pip's console scripts name the server's interpreter
-    for file in client_files():
+    for file in client_files(interpreter.runtime):
         shutil.copyfile(file, content / file.name)
     distributions = sorted(path.name.removesuffix(".dist-info") for path in content.glob("*.dist-info"))
     manifest = {"python": ".".join(map(str, interpreter.version)), "packages": distributions}

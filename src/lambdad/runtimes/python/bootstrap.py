@@ -32,6 +32,7 @@ _PRELOADED = (
 def main():
     """The program: connects to AWS_LAMBDA_RUNTIME_API and serves until it is killed."""
     try:
+        lambda_runtime_process.become_wrapper()
         lambda_runtime_process.remember_standard_library()
         lambda_runtime_process.remember_loaded_modules()
         lambda_runtime_log.open_streams()
@@ -56,6 +57,7 @@ def serve(connection_fd):
     """In a fork: os.environ is the function's, the working directory the task root, descriptors 1 and 2 the log's pipe,
     `connection_fd` a stream socket to the Runtime API. Never returns."""
     try:
+        lambda_runtime_process.become_wrapper()
         lambda_runtime_process.renew_after_fork(sys.modules[__name__])
         lambda_runtime_log.open_streams()
         _run(connection_fd)

@@ -1,6 +1,7 @@
 """The process around the function: search path, what a fork inherited, and how the process ends."""
 
 import atexit
+import errno
 import locale
 import os
 import signal
@@ -105,6 +106,24 @@ def _modules_in(folder, wanted):
             or os.path.isfile(os.path.join(folder, name, "__init__.pyc"))
         ):
             yield top
+
+
+def become_wrapper():
+    """Runs AWS_LAMBDA_EXEC_WRAPPER in place of this process, with the command line that starts this client as its arguments.
+
+    From python3.8 on, as on AWS. A wrapper that cannot be run ends the process as a shell would: 127, or 126 if it is there.
+    """
+    wrapper = os.environ.get("AWS_LAMBDA_EXEC_WRAPPER")
+    if os.environ.pop("_LAMBDAD_WRAPPED", None) or not wrapper or sys.version_info < (3, 8):
+        return
+    for name in ("SIGPIPE", "SIGXFSZ"):  # the interpreter ignores them, and what it becomes would too
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    environment = dict(os.environ, _LAMBDAD_WRAPPED="1")
+    try:
+        os.execve(wrapper, [wrapper, sys.executable, os.path.join(_runtime_dir(), "bootstrap.py")], environment)
+    except OSError as error:
+        _say("%s: %s" % (wrapper, error.strerror))
+        os._exit(127 if error.errno == errno.ENOENT else 126)
 
 
 def renew_after_fork(main_module):
