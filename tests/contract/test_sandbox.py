@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import zipfile
@@ -17,7 +18,7 @@ from lambdad.errors import SandboxError
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.process import ProcessSandboxes
-from support.sandbox import Peer, make_program, make_spec, make_task, read_log
+from support.sandbox import ENVIRONMENT, Peer, make_program, make_spec, make_task, read_log, read_pipe
 
 BACKENDS = [pytest.param("namespace", marks=pytest.mark.root), "process"]
 LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
@@ -45,6 +46,27 @@ def task(tmp_path: Path) -> Path:
     return make_task(tmp_path / "task")
 
 
+@pytest.fixture
+def opt(tmp_path: Path) -> Path:
+    """A layer with a few extensions."""
+    folder = tmp_path / "opt" / "extensions"
+    folder.mkdir(parents=True)
+    files = {
+        "speaks": "#!/bin/sh\necho $WORD\nexit 3\n",
+        "waits": "#!/bin/sh\nexec sleep 600\n",
+        "deaf": "#!/bin/sh\ntrap '' TERM INT HUP\nsleep 600 &\nsleep 600\n",
+        "garbage": "\x7fELF",
+        "lost": "#!/no/such/interpreter\n",
+        "data": "#!/bin/sh\n",
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o644 if name == "data" else 0o755)
+    for path in (tmp_path / "opt", folder):
+        path.chmod(0o755)
+    return tmp_path / "opt"
+
+
 @asynccontextmanager
 async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tuple[Sandbox, Peer]]:
     sandbox = await sandboxes.start(spec)
@@ -54,7 +76,7 @@ async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tupl
     finally:
         peer.close()
         await sandbox.stop()
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
 
 
 class TestStart:
@@ -103,7 +125,7 @@ class TestStart:
         peer.close()
         await sandbox.stop()
         assert await read_log(sandbox) == b"out err"
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
 
     async def test_tmp_is_its_own(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """What one sandbox writes into its temporary folder, another does not see."""
@@ -123,7 +145,7 @@ class TestStart:
         for peer, sandbox in zip(peers, made, strict=True):
             peer.close()
             await sandbox.stop()
-            os.close(sandbox.log_pipe)
+            os.close(sandbox.runtime.log_pipe)
 
     async def test_missing_package_is_refused(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
         """A package that is not there is a SandboxError, and the backend goes on working."""
@@ -151,7 +173,7 @@ class TestStart:
             except asyncio.CancelledError:
                 continue
             await sandbox.stop()  # it was quicker than the cancellation
-            os.close(sandbox.log_pipe)
+            os.close(sandbox.runtime.log_pipe)
         async with started(sandboxes, make_spec(program, task)) as (_, peer):
             assert await peer.run("result = 1") == 1
         assert _descriptors() == before
@@ -172,24 +194,24 @@ class TestEnd:
     ) -> None:
         """The exit code or the signal of the runtime is told to everyone who asks, then and later."""
         async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
-            waiting = asyncio.create_task(sandbox.exited())
+            waiting = asyncio.create_task(sandbox.runtime.exited())
             assert await peer.ask(code) is None
             assert await waiting == status
-            assert await sandbox.exited() == status
+            assert await sandbox.runtime.exited() == status
 
     async def test_stop_kills_everything(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """stop kills the runtime and what it has started, and the end is told as signal 9."""
         async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
             await peer.run("import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])")
             await sandbox.stop()
-            assert await sandbox.exited() == ExitStatus(signal=9)
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9)
             assert await asyncio.wait_for(read_log(sandbox), 10) == b""  # no process holds the pipe any more
 
     async def test_stop_twice(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """Stopping again, or after the end, or twice at once, does no harm."""
         async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
             await peer.ask("import os; os._exit(1)")
-            await sandbox.exited()
+            await sandbox.runtime.exited()
             await asyncio.gather(sandbox.stop(), sandbox.stop())
             await sandbox.stop()
             assert sandbox.runtime_listener.fileno() == -1
@@ -212,12 +234,12 @@ class TestEnd:
     async def test_waiting_for_the_end_may_be_given_up(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """One who stops waiting for the end does not disturb the others."""
         async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
-            impatient = asyncio.create_task(sandbox.exited())
+            impatient = asyncio.create_task(sandbox.runtime.exited())
             await asyncio.sleep(0)
             impatient.cancel()
             await asyncio.gather(impatient, return_exceptions=True)
             await peer.ask("import os; os._exit(7)")
-            assert (await sandbox.exited()).code == 7
+            assert (await sandbox.runtime.exited()).code == 7
 
     async def test_a_closed_backend_is_not_lost(self, sandboxes: Sandboxes) -> None:
         """Who waits for the loss of the backend hears nothing while it works, nor when its owner closes it."""
@@ -231,8 +253,8 @@ class TestEnd:
         """close ends every sandbox that is left; afterwards starts are refused."""
         sandbox = await sandboxes.start(make_spec(program, task))
         await sandboxes.close()
-        assert await sandbox.exited() == ExitStatus(signal=9)
-        os.close(sandbox.log_pipe)
+        assert await sandbox.runtime.exited() == ExitStatus(signal=9)
+        os.close(sandbox.runtime.log_pipe)
         with pytest.raises(SandboxError):
             await sandboxes.start(make_spec(program, task, "two"))
 
@@ -245,6 +267,216 @@ class TestEnd:
             async with started(sandboxes, make_spec(program, task, f"s{number}")):
                 pass
         assert _descriptors() == before
+
+
+class TestProcesses:
+    """What runs beside the runtime, and the runtime started anew."""
+
+    async def test_a_program_of_a_layer_runs(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path
+    ) -> None:
+        """It has its own environment and its own log pipe, and its exit code is told."""
+        async with started(sandboxes, make_spec(program, task, opt_root=opt)) as (sandbox, peer):
+            one = await sandbox.run("/opt/extensions/speaks", {"PATH": "/usr/bin:/bin", "WORD": "grüße"})
+            other = await sandbox.run("/opt/extensions/speaks", {"PATH": "/usr/bin:/bin", "WORD": "other"})
+            assert await one.exited() == await other.exited() == ExitStatus(code=3)
+            assert (await read_pipe(one.log_pipe), await read_pipe(other.log_pipe)) == ("grüße\n".encode(), b"other\n")
+            assert await peer.run("import os; result = os.environ.get('WORD')") is None
+            for process in (one, other):
+                os.close(process.log_pipe)
+
+    @pytest.mark.parametrize(
+        ("path", "reason"),
+        [
+            ("/opt/extensions/missing", "No such file"),
+            ("/opt/extensions/data", "Permission denied"),
+            ("/opt/extensions/garbage", "Exec format error"),
+            ("/opt/extensions/lost", "No such file"),
+            ("/opt/extensions", "Permission denied"),
+        ],
+    )
+    async def test_what_cannot_be_run_is_refused(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path, path: str, reason: str
+    ) -> None:
+        """The system's reason is told, and the sandbox goes on."""
+        async with started(sandboxes, make_spec(program, task, opt_root=opt)) as (sandbox, peer):
+            before = _descriptors()
+            with pytest.raises(SandboxError, match=reason):
+                await sandbox.run(path, {})
+            assert _descriptors() == before
+            assert await peer.run("result = 1") == 1
+
+    async def test_signals_reach_one_process(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path
+    ) -> None:
+        """A signal goes to the process it is meant for; after its end it does no harm."""
+        async with started(sandboxes, make_spec(program, task, opt_root=opt)) as (sandbox, peer):
+            one, other = [await sandbox.run("/opt/extensions/waits", {"PATH": "/usr/bin:/bin"}) for _ in range(2)]
+            one.signal(signal.SIGTERM)
+            assert await one.exited() == ExitStatus(signal=signal.SIGTERM)
+            one.signal(signal.SIGTERM)
+            other.signal(signal.SIGKILL)
+            assert await other.exited() == ExitStatus(signal=signal.SIGKILL)
+            assert await peer.run("result = 1") == 1
+            for process in (one, other):
+                os.close(process.log_pipe)
+
+    async def test_the_runtime_may_wait_for_others(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path
+    ) -> None:
+        """A start that leaves the runtime out gives a sandbox in which programs run; the runtime comes when asked for, once."""
+        spec = make_spec(program, task, opt_root=opt, waits_with_runtime=True)
+        sandbox = await sandboxes.start(spec)
+        assert sandbox.runtime is None
+        process = await sandbox.run("/opt/extensions/speaks", {"WORD": "first", "PATH": "/usr/bin:/bin"})
+        assert await process.exited() == ExitStatus(code=3)
+        await sandbox.run_runtime(spec.environment)
+        peer = await Peer.of(sandbox)
+        assert await peer.run("import os; result = os.environ['GREETING']") == "grüß Gott"
+        with pytest.raises(SandboxError, match="running already"):
+            await sandbox.run_runtime(spec.environment)
+        peer.close()
+        await sandbox.stop()
+        os.close(process.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
+
+    async def test_a_runtime_that_was_never_wanted_leaves_nothing(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path
+    ) -> None:
+        """Stopping, or killing, before the runtime was started closes everything."""
+        async with started(sandboxes, make_spec(program, task, "first")):
+            pass
+        before = _descriptors()
+        sandbox = await sandboxes.start(make_spec(program, task, waits_with_runtime=True))
+        await sandbox.stop()
+        sandbox = await sandboxes.start(make_spec(program, task, "two", waits_with_runtime=True))
+        await sandbox.kill_all()
+        await sandbox.run_runtime(ENVIRONMENT)
+        peer = await Peer.of(sandbox)
+        assert await peer.run("result = 1") == 1
+        peer.close()
+        await sandbox.stop()
+        os.close(sandbox.runtime.log_pipe)
+        assert _descriptors() == before
+
+    async def test_killed_and_started_again(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path) -> None:
+        """kill_all ends all, the deaf too; files in /tmp stay; a new runtime knows nothing of the old one's memory."""
+        async with started(sandboxes, make_spec(program, task, opt_root=opt)) as (sandbox, peer):
+            await peer.run("import tempfile; open(tempfile.gettempdir() + '/kept', 'w').write('x'); import sys; sys.mine = 1")
+            deaf = await sandbox.run("/opt/extensions/deaf", {"PATH": "/usr/bin:/bin"})
+            first = sandbox.runtime
+            await sandbox.kill_all()
+            assert await first.exited() == await deaf.exited() == ExitStatus(signal=9)
+            assert await read_pipe(first.log_pipe) == b""
+            await sandbox.run_runtime(ENVIRONMENT)
+            again = await Peer.of(sandbox)
+            assert await again.run("import tempfile; result = open(tempfile.gettempdir() + '/kept').read()") == "x"
+            assert await again.run("import sys; result = hasattr(sys, 'mine')") is False
+            again.close()
+            for process in (first, deaf):
+                os.close(process.log_pipe)
+
+    async def test_twenty_runtimes_one_after_the_other(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """No descriptor is left of those before."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, _):
+            counts = set()
+            for number in range(20):
+                old = sandbox.runtime
+                await sandbox.kill_all()
+                await sandbox.run_runtime({**ENVIRONMENT, "NUMBER": str(number)})
+                os.close(old.log_pipe)
+                peer = await Peer.of(sandbox)
+                assert await peer.run("import os; result = os.environ['NUMBER']") == str(number)
+                peer.close()
+                counts.add(len(_descriptors()))
+            assert len(counts) == 1
+
+    async def test_a_socket_of_the_sandboxs_network(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """It connects to a server that listens inside on the loopback address."""
+        listen = """
+        import socket, threading
+        listener = socket.create_server(("127.0.0.1", 0))
+        def serve():
+            connection, _ = listener.accept()
+            connection.sendall(connection.recv(100).upper())
+        threading.Thread(target=serve, daemon=True).start()
+        result = listener.getsockname()[1]
+        """
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            port = await peer.run(listen)
+            loop = asyncio.get_running_loop()
+            with await sandbox.open_socket() as connection:
+                await loop.sock_connect(connection, ("127.0.0.1", port))
+                await loop.sock_sendall(connection, b"hello")
+                assert await loop.sock_recv(connection, 100) == b"HELLO"
+
+    async def test_nothing_starts_after_the_end(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, opt: Path
+    ) -> None:
+        """In a stopped sandbox every start is a SandboxError, and the rest does no harm."""
+        async with started(sandboxes, make_spec(program, task, opt_root=opt)) as (sandbox, _):
+            await sandbox.stop()
+            with pytest.raises(SandboxError):
+                await sandbox.run("/opt/extensions/speaks", {})
+            with pytest.raises(SandboxError):
+                await sandbox.run_runtime(ENVIRONMENT)
+            await sandbox.freeze()
+            await sandbox.thaw()
+            sandbox.runtime.signal(15)
+
+
+class TestFreeze:
+    COUNT = """
+    import threading, time
+    counted = []
+    def count():
+        while True:
+            counted.append(1)
+            time.sleep(0.001)
+    threading.Thread(target=count, daemon=True).start()
+    import builtins
+    builtins.counted = counted
+    """
+
+    async def test_threads_stand_still(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """What is frozen answers nothing and counts nothing; thawed, it goes on where it was. Both may be repeated."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            await peer.run(self.COUNT)
+            await sandbox.freeze()
+            await sandbox.freeze()
+            question = asyncio.create_task(peer.run("result = len(counted)"))
+            done, _ = await asyncio.wait([question], timeout=0.3)
+            assert not done
+            await sandbox.thaw()
+            await sandbox.thaw()
+            assert await question < 250, "it counted while it was frozen"
+
+    async def test_the_frozen_can_be_stopped(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """stop returns when everything is gone, as ever."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, _):
+            await sandbox.freeze()
+            await asyncio.wait_for(sandbox.stop(), 10)
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9)
+
+    async def test_the_frozen_can_be_killed(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """kill_all returns when everything is gone, and a new runtime runs."""
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, _):
+            first = sandbox.runtime
+            await sandbox.freeze()
+            await asyncio.wait_for(sandbox.kill_all(), 10)
+            await sandbox.run_runtime(ENVIRONMENT)
+            again = await Peer.of(sandbox)
+            assert await again.run("result = 1") == 1
+            again.close()
+            os.close(first.log_pipe)
+
+    async def test_closing_takes_the_frozen_along(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """close ends frozen sandboxes like others."""
+        sandbox = await sandboxes.start(make_spec(program, task))
+        await sandbox.freeze()
+        await asyncio.wait_for(sandboxes.close(), 20)
+        assert await sandbox.runtime.exited() == ExitStatus(signal=9)
+        os.close(sandbox.runtime.log_pipe)
 
 
 class TestUnpack:

@@ -309,7 +309,8 @@ def test_setuid_programs_give_nothing(arena: Server) -> None:
                 child = subprocess.run([path, '--help'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return subprocess.run(['id', '-u'], stdout=subprocess.PIPE).stdout.decode().strip()
     """
-    assert int(attempt(arena, code)["result"]) >= 1000
+    answer = attempt(arena, code)
+    assert int(answer.get("result", -1)) >= 1000, answer
 
 
 def test_a_flood_of_output_neither_stops_the_function_nor_grows_the_server(arena: Server) -> None:

@@ -131,16 +131,18 @@ class TestTrouble:
         ],
     )
     def test_an_exit(self, server: Server, event: dict[str, Any], message: str) -> None:
-        """The environment is replaced: its /tmp starts empty."""
+        """The environment is reset: a new process, and what was in /tmp is still there."""
+        before = self.works_again(server)
         answer = raw_invoke(server, "trouble", event)
         request_id = answer["ResponseMetadata"]["RequestId"]
         assert answer["FunctionError"] == "Unhandled"
         expected = {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {request_id} Error: {message}"}
         assert answer["Payload"] == expected
-        assert self.works_again(server) == 1
+        assert self.works_again(server) == before + 1
 
     def test_a_timeout(self, server: Server) -> None:
-        """The function is killed at its timeout; its log says so."""
+        """The function is killed at its timeout, its log says so, and what was in /tmp is still there."""
+        before = self.works_again(server)
         answer = raw_invoke(server, "trouble", {"how": "sleep"}, LogType="Tail")
         request_id = answer["ResponseMetadata"]["RequestId"]
         assert answer["Payload"] == {
@@ -148,7 +150,7 @@ class TestTrouble:
             "errorMessage": f"RequestId: {request_id} Error: Task timed out after 2.00 seconds",
         }
         assert "\tStatus: timeout" in base64.b64decode(answer["LogResult"]).decode()
-        assert self.works_again(server) == 1
+        assert self.works_again(server) == before + 1
 
     def test_a_response_that_is_too_large(self, server: Server) -> None:
         """Above 6 MB and 100 bytes the caller gets AWS's error, and the environment survives."""

@@ -100,8 +100,8 @@ class Peer:
 
     @classmethod
     async def of(cls, sandbox: Sandbox) -> Peer:
-        if sandbox.runtime_connection is not None:
-            return cls(sandbox.runtime_connection, is_ours=False)
+        if sandbox.runtime.connection is not None:
+            return cls(sandbox.runtime.connection, is_ours=False)
         connection, _ = await asyncio.get_running_loop().sock_accept(sandbox.runtime_listener)
         connection.setblocking(False)
         return cls(connection, is_ours=True)
@@ -136,16 +136,21 @@ class Peer:
 
 async def read_log(sandbox: Sandbox) -> bytes:
     """All that the runtime prints until its end."""
+    return await read_pipe(sandbox.runtime.log_pipe)
+
+
+async def read_pipe(pipe: int) -> bytes:
+    """All that comes until every writer is gone."""
     loop = asyncio.get_running_loop()
     text, ended = bytearray(), loop.create_future()
 
     def read() -> None:
-        chunk = os.read(sandbox.log_pipe, 65536)
+        chunk = os.read(pipe, 65536)
         text.extend(chunk)
         if not chunk:
-            loop.remove_reader(sandbox.log_pipe)
+            loop.remove_reader(pipe)
             ended.set_result(None)
 
-    loop.add_reader(sandbox.log_pipe, read)
+    loop.add_reader(pipe, read)
     await ended
     return bytes(text)

@@ -1,33 +1,44 @@
-"""One execution environment: a sandbox with its Runtime API session, from Init over one invocation at a time to its end."""
+"""One execution environment: a sandbox with its Runtime API session, from Init over one invocation at a time to its end.
+
+What fails in it is reset, as on AWS: all processes are killed, the sandbox and its /tmp stay, and the next invocation begins
+with an Init of its own, within the function's timeout.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
 from typing import Protocol
 
+from lambdad.errors import SandboxError
 from lambdad.invocation import failure, log_lines
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
-from lambdad.model.execution_environment import EnvironmentEvent, EnvironmentState, after
+from lambdad.invocation.run import Run
+from lambdad.invocation.runtime_life import RuntimeLife
+from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.version import Version
 from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import AnswerKind, InvocationRequest, RuntimeAnswer, RuntimeSession
-from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
+from lambdad.runtime_api.session import AnswerKind, RuntimeAnswer, RuntimeSession
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxProcess, SandboxSpec, UnpackLimits
 
 INIT_SECONDS = 10.0  #: AWS's limit of the Init phase
+#: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
+MAX_RESETS = 3
 #: For what a process that has ended still had in its sockets; they close with it unless a child of it holds them.
 LAST_WORDS_SECONDS = 0.2
+#: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
+RESET_SECONDS = 5.0
 
 
 class Closable(Protocol):
@@ -57,20 +68,6 @@ class EnvironmentParts:
     init_seconds: float = INIT_SECONDS
 
 
-@dataclass(slots=True)
-class _Run:
-    """The invocation that the environment has."""
-
-    invocation: Invocation
-    started: float
-    timer: asyncio.TimerHandle
-    is_answered: bool = False
-    lease: Lease | None = None  #: to be given back at the end, when the invoker has gone before it
-    failure: Failure | None = None
-    log_tail: bytes | None = None
-    end: asyncio.Future[None] | None = field(default=None)  #: made by whoever waits for the end of it
-
-
 class ExecutionEnvironment:
     """Made for one version: `start` once, `run` one at a time, `stop` in the end.
 
@@ -82,60 +79,69 @@ class ExecutionEnvironment:
         self.state = EnvironmentState.STARTING
         self.is_retired = False  #: not to be used again once its invocation has ended
         self.idle_since = 0.0
+        self.uses = 0  #: invocations that went well
+        self.kept_from = 0.0  #: see `KeepAlive`
+        self.init_seconds = 0.0  #: what the last Init took, and another one would cost
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._parts = parts
         self._session = RuntimeSession(self._loop)
         self._api = RuntimeApiServer(self._session, self._loop)
+        self._life: RuntimeLife | None = None
         self._log = FunctionLog(self._log_stream(), parts.log_sink, clock=parts.clock, is_sink_full=parts.is_log_sink_full)
         self._sandbox: Sandbox | None = None
+        self._environment: Mapping[str, str] = {}
         self._endpoint: Closable | None = None
         self._credentials: FunctionCredentials | None = None
         self._code: list[tuple[str, ...]] = []
-        self._making = asyncio.Lock()  #: while the sandbox is being made it cannot be taken down
-        self._watch: asyncio.Task[None] | None = None
+        self._making = asyncio.Lock()  #: while processes are being started or killed the sandbox cannot be taken down
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Task[None] | None = None
-        self._exit: ExitStatus | None = None
         self._init_ms: float | None = None  #: until the first invocation has reported it
-        self._init_failure: Failure | None = None
-        self._run: _Run | None = None
-        self._unreported: tuple[_Run, float] | None = None
+        self._run: Run | None = None
+        self._unreported: tuple[Run, float] | None = None
+        self._resets = 0  #: since the last success
+        self._was_reset: asyncio.Future[None] | None = None  #: while it is being reset
 
     @property
-    def is_idle(self) -> bool:
-        return self.state is EnvironmentState.IDLE
+    def memory_mb(self) -> int:
+        return self.version.memory_mb
 
     @property
-    def is_answered(self) -> bool:
-        """The invocation was answered, and the runtime is about to ask for the next one."""
-        return self._run is not None and self._run.is_answered
+    def is_available(self) -> bool:
+        return self.state in AVAILABLE
+
+    @property
+    def is_nearly_free(self) -> bool:
+        """The invocation was answered and the runtime is about to ask for the next one, or it failed and is being reset."""
+        return self._was_reset is not None or (self._run is not None and self._run.is_answered)
 
     # Init
 
     async def start(self) -> None:
-        """Init. Afterwards the environment is idle, or failed and owes one invocation that failure. Raises SandboxError."""
+        """Init. Afterwards the environment is idle, or reset: the next invocation tries again. Raises SandboxError."""
         started = self._parts.monotonic()
         try:
             async with self._making:
                 if self.state is not EnvironmentState.STARTING:
                     return  # stopped meanwhile: nobody would take the sandbox down
-                await self._make_sandbox()
-            failed = await self._initialize()
+                life = await self._make_sandbox()
+            failed = await life.initialize(self._parts.init_seconds)
+            self.init_seconds = self._parts.monotonic() - started
+            if self.state is not EnvironmentState.STARTING:
+                return
+            if failed is None:
+                self._init_ms = self.init_seconds * 1000
+                self._to(EnvironmentEvent.INITIALIZED)
+                return
+            self._report_init(failed, self.init_seconds, "init")
+            self._to(EnvironmentEvent.FAILED)
+            await self._reset()
         except BaseException:
             await self.stop()
             raise
-        self._init_ms = (self._parts.monotonic() - started) * 1000
-        if self.state is not EnvironmentState.STARTING:
-            return
-        if failed is None:
-            self._to(EnvironmentEvent.INITIALIZED)
-            return
-        self._init_failure = failed
-        self._log.drain()
-        self._log.platform_line(log_lines.init_report(self._init_ms, failed.status, failed.reported_type))
-        self._to(EnvironmentEvent.INIT_FAILED)
 
-    async def _make_sandbox(self) -> None:
+    async def _make_sandbox(self) -> RuntimeLife:
         parts, version = self._parts, self.version
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
@@ -150,64 +156,109 @@ class ExecutionEnvironment:
             environment=environment_variables(version, self._credentials, self._log.stream.name),
         )
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
-        self._log.open(sandbox.log_pipe, self._loop)
+        self._environment = spec.environment
+        assert sandbox.runtime is not None
+        life = self._begin_life(sandbox.runtime)
         self._log.platform_line(log_lines.init_start(version.runtime, version.region))
-        await self._api.open(sandbox.runtime_listener, sandbox.runtime_connection)
+        await self._api.open(sandbox.runtime_listener, sandbox.runtime.connection)
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
             self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
-        self._watch = self._loop.create_task(self._watch_exit(sandbox))
+        return life
 
     async def _unpacked(self, digests: tuple[str, ...]) -> Path:
         tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
         self._code.append(digests)
         return tree
 
-    async def _initialize(self) -> Failure | None:
-        limit = self._parts.init_seconds
-        try:
-            async with asyncio.timeout(limit):
-                is_ready = await self._session.wait_ready()
-        except TimeoutError:
-            return failure.timed_out(limit)
-        if is_ready and self._exit is None:
-            return None
-        posted = self._session.init_error
-        if posted is not None:
-            return failure.posted(posted.error_type, posted.body, posted.content_type)
-        return failure.exited(self._exit) if self._exit is not None else failure.stopped()
+    def _begin_life(self, process: SandboxProcess) -> RuntimeLife:
+        self._log.open(process.log_pipe, self._loop)
+        life = self._life = RuntimeLife(process, self._session)
+        self._spawn(self._watch_exit(life))
+        return life
 
-    async def _watch_exit(self, sandbox: Sandbox) -> None:
+    async def _watch_exit(self, life: RuntimeLife) -> None:
         """What the process sent before it ended counts: a runtime posts its error and exits at once."""
-        status = await sandbox.exited()
-        await self._api.drained(LAST_WORDS_SECONDS)
-        self._exit = status
-        self._session.end()
-        if self.state in {EnvironmentState.IDLE, EnvironmentState.BUSY}:
-            self._end(failure.exited(status))
+        status = await life.process.exited()
+        if self._life is life:
+            await self._api.drained(LAST_WORDS_SECONDS)
+        life.exit = status
+        life.session.end()
+        if self._life is not life:
+            return
+        if self.state is EnvironmentState.BUSY and self._run is not None and self._run.is_begun:
+            self._fail(failure.exited(status))
+        elif self.state in {EnvironmentState.IDLE, EnvironmentState.FROZEN}:
+            self._begin_stop()
+
+    def _report_init(self, failed: Failure, seconds: float, phase: str) -> None:
+        self._log.drain()
+        self._log.platform_line(log_lines.init_report(seconds * 1000, failed.status, failed.reported_type, phase))
 
     # Invoke
 
     async def run(self, invocation: Invocation, lease: Lease | None = None) -> InvocationResult:
         """Has the function run. When the caller is cancelled the function goes on, and the environment is busy to its end."""
-        if self._init_failure is not None:
-            return self._fail_for_init(invocation, self._init_failure)
+        state = self.state
         run = self._begin(invocation)
         try:
-            answer = await self._session.invoke(self._request(invocation))
-            run.is_answered = True
+            if state is EnvironmentState.RESET:
+                answer = await asyncio.shield(self._loop.create_task(self._run_after_init(run)))
+            else:
+                if state is EnvironmentState.FROZEN:
+                    assert self._sandbox is not None
+                    await self._sandbox.thaw()
+                self._begin_log(run)
+                answer = await self._hand_over(run)
         except asyncio.CancelledError:
             if lease is not None and self._run is run:
                 lease.keep()
                 run.lease = lease
             raise
+        if invocation.wants_log_tail and run.failure is None:
+            await asyncio.shield(self.until_settled())
+        return run.result(answer)
+
+    async def _hand_over(self, run: Run) -> RuntimeAnswer:
+        try:
+            answer = await self._session.invoke(run.request())
+            run.is_answered = True
+            return answer
         finally:
             self._conclude_when_ready(run)
-        if invocation.wants_log_tail:
-            await asyncio.shield(self.until_settled())
-        return self._result(run, answer)
+
+    async def _run_after_init(self, run: Run) -> RuntimeAnswer:
+        """Init once more, within the function's timeout, then the invocation."""
+        failed: Failure | None
+        try:
+            async with self._making:
+                life = await self._renew_runtime(run)
+            failed = await life.initialize(None) if life is not None else failure.stopped()
+        except SandboxError as error:
+            failed = failure.broken(str(error))
+        if self._run is run:
+            self.init_seconds = self._parts.monotonic() - run.started
+            if failed is None:
+                self._begin_log(run)
+                return await self._hand_over(run)
+            self._fail(failed)
+        return RuntimeAnswer(AnswerKind.ENDED)
+
+    async def _renew_runtime(self, run: Run) -> RuntimeLife | None:
+        if self._run is not run:
+            return None
+        sandbox = self._sandbox
+        assert sandbox is not None
+        process = await sandbox.run_runtime(self._environment)
+        self._session = RuntimeSession(self._loop)
+        if self._run is not run:
+            self._session.end()
+        await self._api.renew(self._session, process.connection)
+        return self._begin_life(process)
 
     def until_settled(self) -> asyncio.Future[None]:
-        """Resolved when the environment is no longer busy."""
+        """Resolved when the environment is neither busy nor being reset."""
+        if self._was_reset is not None:
+            return self._was_reset
         run = self._run
         if run is None:
             settled = self._loop.create_future()
@@ -217,26 +268,20 @@ class ExecutionEnvironment:
             run.end = self._loop.create_future()
         return run.end
 
-    def _begin(self, invocation: Invocation) -> _Run:
+    def _begin(self, invocation: Invocation) -> Run:
         self._report_unreported()
         self._to(EnvironmentEvent.INVOKE)
-        timer = self._loop.call_later(self.version.timeout_seconds, self._time_out)
-        run = self._run = _Run(invocation, self._parts.monotonic(), timer)
-        self._log.begin(invocation.request_id, self.version.version, wants_tail=invocation.wants_log_tail)
+        timeout = self.version.timeout_seconds
+        deadline_ms = int((self._parts.clock() + timeout) * 1000)
+        timer = self._loop.call_later(timeout, self._time_out)
+        run = self._run = Run(invocation, self._parts.monotonic(), deadline_ms, timer)
         return run
 
-    def _request(self, invocation: Invocation) -> InvocationRequest:
-        return InvocationRequest(
-            invocation.request_id,
-            invocation.payload,
-            int((self._parts.clock() + self.version.timeout_seconds) * 1000),
-            invocation.invoked_function_arn,
-            invocation.trace_header,
-            invocation.client_context,
-            invocation.cognito_identity,
-        )
+    def _begin_log(self, run: Run) -> None:
+        run.is_begun = True
+        self._log.begin(run.invocation.request_id, self.version.version, wants_tail=run.invocation.wants_log_tail)
 
-    def _conclude_when_ready(self, run: _Run) -> None:
+    def _conclude_when_ready(self, run: Run) -> None:
         if self._run is not run:
             return
         if self._session.is_ready:
@@ -245,26 +290,40 @@ class ExecutionEnvironment:
             self._session.ready().add_done_callback(lambda ready: self._conclude(run) if ready.result() else None)
 
     def _time_out(self) -> None:
+        self._fail(failure.timed_out(self.version.timeout_seconds))
+
+    def _fail(self, reason: Failure) -> None:
+        """The invocation fails for this reason; the environment is reset, or replaced if that has not helped."""
+        run = self._run
+        assert run is not None
+        self._conclude(run, reason)
         self._session.end()
-        self._end(failure.timed_out(self.version.timeout_seconds))
+        self._resets += 1
+        # Where /tmp is memory, what fills it would make the next process run out as well.
+        if self._resets > MAX_RESETS or reason.reported_type == "Runtime.OutOfMemory":
+            self._begin_stop()
+        else:
+            self._to(EnvironmentEvent.FAILED)
+            self._was_reset = self._loop.create_future()
+            self._spawn(self._reset_or_stop())
+        self._resolve_end(run)
 
-    def _end(self, reason: Failure) -> None:
-        """The environment is of no more use, and its invocation, if there is one, fails for this reason."""
-        if self._run is not None:
-            self._conclude(self._run, reason)
-        self._begin_stop()
-
-    def _conclude(self, run: _Run, reason: Failure | None = None) -> None:
+    def _conclude(self, run: Run, reason: Failure | None = None) -> None:
         """The end of an invocation: the runtime asks for the next one, or there is a reason why it never will."""
         if self._run is not run:
             return
         self._run = None
         run.timer.cancel()
         run.failure = reason
-        duration_ms = (self._parts.monotonic() - run.started) * 1000
+        now = self._parts.monotonic()
         if reason is None:
             self._to(EnvironmentEvent.SETTLED)
-        self._unreported = (run, duration_ms)
+            self._resets = 0
+            self.uses += 1
+        elif not run.is_begun:
+            self._report_init(reason, now - run.started, "invoke")
+            self._begin_log(run)
+        self._unreported = (run, (now - run.started) * 1000)
         if reason is not None or run.invocation.wants_log_tail:
             self._report_unreported()
         else:
@@ -272,6 +331,10 @@ class ExecutionEnvironment:
             self._loop.call_soon(self._report_unreported)
         if run.lease is not None:
             run.lease.give_back()
+        if reason is None:
+            self._resolve_end(run)
+
+    def _resolve_end(self, run: Run) -> None:
         if run.end is not None and not run.end.done():
             run.end.set_result(None)
 
@@ -296,37 +359,46 @@ class ExecutionEnvironment:
         self._init_ms = None
         return self._log.finish(figures)
 
-    def _result(self, run: _Run, answer: RuntimeAnswer) -> InvocationResult:
-        version, tail = self.version.version, run.log_tail
-        match answer.kind:
-            case AnswerKind.RESPONSE:
-                return InvocationResult(answer.body, version, None, tail, answer.content_type)
-            case AnswerKind.ENDED:
-                reason = run.failure or failure.stopped()
-                return InvocationResult(reason.payload(run.invocation.request_id), version, "Unhandled", tail)
-            case AnswerKind.TOO_LARGE:
-                return InvocationResult(failure.RESPONSE_TOO_LARGE, version, "Unhandled", tail)
-            case AnswerKind.INVALID_RESPONSE_MODE:
-                return InvocationResult(b"", version, "Unhandled", tail)
-            case _:
-                reason = failure.posted(answer.error_type, answer.body, answer.content_type)
-                body = reason.payload(run.invocation.request_id)
-                return InvocationResult(body, version, "Unhandled", tail, answer.content_type)
+    # Between invocations
 
-    def _fail_for_init(self, invocation: Invocation, reason: Failure) -> InvocationResult:
-        """What Init came to is told to the invocation that waited for it; Init's time is its duration."""
-        self._log.begin(invocation.request_id, self.version.version, wants_tail=invocation.wants_log_tail)
-        tail = self._report(invocation, self._init_ms or 0.0, reason)
-        body = reason.payload(invocation.request_id)
-        return InvocationResult(body, self.version.version, "Unhandled", tail, reason.content_type)
+    async def freeze(self) -> None:
+        """Everything inside stands still until the next invocation. To be called when it has been idle for a moment."""
+        if self.state is EnvironmentState.IDLE and self._sandbox is not None:
+            self._report_unreported()
+            self._to(EnvironmentEvent.FROZE)
+            await self._sandbox.freeze()
+
+    async def _reset_or_stop(self) -> None:
+        try:
+            await self._reset()
+        except (SandboxError, TimeoutError):  # the sandbox itself is gone, or something in it does not die
+            self._begin_stop()
+        finally:
+            if self._was_reset is not None:
+                self._was_reset.set_result(None)
+                self._was_reset = None
+
+    async def _reset(self) -> None:
+        """Kills every process. Raises SandboxError when that cannot be done."""
+        async with self._making:
+            if self.state is not EnvironmentState.RESETTING:
+                return
+            assert self._sandbox is not None
+            self._life = None
+            async with asyncio.timeout(RESET_SECONDS):
+                await self._sandbox.kill_all()
+        if self.state is EnvironmentState.RESETTING:
+            self._to(EnvironmentEvent.WAS_RESET)
 
     # Shutdown
 
     async def stop(self) -> None:
         """Takes everything down; returns when it is gone. An invocation under way fails. May be repeated."""
-        if self._run is not None:
+        run = self._run
+        if run is not None:
             self._session.end()
-            self._conclude(self._run, failure.stopped())
+            self._conclude(run, failure.stopped())
+            self._resolve_end(run)
         await asyncio.shield(self._begin_stop())
 
     def _begin_stop(self) -> asyncio.Task[None]:
@@ -350,12 +422,17 @@ class ExecutionEnvironment:
             try:
                 if self._sandbox is not None:
                     await self._sandbox.stop()
-                if self._watch is not None:
-                    await self._watch
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
             finally:
                 self._log.close()
                 self._give_back()
                 self._to(EnvironmentEvent.GONE)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _give_back(self) -> None:
         for digests in self._code:

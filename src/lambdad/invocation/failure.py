@@ -74,6 +74,11 @@ def stopped() -> Failure:
     return Failure("Sandbox.Failure", "The execution environment was stopped", reported_type="Sandbox.Failure")
 
 
+def broken(why: str) -> Failure:
+    """The sandbox itself did not do what it should."""
+    return Failure("Sandbox.Failure", why, reported_type="Sandbox.Failure")
+
+
 def _exit_text(status: ExitStatus) -> str:
     if status.signal is not None or status.out_of_memory:
         number = Signals.SIGKILL.value if status.signal is None else status.signal

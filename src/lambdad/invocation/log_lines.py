@@ -35,8 +35,9 @@ def init_start(runtime: str, region: str) -> str:
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: arn:aws:lambda:{region}::runtime:{digest}"
 
 
-def init_report(init_ms: float, status: str, error_type: str) -> str:
-    line = f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}"
+def init_report(init_ms: float, status: str, error_type: str, phase: str) -> str:
+    """`phase` is "init", or "invoke" for an Init that was tried again inside an invocation."""
+    line = f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: {phase}\tStatus: {status}"
     return f"{line}\tError Type: {error_type}" if error_type else line
 
 

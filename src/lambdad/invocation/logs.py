@@ -57,6 +57,8 @@ class FunctionLog:
         self._resume: asyncio.TimerHandle | None = None
 
     def open(self, pipe: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Reads from this pipe from now on. What is left in the one before is read first."""
+        self.close()
         self._pipe = pipe
         self._loop = loop
         self._flow_since = loop.time()

@@ -11,19 +11,27 @@ class EnvironmentState(Enum):
 
     STARTING = "starting"  #: sandbox and Init
     IDLE = "idle"  #: the runtime waits for work
+    FROZEN = "frozen"  #: as idle, and everything inside stands still
     BUSY = "busy"  #: it has an invocation
-    FAILED = "failed"  #: Init failed; it still owes one invocation that failure
+    RESETTING = "resetting"  #: Init or an invocation has failed, and every process is being killed
+    RESET = "reset"  #: the sandbox is there with its /tmp and nothing else; the next invocation begins with Init
     STOPPING = "stopping"  #: being taken down
     DEAD = "dead"  #: nothing of it is left
+
+
+#: Those in which an environment can be given an invocation.
+AVAILABLE = frozenset({EnvironmentState.IDLE, EnvironmentState.FROZEN, EnvironmentState.RESET})
 
 
 class EnvironmentEvent(Enum):
     __hash__ = object.__hash__
 
     INITIALIZED = "initialized"
-    INIT_FAILED = "init failed"
+    FROZE = "froze"
     INVOKE = "invoke"
     SETTLED = "settled"  #: the runtime asks for the next invocation
+    FAILED = "failed"  #: Init or the invocation, by an error, a timeout or an exit
+    WAS_RESET = "was reset"
     STOP = "stop"
     GONE = "gone"
 
@@ -31,18 +39,31 @@ class EnvironmentEvent(Enum):
 TRANSITIONS: Mapping[EnvironmentState, Mapping[EnvironmentEvent, EnvironmentState]] = {
     EnvironmentState.STARTING: {
         EnvironmentEvent.INITIALIZED: EnvironmentState.IDLE,
-        EnvironmentEvent.INIT_FAILED: EnvironmentState.FAILED,
+        EnvironmentEvent.FAILED: EnvironmentState.RESETTING,
         EnvironmentEvent.STOP: EnvironmentState.STOPPING,
     },
     EnvironmentState.IDLE: {
+        EnvironmentEvent.INVOKE: EnvironmentState.BUSY,
+        EnvironmentEvent.FROZE: EnvironmentState.FROZEN,
+        EnvironmentEvent.STOP: EnvironmentState.STOPPING,
+    },
+    EnvironmentState.FROZEN: {
         EnvironmentEvent.INVOKE: EnvironmentState.BUSY,
         EnvironmentEvent.STOP: EnvironmentState.STOPPING,
     },
     EnvironmentState.BUSY: {
         EnvironmentEvent.SETTLED: EnvironmentState.IDLE,
+        EnvironmentEvent.FAILED: EnvironmentState.RESETTING,
         EnvironmentEvent.STOP: EnvironmentState.STOPPING,
     },
-    EnvironmentState.FAILED: {EnvironmentEvent.STOP: EnvironmentState.STOPPING},
+    EnvironmentState.RESETTING: {
+        EnvironmentEvent.WAS_RESET: EnvironmentState.RESET,
+        EnvironmentEvent.STOP: EnvironmentState.STOPPING,
+    },
+    EnvironmentState.RESET: {
+        EnvironmentEvent.INVOKE: EnvironmentState.BUSY,
+        EnvironmentEvent.STOP: EnvironmentState.STOPPING,
+    },
     EnvironmentState.STOPPING: {EnvironmentEvent.GONE: EnvironmentState.DEAD},
     EnvironmentState.DEAD: {},
 }

@@ -22,16 +22,29 @@ class RuntimeApiServer:
         self.session = session
         self._loop = loop
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._connections: set[RuntimeApiConnection] = set()
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
 
     async def open(self, listener: socket.socket, connection: socket.socket | None) -> None:
         listener.setblocking(False)
-        if connection is not None:
-            connection.setblocking(False)
-            await self._loop.connect_accepted_socket(self._connection, connection)
+        await self._adopt(connection)
+        self._listener = listener
         self._server = await self._loop.create_server(self._connection, sock=listener)
+
+    async def renew(self, session: RuntimeSession, connection: socket.socket | None) -> None:
+        """Goes on with another session. To be called when every process of the one before is dead: what they have sent, and
+        whoever of them still waits to be let in, is cut off."""
+        self._abort_connections()
+        while self._listener is not None:
+            try:
+                stale, _ = self._listener.accept()
+            except OSError:  # nobody is there
+                break
+            stale.close()
+        self.session = session
+        await self._adopt(connection)
 
     async def drained(self, limit_seconds: float) -> None:
         """Waits until every connection was closed by its other side, so that all that was sent has been read.
@@ -50,6 +63,14 @@ class RuntimeApiServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._abort_connections()
+
+    async def _adopt(self, connection: socket.socket | None) -> None:
+        if connection is not None:
+            connection.setblocking(False)
+            await self._loop.connect_accepted_socket(self._connection, connection)
+
+    def _abort_connections(self) -> None:
         for connection in list(self._connections):
             connection.abort()
 

@@ -31,32 +31,75 @@ class SandboxSpec:
     #: The runtime process's whole environment, with paths as they are inside (/var/task ...). The backend sets or corrects
     #: AWS_LAMBDA_RUNTIME_API and AWS_ENDPOINT_URL, and paths where it cannot mount.
     environment: Mapping[str, str]
+    #: Leave the runtime process out for now: extensions are started first, and then `Sandbox.run_runtime`.
+    waits_with_runtime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How the runtime process ended: an exit code, or the number of the signal that killed it."""
+    """How a process ended: an exit code, or the number of the signal that killed it."""
 
     code: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
 
 
+class SandboxProcess(Protocol):
+    """A process that lambdad started in a sandbox: the runtime, or an extension. Every method is harmless after its end."""
+
+    log_pipe: int  #: read end of its stdout and stderr, non-blocking; the owner closes it
+    connection: socket.socket | None  #: a connection to the runtime client that needs no accept; only a runtime has one
+
+    async def exited(self) -> ExitStatus:
+        """Waits for its end, also that of the whole sandbox. May be awaited by several, and after the end."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        ...
+
+
 class Sandbox(Protocol):
-    """A started sandbox. Every method is harmless after its end."""
+    """A started sandbox. Every method is harmless after its end, but for those that start something: SandboxError."""
 
     sandbox_id: str
     runtime_listener: socket.socket  #: listening TCP socket where AWS_LAMBDA_RUNTIME_API points; the owner accepts on it
-    runtime_connection: socket.socket | None  #: a connection to the runtime client that needs no accept
     endpoint_listener: socket.socket | None  #: listening TCP socket where AWS_ENDPOINT_URL points, if the backend needs one
-    log_pipe: int  #: read end of the runtime's stdout and stderr, non-blocking; the owner closes it
 
-    async def exited(self) -> ExitStatus:
-        """Waits for the end of the runtime process. May be awaited by several, and after the end."""
+    @property
+    def runtime(self) -> SandboxProcess | None:
+        """The one started last; None before the first."""
+        ...
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> SandboxProcess:
+        """Starts the runtime process. SandboxError if one is running."""
+        ...
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> SandboxProcess:
+        """Starts the executable file at `path`, as it is called inside, as the user of the sandbox. SandboxError with
+        the system's reason if it cannot be run."""
+        ...
+
+    async def kill_all(self) -> None:
+        """Kills every process of the function and of its extensions and waits until they are gone. What is in /tmp stays, and
+        `run` and `run_runtime` work again."""
+        ...
+
+    async def open_socket(self) -> socket.socket:
+        """An unconnected non-blocking TCP socket that connects from within the sandbox: to a server that an extension runs."""
         ...
 
     def memory_peak_bytes(self) -> int | None:
         """Most memory used so far by everything inside; None where the backend cannot tell."""
+        ...
+
+    async def freeze(self) -> None:
+        """Stops everything inside in its tracks until `thaw`: it uses no processor, keeps its memory, and notices nothing but
+        the clock. May be repeated. `kill_all` and `stop` work on what is frozen."""
+        ...
+
+    async def thaw(self) -> None:
+        """Lets everything inside run on. On the way of an invocation, so it has to be quick. May be repeated."""
         ...
 
     async def stop(self) -> None:

@@ -6,11 +6,12 @@ sandbox has a child of it. Which version holds which controller is found out onc
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,10 @@ from lambdad.errors import StartupError
 
 MAX_PROCESSES = 1024
 MEMORY_MB_PER_CPU = 1769  # AWS: the memory size that comes with one processor
-_CONTROLLERS = ("memory", "pids", "cpu")
+_CONTROLLERS = ("memory", "pids", "cpu", "freezer")
+#: Of the file that stops and resumes a group, by name: what to write into it.
+FREEZE = {"freezer.state": b"FROZEN", "cgroup.freeze": b"1"}
+THAW = {"freezer.state": b"THAWED", "cgroup.freeze": b"0"}
 _REQUIRED = ("memory", "pids")
 
 
@@ -54,7 +58,6 @@ class Group:
         else:
             _write(folder / "memory.max", size)
             _write_if_there(folder / "memory.swap.max", 0)
-            _write_if_there(folder / "memory.oom.group", 1)
         self.weigh(memory_mb / MEMORY_MB_PER_CPU)
 
     def weigh(self, processors: float) -> None:
@@ -62,18 +65,27 @@ class Group:
         if "cpu" in self._files:
             _weigh(*self._files["cpu"], processors)
 
-    def open_peak(self) -> int | None:
-        """A descriptor from which the most memory used so far can be read again and again."""
-        try:
-            return os.open(self._file("memory", "memory.max_usage_in_bytes", "memory.peak"), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # v2 before Linux 5.19
-            return None
+    def open_files(self) -> dict[str, int]:
+        """Descriptors of what a server without privileges may read again and again, by name.
 
-    def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed a process in here for want of memory."""
-        text = self._file("memory", "memory.oom_control", "memory.events").read_text()
-        counters = dict(line.split() for line in text.splitlines())
-        return int(counters.get("oom_kill", 0)) > 0
+        "memory-peak": the most memory used so far, in bytes; "oom-kills": how often the kernel has killed a process in here for
+        want of memory, as `oom_kills` reads it; and for writing, if there is one, a key of `FREEZE` and `THAW`.
+        """
+        files = {"oom-kills": os.open(self._file("memory", "memory.oom_control", "memory.events"), os.O_RDONLY | os.O_CLOEXEC)}
+        with contextlib.suppress(FileNotFoundError):  # v2 before Linux 5.19
+            peak = self._file("memory", "memory.max_usage_in_bytes", "memory.peak")
+            files["memory-peak"] = os.open(peak, os.O_RDONLY | os.O_CLOEXEC)
+        freezer = self._freezer()
+        if freezer is not None:
+            files[freezer.name] = os.open(freezer, os.O_WRONLY | os.O_CLOEXEC)
+        return files
+
+    def thaw(self) -> None:
+        """What is frozen by version 1 does not even die."""
+        freezer = self._freezer()
+        if freezer is not None:
+            with contextlib.suppress(FileNotFoundError):
+                _thaw(freezer)
 
     def remove(self) -> bool:
         """False while something in it has not quite ended."""
@@ -88,9 +100,60 @@ class Group:
                 return False
         return True
 
+    def _freezer(self) -> Path | None:
+        if "freezer" in self._files:
+            return self._files["freezer"][1] / "freezer.state"
+        return next((folder / "cgroup.freeze" for version, folder in self._files.values() if version == 2), None)
+
     def _file(self, controller: str, v1: str, v2: str) -> Path:
         version, folder = self._files[controller]
         return folder / (v1 if version == 1 else v2)
+
+
+def _thaw(freezer: Path) -> None:
+    _write(freezer, THAW[freezer.name].decode())
+
+
+class GroupFiles:
+    """What a server without privileges does with `Group.open_files`: each call is one read or write of microseconds."""
+
+    def __init__(self, files: dict[str, int]) -> None:
+        self._files = files
+        self._freezer = next((name for name in files if name in FREEZE), None)
+        self._peak: int | None = None
+
+    def memory_peak_bytes(self) -> int | None:
+        """The last known, once the group is gone."""
+        if "memory-peak" in self._files:
+            with contextlib.suppress(OSError):
+                self._peak = int(os.pread(self._files["memory-peak"], 32, 0))
+        return self._peak
+
+    def oom_kills(self) -> int:
+        """How often the kernel has killed a process for want of memory; 0 once the group is gone."""
+        try:
+            content = os.pread(self._files["oom-kills"], 4096, 0)
+        except (KeyError, OSError):
+            return 0
+        counters = dict(line.split() for line in content.decode().splitlines())
+        return int(counters.get("oom_kill", 0))
+
+    def freeze(self) -> None:
+        self._tell_freezer(FREEZE)
+
+    def thaw(self) -> None:
+        self._tell_freezer(THAW)
+
+    def close(self) -> None:
+        self.memory_peak_bytes()
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files = {}
+
+    def _tell_freezer(self, words: Mapping[str, bytes]) -> None:
+        if self._freezer is not None and self._freezer in self._files:
+            with contextlib.suppress(OSError):  # the group is gone
+                os.write(self._files[self._freezer], words[self._freezer])
 
 
 class Cgroups:
@@ -108,12 +171,15 @@ class Cgroups:
         found = []
         if "cpu" not in self._controllers:
             found.append("There is no cpu cgroup controller here, so a busy function can slow the others down.")
+        if "freezer" not in self._controllers and not any(controller.version == 2 for controller in self._controllers.values()):
+            found.append("There is no freezer cgroup controller here, so a function's threads go on between invocations.")
         if self._has_unaccounted_swap():
             found.append("The kernel does not account swap to cgroups here, so a function can use more memory than its limit.")
         return found
 
     def open(self) -> None:
         """Makes the parents, free of what an earlier server left in them."""
+        self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
             controller.parent.mkdir()
@@ -125,7 +191,13 @@ class Cgroups:
     def group(self, name: str) -> Group:
         return Group(self._controllers.values(), name)
 
+    def thaw(self) -> None:
+        """Every sandbox, so that those which are to die do."""
+        for controller in self._parents():
+            thaw_tree(controller.parent)
+
     def close(self) -> None:
+        self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
 
@@ -152,12 +224,20 @@ def _weigh(version: int, folder: Path, processors: float) -> None:
 
 
 def remove_tree(parent: Path) -> None:
-    """Kills every process in the cgroup `parent` and below, and removes them all. Nothing happens if there is none."""
+    """Kills every process in the cgroup `parent` and below, and removes them all. Nothing happens if there is none. What is
+    frozen has to be thawed before."""
     if not parent.exists():
         return
     for folder, _, _ in os.walk(parent, topdown=False):
         _kill_members(Path(folder))
         Path(folder).rmdir()
+
+
+def thaw_tree(parent: Path) -> None:
+    """Thaws the cgroup `parent` and all below it."""
+    for folder, _, files in os.walk(parent):
+        for name in set(files) & set(THAW):
+            _thaw(Path(folder) / name)
 
 
 def _kill_members(folder: Path, seconds: float = 5.0) -> None:

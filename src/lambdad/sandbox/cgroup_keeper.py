@@ -70,13 +70,19 @@ class CgroupKeeper:
 
 
 def _run(cgroups: Cgroups, connection: socket.socket, launcher: int) -> None:
-    """In the child: never returns."""
+    """In the child: never returns. Its end is the launcher's, whose sandboxes die with it, unless they are frozen."""
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, _end)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == launcher:
             _serve(cgroups, connection)
     finally:
+        cgroups.thaw()
         os._exit(0)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
 
 
 def _serve(cgroups: Cgroups, connection: socket.socket) -> None:

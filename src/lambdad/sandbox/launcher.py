@@ -27,7 +27,6 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Opened,
-    Refused,
     Remove,
     Start,
     Stop,
@@ -46,7 +45,7 @@ _PREDECESSOR_SECONDS = 10
 class Settings(msgspec.Struct, frozen=True):
     state_dir: str
     cgroup_name: str
-    first_uid: int  #: for the reapers; the next one unpacks; the rest are the sandboxes'
+    first_uid: int  #: unpacks; the rest are the sandboxes'
     last_uid: int
     spares: int
 
@@ -66,13 +65,12 @@ class Launcher:
             (self._state_dir / name).mkdir(parents=True, mode=0o700)
         program = filter_program()
         uids = range(settings.first_uid, settings.last_uid + 1)
-        self._files = FileWork(self._loop, self._state_dir / _STAGING, uids[1], program, server.send)
+        self._files = FileWork(self._loop, self._state_dir / _STAGING, uids[0], program, server.send)
         self._shells = ShellKeeper(
             self._loop,
             self._cgroups,
             self._state_dir / _ROOT,
-            uids[0],
-            _beginning_anywhere(uids[2:], settings.cgroup_name),
+            _beginning_anywhere(uids[1:], settings.cgroup_name),
             settings.spares,
             program,
             server.send,
@@ -108,10 +106,8 @@ class Launcher:
 
     def _obey(self, record: ToLauncher, descriptors: list[int]) -> None:
         match record:
-            case Start() if len(descriptors) == 1:
-                self._shells.start(record, descriptors[0])
             case Start():
-                self._server.send(Refused(record.sandbox_id, "a start needs one descriptor, the log's pipe"))
+                self._shells.start(record)
             case Stop():
                 self._shells.stop(record.sandbox_id)
             case Unpack():

@@ -13,7 +13,7 @@ import platform
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,17 +24,17 @@ from lambdad.sandbox.base import (
     ENDPOINT_PORT,
     RUNTIME_API_PORT,
     SANDBOX_ADDRESS,
-    ExitStatus,
     SandboxSpec,
     UnpackLimits,
     UnpackReport,
 )
-from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.cgroup import Cgroups, GroupFiles
+from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
 from lambdad.sandbox.launcher import Settings
 from lambdad.sandbox.records import (
+    MAX_RECORD_BYTES,
     CannotOpen,
     Channel,
-    Exited,
     Failed,
     Opened,
     Program,
@@ -60,6 +60,7 @@ _OLDEST_KERNEL = (5, 12)  # mount_setattr
 #: MKNOD
 _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
 _UNPACKING_AT_ONCE = 4
+MAX_ENVIRONMENT_BYTES = MAX_RECORD_BYTES - 8192  #: room for the rest of the record that it travels in
 _LOST = "the launcher has ended; no sandbox can be made until the server is started again"
 _TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
 _LAUNCH = """
@@ -73,58 +74,111 @@ _Answer = TypeVar("_Answer")
 
 
 class NamespaceSandbox:
-    def __init__(self, owner: NamespaceSandboxes, sandbox_id: str, descriptors: list[int], log_pipe: int) -> None:
-        runtime, endpoint, connection, *peak = descriptors
+    """`descriptors` are those of `Started`, whose `files` name the last of them."""
+
+    def __init__(self, owner: NamespaceSandboxes, sandbox_id: str, descriptors: list[int], files: list[str]) -> None:
+        runtime, endpoint, commands, start, connection, log_pipe, *rest = descriptors
         self.sandbox_id = sandbox_id
-        self.runtime_listener = _adopt(runtime)
-        self.endpoint_listener: socket.socket | None = _adopt(endpoint)
-        self.runtime_connection: socket.socket | None = _adopt(connection)
-        self.log_pipe = log_pipe
+        self.runtime: InitProcess | None = None
+        self.runtime_listener = adopt(runtime)
+        self.endpoint_listener: socket.socket | None = adopt(endpoint)
+        self._group = GroupFiles(dict(zip(files, rest, strict=True)))
+        self._init = InitConnection(adopt(commands), self._group.oom_kills)
+        self._waiting: _WaitingRuntime | None = _WaitingRuntime(adopt(start), adopt(connection), log_pipe)
         self._owner = owner
-        self._peak_file: int | None = peak[0] if peak else None
-        self._peak: int | None = None
-        self._end: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._stopping: asyncio.Task[None] | None = None
 
-    async def exited(self) -> ExitStatus:
-        return await asyncio.shield(self._end)
+    async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
+        if self.runtime is not None and not self.runtime.has_ended:
+            raise SandboxError("a runtime is running already")
+        variables = _with_addresses(environment)
+        self._close_connection()
+        if self._waiting is None:
+            self.runtime = await self._init.run_runtime(variables)
+        else:
+            self._waiting.begin(_encoded(variables))
+            self.runtime = self._init.adopt_first_runtime(self._waiting.log_pipe, self._waiting.connection)
+            self._waiting = None
+        return self.runtime
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
+        return await self._init.run(path, _with_addresses(environment))
+
+    async def kill_all(self) -> None:
+        self._group.thaw()
+        self._forget_waiting()
+        await self._init.kill_all()
+
+    async def open_socket(self) -> socket.socket:
+        return await self._init.open_socket()
 
     def memory_peak_bytes(self) -> int | None:
-        if self._peak_file is not None:
-            try:
-                self._peak = int(os.pread(self._peak_file, 32, 0))
-            except OSError:  # its cgroup is gone: what was read last stays true
-                return self._peak
-        return self._peak
+        return self._group.memory_peak_bytes()
+
+    async def freeze(self) -> None:
+        if self._stopping is None:
+            self._group.freeze()
+
+    async def thaw(self) -> None:
+        self._group.thaw()
 
     async def stop(self) -> None:
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    def note_end(self, status: ExitStatus) -> None:
-        if not self._end.done():
-            self._end.set_result(status)
+    def note_end(self) -> None:
+        """The launcher is gone, and every sandbox with it, unless it is frozen."""
+        self._group.thaw()
+        self._init.close()
 
-    def close_descriptors(self) -> None:
-        """All but the log pipe, which is its owner's to read to the end."""
-        for door in (self.runtime_listener, self.endpoint_listener, self.runtime_connection):
-            if door is not None:
-                door.close()
-        if self._peak_file is not None:
-            os.close(self._peak_file)
-            self._peak_file = None
+    def abandon(self) -> None:
+        """Nobody has seen it."""
+        if self.runtime is not None:
+            os.close(self.runtime.log_pipe)
+        self._close_descriptors()
 
     async def _stop(self) -> None:
-        self.memory_peak_bytes()
+        self._group.memory_peak_bytes()  # remembers it
+        self._group.thaw()
         await self._owner.release(self.sandbox_id)
-        self.close_descriptors()
-        self.note_end(ExitStatus(signal=9))
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        """All but log pipes, which are their owner's to read to the end."""
+        self._init.close()
+        self._forget_waiting()
+        self._close_connection()
+        for listener in (self.runtime_listener, self.endpoint_listener):
+            if listener is not None:
+                listener.close()
+        self._group.close()
+
+    def _close_connection(self) -> None:
+        if self.runtime is not None and self.runtime.connection is not None:
+            self.runtime.connection.close()
+
+    def _forget_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
 
 
-class _Starting(NamedTuple):
-    answer: asyncio.Future[NamespaceSandbox]
+class _WaitingRuntime(NamedTuple):
+    """The runtime client that was made before the function was known."""
+
+    start: socket.socket
+    connection: socket.socket
     log_pipe: int
+
+    def begin(self, environment: bytes) -> None:
+        Channel(self.start).send(environment)
+        self.start.close()
+
+    def close(self) -> None:
+        self.start.close()
+        self.connection.close()
+        os.close(self.log_pipe)
 
 
 class NamespaceSandboxes:
@@ -135,8 +189,8 @@ class NamespaceSandboxes:
     def __init__(self, state_dir: Path, uids: range = DEFAULT_UIDS, spares: int = 2) -> None:
         _check_machine()
         filter_program()
-        if len(uids) < 3 or uids.step != 1 or uids.start < 1:
-            raise StartupError(f"sandboxes need at least three user ids other than root's, not {uids}")
+        if len(uids) < 2 or uids.step != 1 or uids.start < 1:
+            raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         self.weaknesses: Sequence[str] = [_TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
         self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares)
@@ -144,7 +198,7 @@ class NamespaceSandboxes:
         self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None
         self._lost = asyncio.Event()
-        self._starting: dict[str, _Starting] = {}
+        self._starting: dict[str, asyncio.Future[NamespaceSandbox]] = {}
         self._stopping: dict[str, asyncio.Future[None]] = {}
         self._sandboxes: dict[str, NamespaceSandbox] = {}
         self._requests: dict[int, asyncio.Future[Unpacked | Removed]] = {}
@@ -180,19 +234,20 @@ class NamespaceSandboxes:
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
         if spec.sandbox_id in self._starting or spec.sandbox_id in self._sandboxes:
             raise SandboxError(f"there is a sandbox {spec.sandbox_id} already")
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writer, True)  # a function that prints faster than we read waits, as on AWS
+        _encoded(_with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
         answer: asyncio.Future[NamespaceSandbox] = asyncio.get_running_loop().create_future()
-        self._starting[spec.sandbox_id] = _Starting(answer, reader)
+        self._starting[spec.sandbox_id] = answer
         try:
-            self._send(_start_record(spec), [writer])
-            return await answer
+            self._send(_start_record(spec))
+            sandbox = await answer
+            if not spec.waits_with_runtime:
+                await sandbox.run_runtime(spec.environment)
         except BaseException:
-            self._abandon(spec.sandbox_id, reader)
+            self._abandon(spec.sandbox_id)
             raise
         finally:
-            os.close(writer)
             self._starting.pop(spec.sandbox_id, None)
+        return sandbox
 
     async def release(self, sandbox_id: str) -> None:
         """Has the launcher kill the sandbox and waits until nothing of it is left."""
@@ -272,14 +327,9 @@ class NamespaceSandboxes:
     def _note(self, record: ToServer, descriptors: list[int]) -> None:
         match record:
             case Started():
-                self._note_start(record.sandbox_id, descriptors)
+                self._note_start(record, descriptors)
             case Refused():
-                if record.sandbox_id in self._starting:
-                    _fail(self._starting[record.sandbox_id].answer, SandboxError(record.reason))
-            case Exited():
-                if record.sandbox_id in self._sandboxes:
-                    status = ExitStatus(record.code, record.signal, record.out_of_memory)
-                    self._sandboxes[record.sandbox_id].note_end(status)
+                _fail(self._starting.get(record.sandbox_id), SandboxError(record.reason))
             case Stopped():
                 _resolve(self._stopping.pop(record.sandbox_id, None), None)
             case Unpacked() | Removed():
@@ -291,21 +341,20 @@ class NamespaceSandboxes:
             case CannotOpen():
                 _fail(self._opened, StartupError(record.reason))
 
-    def _note_start(self, sandbox_id: str, descriptors: list[int]) -> None:
-        starting = self._starting.get(sandbox_id)
-        if starting is None or starting.answer.done():
+    def _note_start(self, record: Started, descriptors: list[int]) -> None:
+        answer = self._starting.get(record.sandbox_id)
+        if answer is None or answer.done():
             close_all(descriptors)
             return
-        sandbox = NamespaceSandbox(self, sandbox_id, descriptors, starting.log_pipe)
-        self._sandboxes[sandbox_id] = sandbox
-        starting.answer.set_result(sandbox)
+        sandbox = NamespaceSandbox(self, record.sandbox_id, descriptors, record.files)
+        self._sandboxes[record.sandbox_id] = sandbox
+        answer.set_result(sandbox)
 
-    def _abandon(self, sandbox_id: str, reader: int) -> None:
+    def _abandon(self, sandbox_id: str) -> None:
         """Nobody wants this sandbox any more. The launcher forgets it, or kills what it has just made."""
         sandbox = self._sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
-            sandbox.close_descriptors()
-        os.close(reader)
+            sandbox.abandon()
         if self._channel is not None:
             self._send(Stop(sandbox_id))
 
@@ -319,24 +368,19 @@ class NamespaceSandboxes:
         self._channel = None
         _fail(self._opened, StartupError("the launcher ended before it was ready; its reason is above"))
         for starting in self._starting.values():
-            _fail(starting.answer, SandboxError(_LOST))
+            _fail(starting, SandboxError(_LOST))
         for request in self._requests.values():
             _fail(request, SandboxError(_LOST))
         for done in self._stopping.values():
             _resolve(done, None)
         for sandbox in self._sandboxes.values():
-            sandbox.note_end(ExitStatus(signal=9))
+            sandbox.note_end()
         self._stopping.clear()
 
 
 def _start_record(spec: SandboxSpec) -> Start:
     program = spec.program
     paths = {name: _absolute(getattr(program, name)) for name in ("interpreter", "language_root", "runtime_dir")}
-    environment = {
-        **spec.environment,
-        "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
-        "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
-    }
     return Start(
         spec.sandbox_id,
         Program(program.name, **paths),
@@ -344,8 +388,25 @@ def _start_record(spec: SandboxSpec) -> Start:
         None if spec.opt_root is None else _absolute(spec.opt_root),
         spec.memory_mb,
         spec.tmp_mb,
-        environment,
     )
+
+
+def _with_addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise SandboxError(f"{name!r} cannot be an environment variable with this value")
+    return {
+        **environment,
+        "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
+        "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
+    }
+
+
+def _encoded(environment: Mapping[str, str]) -> bytes:
+    data = msgspec.json.encode(environment)
+    if len(data) > MAX_ENVIRONMENT_BYTES:
+        raise SandboxError(f"an environment of {len(data)} bytes is longer than {MAX_ENVIRONMENT_BYTES}")
+    return data
 
 
 def _absolute(path: Path) -> str:
@@ -366,12 +427,6 @@ def _check_machine() -> None:
         raise StartupError(
             "root has no right to make namespaces, mounts and devices here, as in a container without privileges"
         )
-
-
-def _adopt(descriptor: int) -> socket.socket:
-    adopted = socket.socket(fileno=descriptor)
-    adopted.setblocking(False)
-    return adopted
 
 
 def _resolve(future: asyncio.Future[_Answer] | None, value: _Answer) -> bool:

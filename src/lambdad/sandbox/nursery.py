@@ -27,12 +27,6 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    start: Start
-    log: int
-
-
 @dataclass(slots=True)
 class Nursery:
     program: Program
@@ -43,7 +37,7 @@ class Nursery:
     is_ready: bool = False  #: the zygote has imported the runtime client
     spares: deque[Shell] = field(default_factory=deque)
     forking: set[int] = field(default_factory=set)  #: numbers of the shells in the making
-    waiting: deque[Waiting] = field(default_factory=deque)
+    waiting: deque[Start] = field(default_factory=deque)
     failure: str | None = None
     is_dead: bool = False
     is_faulty: bool = False  #: the last shell could not be made: none is tried that nobody waits for
@@ -54,7 +48,7 @@ class Nursery:
         return len(self.waiting) + kept - len(self.spares) - len(self.forking)
 
 
-def start_zygote(program: Program, staging: Path, reaper_uid: int, filter_program: bytes, now: float) -> Nursery:
+def start_zygote(program: Program, staging: Path, filter_program: bytes, now: float) -> Nursery:
     """Forks the zygote; it says by itself when it is ready, or why it never will be."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     launcher = os.getpid()
@@ -63,7 +57,7 @@ def start_zygote(program: Program, staging: Path, reaper_uid: int, filter_progra
         _become_zygote(program, staging, theirs.fileno(), launcher)
     theirs.close()
     channel = Channel(ours)
-    channel.send({"filter": base64.b64encode(filter_program).decode(), "reaper_uid": reaper_uid})
+    channel.send({"filter": base64.b64encode(filter_program).decode()})
     return Nursery(program, channel, pid, os.pidfd_open(pid), now)
 
 

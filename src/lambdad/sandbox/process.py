@@ -35,35 +35,89 @@ _UNPACK = "import sys; sys.path.insert(0, sys.argv[1]); from lambdad.sandbox.unp
 _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 
 
-class ProcessSandbox:
-    def __init__(
-        self,
-        sandbox_id: str,
-        listener: socket.socket,
-        log_pipe: int,
-        process: asyncio.subprocess.Process,
-        folder: Path,
-        forget: Callable[[str], object],
-    ) -> None:
-        self.sandbox_id = sandbox_id
-        self.runtime_listener = listener
-        self.runtime_connection: socket.socket | None = None
-        self.endpoint_listener: socket.socket | None = None
+class PlainProcess:
+    """A process in a group of its own: a `SandboxProcess`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_pipe: int) -> None:
         self.log_pipe = log_pipe
+        self.connection: socket.socket | None = None
+        self.pid = process.pid
         self._process = process
-        self._folder = folder
-        self._forget = forget
         self._end = asyncio.get_running_loop().create_task(self._watch())
-        self._stopping: asyncio.Task[None] | None = None
-        self._peak: int | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self._end.done()
 
     async def exited(self) -> ExitStatus:
         return await asyncio.shield(self._end)
 
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it; macOS says it the second way
+            os.killpg(self.pid, number)
+
+    async def kill(self) -> None:
+        if not self._end.done():
+            self.signal_group(signal.SIGKILL)
+        await asyncio.shield(self._end)
+
+    async def _watch(self) -> ExitStatus:
+        code = await self._process.wait()
+        self.signal_group(signal.SIGKILL)  # what it has left running
+        return ExitStatus(signal=-code) if code < 0 else ExitStatus(code=code)
+
+
+class ProcessSandbox:
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        listener: socket.socket,
+        folder: Path,
+        endpoint_url: str,
+        forget: Callable[[str], object],
+    ) -> None:
+        self.sandbox_id = spec.sandbox_id
+        self.runtime: PlainProcess | None = None
+        self.runtime_listener = listener
+        self.endpoint_listener: socket.socket | None = None
+        self._spec = spec
+        self._folder = folder
+        self._endpoint_url = endpoint_url
+        self._forget = forget
+        self._processes: list[PlainProcess] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self._peak: int | None = None
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> PlainProcess:
+        if self.runtime is not None and not self.runtime.has_ended:
+            raise SandboxError("a runtime is running already")
+        program = self._spec.program
+        command = [os.fspath(program.interpreter), os.fspath(program.runtime_dir / "bootstrap.py")]
+        self.runtime = await self._start(command, environment, self._spec.task_root)
+        return self.runtime
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> PlainProcess:
+        return await self._start([_real_path(path, self._real_paths())], environment, self._folder)
+
+    async def kill_all(self) -> None:
+        await asyncio.gather(*(process.kill() for process in self._processes))
+        self._processes.clear()
+
+    async def open_socket(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        return made
+
     def memory_peak_bytes(self) -> int | None:
         """Of the runtime process alone: what it starts is not counted. Only Linux tells."""
+        if self.runtime is None:
+            return None
         try:
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            status = Path(f"/proc/{self.runtime.pid}/status").read_text()
         except OSError:  # another system, or the process has ended: what was read last stays true
             return self._peak
         peak = _PEAK.search(status)
@@ -71,27 +125,78 @@ class ProcessSandbox:
             self._peak = int(peak[1]) * 1024
         return self._peak
 
+    async def freeze(self) -> None:
+        self._signal_all(signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
     async def stop(self) -> None:
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop())
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        if not self._end.done():
-            self._kill_group()
-        await asyncio.shield(self._end)
+        await self.kill_all()
         self.runtime_listener.close()
-        await asyncio.to_thread(_remove_tree, self._folder)
+        await asyncio.to_thread(remove_tree, self._folder)
         self._forget(self.sandbox_id)
 
-    async def _watch(self) -> ExitStatus:
-        code = await self._process.wait()
-        self._kill_group()  # what the runtime has left running
-        return ExitStatus(signal=-code) if code < 0 else ExitStatus(code=code)
+    def _signal_all(self, number: int) -> None:
+        for process in self._processes:
+            if not process.has_ended:
+                process.signal_group(number)
 
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it; macOS says it the second way
-            os.killpg(self._process.pid, signal.SIGKILL)
+    async def _start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> PlainProcess:
+        if self._stopping is not None:
+            raise SandboxError("the sandbox has ended")
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                cwd=folder,
+                env=self._environment(environment),
+                start_new_session=True,
+            )
+        except BaseException as error:
+            os.close(reader)
+            if isinstance(error, OSError):
+                raise SandboxError(error.strerror or str(error)) from error
+            raise
+        finally:
+            os.close(writer)
+        if sys.platform == "linux":
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+                resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+        made = PlainProcess(process, reader)
+        self._processes = [one for one in self._processes if not one.has_ended] + [made]
+        return made
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        real = self._real_paths()
+        environment = dict(variables)
+        for name in _PATH_VARIABLES:
+            if name in environment:
+                environment[name] = ":".join(_real_path(path, real) for path in environment[name].split(":"))
+        environment["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{self.runtime_listener.getsockname()[1]}"
+        environment["AWS_ENDPOINT_URL"] = self._endpoint_url
+        environment["TMPDIR"] = os.fspath(self._folder)
+        environment["_LAMBDAD_OPT_ROOT"] = os.fspath(real["/opt"])  # where the runtime client looks for layers
+        return environment
+
+    def _real_paths(self) -> dict[str, Path]:
+        spec = self._spec
+        return {
+            "/var/task": spec.task_root.absolute(),
+            "/var/runtime": spec.program.runtime_dir.absolute(),
+            "/var/lang": spec.program.language_root.absolute(),
+            "/opt": spec.opt_root.absolute() if spec.opt_root is not None else self._folder / "opt",
+        }
 
 
 class ProcessSandboxes:
@@ -112,7 +217,7 @@ class ProcessSandboxes:
 
     async def open(self) -> None:
         for folder in (self._folders, self._staging):
-            _remove_tree(folder)  # not in a thread: there may be none before the server gives up its rights
+            remove_tree(folder)  # not in a thread: there may be none before the server gives up its rights
             folder.mkdir(parents=True, mode=0o700)
         self._is_open = True
 
@@ -128,21 +233,16 @@ class ProcessSandboxes:
             raise SandboxError(f"there is a sandbox {spec.sandbox_id} already") from error
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         listener.setblocking(False)
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        try:
-            process = await self._start_process(spec, folder, listener.getsockname()[1], writer)
-        except BaseException as error:
-            listener.close()
-            os.close(reader)
-            _remove_tree(folder)
-            if isinstance(error, OSError):
-                raise SandboxError(f"{spec.program.name} could not be started: {error}") from error
-            raise
-        finally:
-            os.close(writer)
-        sandbox = ProcessSandbox(spec.sandbox_id, listener, reader, process, folder, self._forget)
+        sandbox = ProcessSandbox(spec, listener, folder, self._endpoint_url, self._forget)
         self._sandboxes[spec.sandbox_id] = sandbox
+        if not spec.waits_with_runtime:
+            try:
+                await sandbox.run_runtime(spec.environment)
+            except BaseException as error:
+                await sandbox.stop()
+                if isinstance(error, SandboxError):
+                    raise SandboxError(f"{spec.program.name} could not be started: {error}") from error
+                raise
         return sandbox
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
@@ -158,11 +258,11 @@ class ProcessSandboxes:
             except (OSError, msgspec.DecodeError) as error:
                 raise SandboxError(f"unpacking failed: {error}") from error
             finally:
-                await asyncio.to_thread(_remove_tree, staging)
+                await asyncio.to_thread(remove_tree, staging)
         return report
 
     async def remove(self, tree: Path) -> None:
-        await asyncio.to_thread(_remove_tree, tree)
+        await asyncio.to_thread(remove_tree, tree)
 
     async def lost(self) -> str:
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # it has no process that could be lost
@@ -172,44 +272,10 @@ class ProcessSandboxes:
         self._is_open = False
         await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
         for folder in (self._folders, self._staging):
-            await asyncio.to_thread(_remove_tree, folder)
+            await asyncio.to_thread(remove_tree, folder)
 
     def _forget(self, sandbox_id: str) -> None:
         self._sandboxes.pop(sandbox_id, None)
-
-    async def _start_process(self, spec: SandboxSpec, folder: Path, port: int, log: int) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            spec.program.interpreter,
-            spec.program.runtime_dir / "bootstrap.py",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=spec.task_root,
-            env=self._environment(spec, folder, port),
-            start_new_session=True,
-        )
-        if sys.platform == "linux":
-            with contextlib.suppress(ProcessLookupError):  # it has ended already
-                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
-                resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
-        return process
-
-    def _environment(self, spec: SandboxSpec, folder: Path, port: int) -> dict[str, str]:
-        real = {
-            "/var/task": spec.task_root.absolute(),
-            "/var/runtime": spec.program.runtime_dir.absolute(),
-            "/var/lang": spec.program.language_root.absolute(),
-            "/opt": spec.opt_root.absolute() if spec.opt_root is not None else folder / "opt",
-        }
-        environment = dict(spec.environment)
-        for name in _PATH_VARIABLES:
-            if name in environment:
-                environment[name] = ":".join(_real_path(path, real) for path in environment[name].split(":"))
-        environment["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{port}"
-        environment["AWS_ENDPOINT_URL"] = self._endpoint_url
-        environment["TMPDIR"] = os.fspath(folder)
-        environment["_LAMBDAD_OPT_ROOT"] = os.fspath(real["/opt"])  # where the runtime client looks for layers
-        return environment
 
     async def _unpack(self, archives: Sequence[Path], staging: Path, limits: UnpackLimits) -> UnpackReport:
         process = await asyncio.create_subprocess_exec(
@@ -237,7 +303,7 @@ def _real_path(path: str, real: Mapping[str, Path]) -> str:
     return path
 
 
-def _remove_tree(tree: Path) -> None:
+def remove_tree(tree: Path) -> None:
     """Links in it are removed, not followed. Harmless if there is none."""
     if os.path.lexists(tree):
         shutil.rmtree(tree)

@@ -23,8 +23,6 @@ AbsolutePath = Annotated[str, msgspec.Meta(pattern=r"^/[^\x00]*\Z", max_length=4
 MemoryMb = Annotated[int, msgspec.Meta(ge=16, le=1 << 20)]
 TmpMb = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 RequestNumber = Annotated[int, msgspec.Meta(ge=0)]
-VariableName = Annotated[str, msgspec.Meta(pattern=r"^[^=\x00]+\Z")]
-VariableValue = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="record"):
@@ -39,7 +37,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(_Record, frozen=True, tag="start"):
-    """With the write end of the log pipe. Answered by Started or Refused."""
+    """Answered by Started or Refused."""
 
     sandbox_id: SandboxId
     program: Program
@@ -47,7 +45,6 @@ class Start(_Record, frozen=True, tag="start"):
     opt_root: AbsolutePath | None
     memory_mb: MemoryMb
     tmp_mb: TmpMb
-    environment: dict[VariableName, VariableValue]
 
 
 class Stop(_Record, frozen=True, tag="stop"):
@@ -85,22 +82,17 @@ class CannotOpen(_Record, frozen=True, tag="cannot-open"):
 
 
 class Started(_Record, frozen=True, tag="started"):
-    """With runtime listener, endpoint listener, runtime connection and, if `has_peak`, the file of the memory peak."""
+    """The sandbox is made, and its runtime waits for its environment. With, in this order: the runtime listener, the endpoint
+    listener, the init's socket, the socket on which the runtime's environment is to come, the runtime's connection, the read
+    end of its output, and the `files` of the cgroup, which are as `Group.open_files` has them."""
 
     sandbox_id: SandboxId
-    has_peak: bool
+    files: list[str]
 
 
 class Refused(_Record, frozen=True, tag="refused"):
     sandbox_id: SandboxId
     reason: str
-
-
-class Exited(_Record, frozen=True, tag="exited"):
-    sandbox_id: SandboxId
-    code: int | None
-    signal: int | None
-    out_of_memory: bool
 
 
 class Stopped(_Record, frozen=True, tag="stopped"):
@@ -124,7 +116,7 @@ class Failed(_Record, frozen=True, tag="failed"):
 
 
 ToLauncher = Start | Stop | Unpack | Remove
-ToServer = Opened | CannotOpen | Started | Refused | Exited | Stopped | Unpacked | Removed | Failed
+ToServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed
 
 
 class RecordTooLong(ValueError):

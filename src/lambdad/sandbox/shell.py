@@ -16,13 +16,12 @@ from lambdad.sandbox.records import Channel, Start, close_all
 if TYPE_CHECKING:
     from lambdad.sandbox.nursery import Nursery
 
-#: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *assigned* once it was
-#: sent its function, *running* once the runtime has given up its privileges, *ended* when the kernel has killed all inside.
+#: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *assigned* once its
+#: function's files are mounted and the server has its doors; *ended* when the kernel has killed all inside.
 NEXT = {
     "forking": {"spare", "ended"},
     "spare": {"assigned", "ended"},
-    "assigned": {"running", "ended"},
-    "running": {"ended"},
+    "assigned": {"ended"},
     "ended": set[str](),
 }
 
@@ -39,15 +38,13 @@ class Shell:
         self.inner_control: int | None = inner_control  #: the other end, until a zygote has it
         self.state = "forking"
         self.handle: int | None = None  #: pidfd of process 1 inside
-        self.doors: list[int] = []  #: runtime listener, endpoint listener, runtime connection
+        self.doors: list[int] = []  #: as `Started` has them
         self.mounts: int | None = None  #: its mount namespace, for as long as nothing but our own code runs in it
         self.sandbox_id: str | None = None
         self.is_stopping = False  #: the server wants to hear when nothing of it is left
         self.is_released = False  #: its cgroup is being removed
         self.is_spoiled = False  #: a function's files are mounted
         self.failure: str | None = None
-        self.exit_code: int | None = None
-        self.exit_signal: int | None = None
 
     def enter(self, state: str) -> None:
         if state not in NEXT[self.state]:
@@ -58,16 +55,14 @@ class Shell:
     def is_prepared(self) -> bool:
         return self.state == "forking" and self.handle is not None and bool(self.doors)
 
-    def assign(self, start: Start, log: int) -> None:
-        """Mounts the function's files and sends the rest in. OSError if they are not there; the shell stays a spare then,
-        unless something was mounted already: then its next state is the end."""
+    def assign(self, start: Start) -> None:
+        """Mounts the function's files. OSError if they are not there; the shell stays a spare then, unless something was
+        mounted already: then its next state is the end."""
         trees = self._open_trees(start)
         try:
             self.group.limit(start.memory_mb)
-            os.fchown(log, self.uid, self.uid)  # /dev/stdout is opened anew by its user
             self.is_spoiled = True
             self._mount(trees, start.tmp_mb)
-            self.control.send(start.environment, [log])
         finally:
             close_all(trees)
         self.sandbox_id = start.sandbox_id
@@ -85,6 +80,7 @@ class Shell:
 
     def kill(self) -> None:
         if self.handle is not None and self.state != "ended":
+            self.group.thaw()
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself; that event is on its way
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
@@ -92,10 +88,8 @@ class Shell:
         """Takes in what the processes inside say of themselves."""
         if "ready" in report:
             *self.doors, self.mounts = descriptors
-        elif "error" in report:
-            self.failure = str(report["error"])
         else:
-            self.exit_code, self.exit_signal = report.get("code"), report.get("signal")
+            self.failure = str(report["error"])
 
     def take_doors(self) -> list[int]:
         doors, self.doors = self.doors, []

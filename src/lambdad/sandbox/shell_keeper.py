@@ -16,8 +16,8 @@ import msgspec
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.cgroup_keeper import CgroupKeeper
 from lambdad.sandbox.event_loop import EventLoop
-from lambdad.sandbox.nursery import Nursery, Waiting, start_zygote
-from lambdad.sandbox.records import Channel, Exited, Program, Refused, Start, Started, Stopped, ToServer, close_all
+from lambdad.sandbox.nursery import Nursery, start_zygote
+from lambdad.sandbox.records import Channel, Program, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
 
 _FORKING_AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -35,7 +35,6 @@ class ShellKeeper:
         loop: EventLoop,
         cgroups: Cgroups,
         root: Path,
-        reaper_uid: int,
         uids: Sequence[int],
         spares: int,
         filter_program: bytes,
@@ -46,7 +45,6 @@ class ShellKeeper:
         self._cgroups = cgroups
         self._keeper = CgroupKeeper(cgroups)
         self._root = root
-        self._reaper_uid = reaper_uid
         self._uids = deque(uids)
         self._spares = spares
         self._filter = filter_program
@@ -55,7 +53,6 @@ class ShellKeeper:
         self._nurseries: dict[Program, Nursery] = {}
         self._shells: dict[int, Shell] = {}  #: by number, until nothing of it is left
         self._sandboxes: dict[str, Shell] = {}  #: by the server's name for it, from assignment until nothing is left
-        self._entering: set[int] = set()  #: numbers of the shells that are assigned and not yet running
         self._next_number = 0
         loop.watch_channel(self._keeper.channel, self._hear_cgroup_keeper)
 
@@ -65,8 +62,7 @@ class ShellKeeper:
 
     # -- what the server wants -------------------------------------------------------------------------------------------
 
-    def start(self, start: Start, log: int) -> None:
-        """`log` stays the caller's to close."""
+    def start(self, start: Start) -> None:
         if start.sandbox_id in self._sandboxes:
             self._answer(Refused(start.sandbox_id, "there is a sandbox of this name"), ())
             return
@@ -78,7 +74,7 @@ class ShellKeeper:
         nursery.last_used = self._now()
         for number in nursery.forking:
             self._shells[number].hurry()
-        nursery.waiting.append(Waiting(start, os.dup(log)))
+        nursery.waiting.append(start)
         self._serve_waiting(nursery)
 
     def stop(self, sandbox_id: str) -> None:
@@ -94,10 +90,10 @@ class ShellKeeper:
             shell.kill()
 
     def tend(self) -> None:
-        """Asks for the shells that are wanted: for waiting starts at once, spares one by one while no start is under way."""
+        """Asks for the shells that are wanted: for waiting starts at once, spares one by one."""
         now = self._now()
         for nursery in self._nurseries.values():
-            at_once = _FORKING_AT_ONCE if nursery.waiting else int(not self._entering)
+            at_once = _FORKING_AT_ONCE if nursery.waiting else 1
             while nursery.is_ready and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) > 0:
                 if len(nursery.forking) >= at_once or not self._make_shell(nursery):
                     break
@@ -118,15 +114,14 @@ class ShellKeeper:
 
     def _give_up_start(self, sandbox_id: str) -> None:
         for nursery in self._nurseries.values():
-            for waiting in [item for item in nursery.waiting if item.start.sandbox_id == sandbox_id]:
+            for waiting in [item for item in nursery.waiting if item.sandbox_id == sandbox_id]:
                 nursery.waiting.remove(waiting)
-                os.close(waiting.log)
 
     # -- zygotes ---------------------------------------------------------------------------------------------------------
 
     def _nursery(self, program: Program) -> Nursery:
         if program not in self._nurseries:
-            nursery = start_zygote(program, self._root, self._reaper_uid, self._filter, self._now())
+            nursery = start_zygote(program, self._root, self._filter, self._now())
             self._nurseries[program] = nursery
             self._loop.watch_channel(nursery.channel, lambda: self._hear_zygote(nursery))
             self._loop.watch(nursery.handle, lambda: self._bury_zygote(nursery))
@@ -215,12 +210,8 @@ class ShellKeeper:
             if not data:
                 self._loop.forget(shell.control.socket)
                 return
-            report = msgspec.json.decode(data)
-            if "running" in report:
-                self._announce(shell)
-            else:
-                shell.note(report, descriptors)
-                self._offer(shell)
+            shell.note(msgspec.json.decode(data), descriptors)
+            self._offer(shell)
 
     def _offer(self, shell: Shell) -> None:
         """A shell that has become complete serves who waits longest, or becomes a spare."""
@@ -233,31 +224,27 @@ class ShellKeeper:
 
     def _serve_waiting(self, nursery: Nursery) -> None:
         while nursery.waiting and nursery.spares:
-            waiting, shell = nursery.waiting.popleft(), nursery.spares.popleft()
+            start, shell = nursery.waiting.popleft(), nursery.spares.popleft()
             try:
-                shell.assign(waiting.start, waiting.log)
+                shell.assign(start)
             except (OSError, ValueError) as error:
                 if shell.is_spoiled:
                     shell.kill()
                 else:
                     nursery.spares.appendleft(shell)
-                self._refuse(waiting, str(error))
+                self._refuse(start, str(error))
                 continue
-            os.close(waiting.log)
-            self._sandboxes[waiting.start.sandbox_id] = shell
-            self._entering.add(shell.number)
+            self._sandboxes[start.sandbox_id] = shell
+            self._announce(shell)
 
     def _announce(self, shell: Shell) -> None:
-        shell.enter("running")
-        self._entering.discard(shell.number)
-        doors, peak = shell.take_doors(), shell.group.open_peak()
-        sent = [*doors, *([] if peak is None else [peak])]
-        self._answer(Started(str(shell.sandbox_id), has_peak=peak is not None), sent)
+        files = shell.group.open_files()
+        sent = [*shell.take_doors(), *files.values()]
+        self._answer(Started(str(shell.sandbox_id), list(files)), sent)
         close_all(sent)
 
-    def _refuse(self, waiting: Waiting, reason: str) -> None:
-        os.close(waiting.log)
-        self._answer(Refused(waiting.start.sandbox_id, reason), ())
+    def _refuse(self, start: Start, reason: str) -> None:
+        self._answer(Refused(start.sandbox_id, reason), ())
 
     def _end(self, shell: Shell) -> None:
         """Everything inside is dead, or never lived."""
@@ -270,33 +257,20 @@ class ShellKeeper:
             self._loop.forget(shell.handle)
         shell.close()
         nursery.forking.discard(shell.number)
-        self._entering.discard(shell.number)
-        failure = shell.failure or "the sandbox ended while it was made"
-        if before == "running":
-            self._report_exit(shell)
-            if not shell.is_stopping:
-                return  # the server may still read the memory peak
-        elif before == "assigned":
-            self._answer(Refused(str(shell.sandbox_id), failure), ())
-        elif before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
+        if before == "assigned" and not shell.is_stopping:
+            return  # the server may still read from its cgroup
+        if before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
             nursery.spares.remove(shell)
         elif before == "forking":
             nursery.is_faulty = True
             if nursery.waiting:
-                self._refuse(nursery.waiting.popleft(), failure)
+                self._refuse(nursery.waiting.popleft(), shell.failure or "the sandbox ended while it was made")
         self._release(shell)
 
     def _release(self, shell: Shell) -> None:
         if not shell.is_released:
             shell.is_released = True
             self._keeper.remove(shell.number)
-
-    def _report_exit(self, shell: Shell) -> None:
-        code, number = shell.exit_code, shell.exit_signal
-        if code is None and number is None:
-            number = int(signal.SIGKILL)  # all inside were killed at once, the messenger too
-        out_of_memory = number == signal.SIGKILL and shell.group.ran_out_of_memory()
-        self._answer(Exited(str(shell.sandbox_id), code, number, out_of_memory), ())
 
     def _bury_shell(self, shell: Shell, error: str | None) -> None:
         if error is not None:

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -72,21 +72,17 @@ class FakeRuntime:
 Script = Callable[[FakeRuntime], Awaitable[None]]
 
 
-class FakeSandbox:
-    def __init__(self, owner: FakeSandboxes, spec: SandboxSpec, script: Script) -> None:
-        self.sandbox_id = spec.sandbox_id
-        self.spec = spec
-        self.runtime_listener = socket.create_server(("127.0.0.1", 0))
-        self.runtime_connection = None
-        self.endpoint_listener = None
+class FakeProcess:
+    """A script in the place of a process."""
+
+    def __init__(self, spec: SandboxSpec, address: tuple[str, int], script: Script) -> None:
+        self.connection = None
         self.log_pipe, self._output = os.pipe()
         os.set_blocking(self.log_pipe, False)
         os.set_blocking(self._output, False)
-        self._owner = owner
         self._exit: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        self._runtime = FakeRuntime(spec, self.runtime_listener.getsockname(), self._output)
+        self._runtime = FakeRuntime(spec, address, self._output)
         self._task = asyncio.create_task(self._live(script))
-        self.is_stopped = False
 
     async def _live(self, script: Script) -> None:
         status = ExitStatus(code=0)
@@ -106,12 +102,56 @@ class FakeSandbox:
     async def exited(self) -> ExitStatus:
         return await asyncio.shield(self._exit)
 
+    def signal(self, number: int) -> None:
+        self._task.cancel()
+
+    async def kill(self) -> None:
+        self._task.cancel()
+        await self.exited()
+
+
+class FakeSandbox:
+    def __init__(self, owner: FakeSandboxes, spec: SandboxSpec) -> None:
+        self.sandbox_id = spec.sandbox_id
+        self.spec = spec
+        self.runtime_listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint_listener = None
+        self.runtime: FakeProcess | None = None
+        self.runtimes = 0
+        self.is_frozen = False
+        self.is_stopped = False
+        self.cannot_kill = False
+        self._owner = owner
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> FakeProcess:
+        self.runtimes += 1
+        self.runtime = FakeProcess(self.spec, self.runtime_listener.getsockname(), self._owner.script)
+        return self.runtime
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> FakeProcess:
+        raise SandboxError("no such file or directory")
+
+    async def kill_all(self) -> None:
+        if self.cannot_kill:
+            raise SandboxError("the sandbox has ended")
+        if self.runtime is not None:
+            await self.runtime.kill()
+
+    async def open_socket(self) -> socket.socket:
+        return socket.socket()
+
+    async def freeze(self) -> None:
+        self.is_frozen = True
+
+    async def thaw(self) -> None:
+        self.is_frozen = False
+
     def memory_peak_bytes(self) -> int | None:
         return 35 * 1024 * 1024 + 1
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await self.exited()
+        if self.runtime is not None:
+            await self.runtime.kill()
         self.runtime_listener.close()
         if not self.is_stopped:
             self.is_stopped = True
@@ -142,7 +182,9 @@ class FakeSandboxes:
         if self.refuse:
             self.refuse -= 1
             raise SandboxError("no room for it")
-        sandbox = FakeSandbox(self, spec, self.script)
+        sandbox = FakeSandbox(self, spec)
+        if not spec.waits_with_runtime:
+            await sandbox.run_runtime(spec.environment)
         self.started.append(sandbox)
         self.running += 1
         self.most = max(self.most, self.running)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from dataclasses import replace
 
 import pytest
 
-from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.invocation.execution_environment import MAX_RESETS, ExecutionEnvironment
 from lambdad.model.execution_environment import EnvironmentState
 
 
@@ -90,7 +91,7 @@ async def test_log_tail(world, version):
 
 
 async def test_timeout(world, version, error_of):
-    """A function that runs too long is ended, with AWS's message, and the next call gets a new environment."""
+    """A function that runs too long is ended, with AWS's message; the next call begins with Init in the same sandbox."""
 
     async def script(runtime):
         request_id, body = await runtime.next()
@@ -110,7 +111,10 @@ async def test_timeout(world, version, error_of):
     assert "\tDuration: 50.00 ms\tBilled Duration: 50 ms\t" in world.lines()[-1].replace("REPORT RequestId: request-1", "")
     assert world.lines()[-1].endswith("\tStatus: timeout")
     assert (await world.invoke(version(timeout_seconds=0.05), b"fine")).payload == b"fine"
-    assert len(world.sandboxes.started) == 2
+    assert [sandbox.runtimes for sandbox in world.sandboxes.started] == [2]
+    await world.invoker.close(1)
+    assert sum(line.startswith("INIT_START") for line in world.lines()) == 1
+    assert "Init Duration" not in world.lines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -126,10 +130,10 @@ async def test_timeout(world, version, error_of):
 )
 @pytest.mark.parametrize("in_init", [False, True])
 async def test_process_ends(world, version, error_of, exits, status, message, reported, in_init):
-    """Whatever ends the process is told in AWS's words, in Init as in an invocation, and a new environment follows."""
+    """Whatever ends the process is told in AWS's words, in Init as in an invocation, and a new process follows."""
 
     async def script(runtime):
-        if len(world.sandboxes.started) == 1:
+        if sum(sandbox.runtimes for sandbox in world.sandboxes.started) <= (2 if in_init else 1):
             if not in_init:
                 await runtime.next()
             runtime.print(b"last words\n")
@@ -143,8 +147,11 @@ async def test_process_ends(world, version, error_of, exits, status, message, re
     assert error_of(result) == {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: request-1 Error: {message}"}
     report = next(line for line in world.lines() if line.startswith("REPORT"))
     assert report.endswith(f"\tStatus: error\tError Type: {reported}")
-    assert "last words" in world.lines()
+    assert world.lines().count("last words") == (2 if in_init else 1)
+    phases = [line.split("\t")[1] for line in world.lines() if line.startswith("INIT_REPORT")]
+    assert phases == (["Phase: init", "Phase: invoke"] if in_init else [])
     assert (await world.invoke(version())).payload == b"1"
+    assert len(world.sandboxes.started) == (2 if reported == "Runtime.OutOfMemory" else 1)
 
 
 async def test_init_error_then_exit(world, version, exits):
@@ -159,21 +166,158 @@ async def test_init_error_then_exit(world, version, exits):
     result = await world.invoke(version(), wants_log_tail=True)
     assert (result.payload, result.function_error) == (body, "Unhandled")
     assert result.log_tail.endswith(b"\tStatus: error\tError Type: Runtime.ImportModuleError\n")
-    assert any(line.startswith("INIT_REPORT Init Duration: ") for line in world.lines())
+    kinds = [line.split()[0] for line in world.lines()]
+    assert kinds == ["INIT_START", "INIT_REPORT", "INIT_REPORT", "START", "END", "REPORT"]
     await world.invoke(version())
-    assert len(world.sandboxes.started) == 2
+    assert [sandbox.runtimes for sandbox in world.sandboxes.started] == [3]
 
 
-async def test_init_takes_too_long(make_world, version, error_of):
-    """Init has a limit of its own."""
+async def test_init_takes_too_long(make_world, version):
+    """Init has a limit of its own; what did not make it gets the function's own time inside the first invocation."""
+    world = make_world(init_seconds=0.05)
+
+    async def script(runtime):
+        if world.sandboxes.started[0].runtimes == 1:
+            await asyncio.Event().wait()
+        runtime.print(b"initialising\n")
+        request_id, body = await runtime.next()
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    assert (await world.invoke(version(), b"1")).payload == b"1"
+    await world.invoker.close(1)
+    lines = world.lines()
+    assert [line.split()[0] for line in lines[:4]] == ["INIT_START", "INIT_REPORT", "initialising", "START"]
+    assert lines[1].endswith("Phase: init\tStatus: timeout")
+    assert "Init Duration" not in lines[-1]
+
+
+async def test_init_inside_an_invocation_is_bounded_by_the_functions_timeout(make_world, version, error_of):
+    """The invoker hears of the function's timeout, and the log of the phase in which it struck."""
     world = make_world(init_seconds=0.05)
 
     async def script(runtime):
         await asyncio.Event().wait()
 
     world.sandboxes.script = script
-    result = await world.invoke(version())
-    assert error_of(result)["errorMessage"] == "RequestId: request-1 Error: Task timed out after 0.05 seconds"
+    result = await world.invoke(version(timeout_seconds=0.1))
+    assert error_of(result)["errorMessage"] == "RequestId: request-1 Error: Task timed out after 0.10 seconds"
+    reports = [line for line in world.lines() if line.startswith("INIT_REPORT")]
+    assert [line.split("\t", 1)[1] for line in reports] == ["Phase: init\tStatus: timeout", "Phase: invoke\tStatus: timeout"]
+
+
+async def test_failing_again_and_again_gets_a_new_sandbox(world, version, exits):
+    """After a few resets without a success in between the environment is replaced; a success starts the count anew."""
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        if body == b"die":
+            raise exits(code=1)
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    for body in [b"die"] * MAX_RESETS + [b"fine"] + [b"die"] * MAX_RESETS:
+        await world.invoke(version(), body)
+    assert len(world.sandboxes.started) == 1
+    await world.invoke(version(), b"die")
+    assert (await world.invoke(version(), b"fine")).payload == b"fine"
+    assert len(world.sandboxes.started) == 2
+
+
+async def test_a_sandbox_that_cannot_be_cleared_is_replaced(world, version, exits):
+    """When not everything inside can be killed, nobody gets that environment again."""
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        if body == b"die":
+            world.sandboxes.started[0].cannot_kill = True
+            raise exits(code=1)
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    assert (await world.invoke(version(), b"die")).function_error
+    assert (await world.invoke(version(), b"fine")).payload == b"fine"
+    assert len(world.sandboxes.started) == 2
+
+
+async def test_a_late_request_of_a_dead_process_is_not_the_next_ones(world, version, exits):
+    """What a killed process left in its sockets never counts for the process after it."""
+    connections = []
+
+    async def script(runtime):
+        if world.sandboxes.started[0].runtimes > 1:
+            request_id, _ = await runtime.next()
+            await runtime.respond(request_id, b"by the new one")
+            await runtime.next()
+        await runtime.next()
+        for _ in range(5):
+            connection = socket.create_connection(world.sandboxes.started[0].runtime_listener.getsockname())
+            connection.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
+            connections.append(connection)
+        raise exits(code=1)
+
+    world.sandboxes.script = script
+    await world.invoke(version())
+    assert (await world.invoke(version())).payload == b"by the new one"
+    for connection in connections:
+        connection.setblocking(True)
+        try:
+            assert not connection.recv(1000).startswith(b"HTTP/1.1 200")
+        except ConnectionResetError:
+            continue
+        finally:
+            connection.close()
+
+
+async def test_an_invoker_that_leaves_during_init(make_world, version):
+    """The invocation goes on: its Init ends, the function runs, and the environment is used again."""
+    world = make_world(init_seconds=0.02)
+    starting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(runtime):
+        if world.sandboxes.started[0].runtimes == 1:
+            await asyncio.Event().wait()
+        starting.set()
+        await go_on.wait()
+        for _ in range(2):
+            request_id, body = await runtime.next()
+            await runtime.respond(request_id, body)
+        await runtime.next()
+
+    world.sandboxes.script = script
+    caller = asyncio.create_task(world.invoke(version(), b"1"))
+    await starting.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert world.concurrency.in_use("000000000000", "us-east-1") == 1
+    go_on.set()
+    while world.invoker.counts().busy:
+        await asyncio.sleep(0)
+    assert (await world.invoke(version(), b"2")).payload == b"2"
+    await world.invoker.close(1)
+    assert sum(line.startswith("REPORT RequestId: request-1") for line in world.lines()) == 1
+    assert len(world.sandboxes.started) == 1
+
+
+async def test_freezing(world, version):
+    """An idle environment stands still when asked to, and is let go for its next invocation and for nothing else."""
+    environment = ExecutionEnvironment(version(), world.parts)
+    await environment.freeze()  # not yet anything to freeze
+    await environment.start()
+    sandbox = world.sandboxes.started[0]
+    await environment.freeze()
+    await environment.freeze()
+    assert (environment.state, sandbox.is_frozen) == (EnvironmentState.FROZEN, True)
+    assert (await environment.run(world.invocation(version()))).function_error is None
+    await environment.until_settled()
+    assert (environment.state, sandbox.is_frozen) == (EnvironmentState.IDLE, False)
+    await environment.freeze()
+    await environment.stop()
+    assert environment.state is EnvironmentState.DEAD
 
 
 async def test_error_is_passed_on(world, version):
@@ -325,20 +469,21 @@ async def test_exit_in_the_moment_of_readiness(world, version, exits, error_of):
 
     async def start(spec):
         sandbox = await begin(spec)
-        exited = sandbox.exited
+        exited = sandbox.runtime.exited
 
         async def exited_when_ready():
             status = await exited()
-            sandbox.exited = exited
+            sandbox.runtime.exited = exited
             environment._session.next(Waiter())
             return status
 
-        sandbox.exited = exited_when_ready
+        sandbox.runtime.exited = exited_when_ready
         return sandbox
 
     world.sandboxes.start = start
     await environment.start()
-    assert environment.state is EnvironmentState.FAILED
+    assert environment.state is EnvironmentState.RESET
+    world.sandboxes.start = begin
     result = await environment.run(world.invocation(version()))
     assert "exit status 3" in error_of(result)["errorMessage"]
     await environment.stop()

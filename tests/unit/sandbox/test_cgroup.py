@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from lambdad.errors import StartupError
-from lambdad.sandbox.cgroup import Cgroups, remove_tree
+from lambdad.sandbox.cgroup import Cgroups, GroupFiles, remove_tree
 
-V2_FILES = ("memory.max", "memory.swap.max", "memory.oom.group", "memory.peak", "memory.events", "pids.max", "cpu.weight")
+V2_FILES = ("memory.max", "memory.swap.max", "memory.peak", "memory.events", "pids.max", "cpu.weight", "cgroup.freeze")
 V1_FILES = {
     "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"),
     "pids": ("pids.max",),
     "cpu": ("cpu.shares",),
+    "freezer": ("freezer.state",),
 }
 
 
@@ -79,12 +80,20 @@ def test_v2_below_the_own_cgroup(machine: Machine) -> None:
     folder = own / "lambdad-x/7"
     _fill(folder, V2_FILES)
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
+    (folder / "memory.peak").write_text("8192")
     group.limit(1769)
-    values = {name: (folder / name).read_text() for name in ("memory.max", "memory.swap.max", "memory.oom.group", "cpu.weight")}
-    assert values == {"memory.max": str(1769 << 20), "memory.swap.max": "0", "memory.oom.group": "1", "cpu.weight": "100"}
-    assert not group.ran_out_of_memory()
+    values = {name: (folder / name).read_text() for name in ("memory.max", "memory.swap.max", "cpu.weight")}
+    assert values == {"memory.max": str(1769 << 20), "memory.swap.max": "0", "cpu.weight": "100"}
+    files = GroupFiles(group.open_files())
+    assert files.oom_kills() == 0
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
-    assert group.ran_out_of_memory()
+    assert files.oom_kills() == 2
+    files.freeze()
+    assert (folder / "cgroup.freeze").read_text() == "1"
+    files.close()
+    files.thaw()
+    assert files.oom_kills() == 0
+    assert (folder / "cgroup.freeze").read_text() == "1", "what is closed does nothing any more"
 
 
 def test_v2_of_a_container(machine: Machine) -> None:
@@ -106,11 +115,12 @@ def test_v1(machine: Machine) -> None:
     assert (folders["memory"] / "memory.limit_in_bytes").read_text() == str(128 << 20)
     assert (folders["memory"] / "memory.memsw.limit_in_bytes").read_text() == str(128 << 20)
     assert (folders["cpu"] / "cpu.shares").read_text() == "74"
-    assert group.ran_out_of_memory()
-    peak = group.open_peak()
-    assert peak is not None
-    assert os.pread(peak, 10, 0) == b"4096"
-    os.close(peak)
+    files = GroupFiles(group.open_files())
+    assert files.oom_kills() == 1
+    files.freeze()
+    assert (folders["freezer"] / "freezer.state").read_text() == "FROZEN"
+    files.close()
+    assert files.memory_peak_bytes() == 4096, "the last one is remembered"
 
 
 def test_v1_and_v2_mixed(machine: Machine) -> None:
@@ -118,6 +128,7 @@ def test_v1_and_v2_mixed(machine: Machine) -> None:
     top = machine.add_v2("/", "pids")
     machine.add_v1("/", "memory")
     machine.add_v1("/", "cpu,cpuacct")
+    machine.add_v1("/", "freezer")
     assert Cgroups("lambdad-x", machine.proc).weaknesses == []
     assert (top / "cgroup.subtree_control").read_text() == "+pids"
 
@@ -138,6 +149,15 @@ def test_no_cpu_controller(machine: Machine) -> None:
     assert "cpu" in Cgroups("lambdad-x", machine.proc).weaknesses[0]
 
 
+def test_no_freezer(machine: Machine) -> None:
+    """Without a freezer functions go on between invocations, and the weakness is told."""
+    for name in ("memory", "pids", "cpu"):
+        machine.add_v1("/", name)
+    assert Cgroups("lambdad-x", machine.proc).weaknesses == [
+        "There is no freezer cgroup controller here, so a function's threads go on between invocations."
+    ]
+
+
 @pytest.mark.parametrize(("present", "missing"), [("memory", "pids"), ("pids", "memory")])
 def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: str) -> None:
     """Without the memory or the pids controller nothing starts: a function could take the machine along."""
@@ -148,7 +168,7 @@ def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: s
 
 @pytest.mark.root
 def test_remove_tree_kills_and_removes() -> None:
-    """Whatever lives in a real cgroup is killed, and nested groups go too; a second time is harmless."""
+    """Whatever lives in a real cgroup is killed, even if it is frozen, and nested groups go too; a second time is harmless."""
     cgroups = Cgroups("lambdad-test-remove")
     cgroups.open()
     group = cgroups.group("1")
@@ -159,6 +179,9 @@ def test_remove_tree_kills_and_removes() -> None:
             os.write(descriptor, str(sleeper.pid).encode())
             os.close(descriptor)
         assert group.remove() is False
+        files = GroupFiles(group.open_files())
+        files.freeze()
+        files.close()
         cgroups.close()
         assert sleeper.wait(10) == -9
     cgroups.close()

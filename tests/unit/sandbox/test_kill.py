@@ -37,7 +37,7 @@ async def come_and_go(sandboxes):
         sandbox = await sandboxes.start(spec)
         os.write(1, b"." if number == 0 else b"")
         await sandbox.stop()
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
 
 async def main():
     sandboxes = NamespaceSandboxes(folder / "state", range(FIRST_UID, LAST_UID))

@@ -62,7 +62,7 @@ async def started(sandboxes: NamespaceSandboxes, folder: Path, **changes: Any) -
         yield sandbox, await Peer.of(sandbox)
     finally:
         await sandbox.stop()
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
 
 
 class TestIsolation:
@@ -89,12 +89,40 @@ class TestIsolation:
         assert all("nosuid" in mount[3].split(",") for mount in mounts)
 
     async def test_only_its_own_processes(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
-        """/proc shows the runtime alone; the reaper is out of sight and out of reach."""
-        async with started(sandboxes, tmp_path) as (_, peer):
+        """/proc shows the runtime alone; the init is out of sight, and no signal does it any harm."""
+        attack = """
+        import os
+        for number in range(1, 65):
+            try:
+                os.kill(1, number)
+            except OSError:
+                continue
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run("import os; result = [name for name in os.listdir('/proc') if name.isdigit()]") == ["2"]
-            answer = await peer.ask("import os; os.kill(1, 9)")
-            assert answer is not None
-            assert answer["errno"] == errno.EPERM
+            assert await peer.run(attack) is None
+            listing = await sandbox.run("/bin/ls", {})
+            assert await listing.exited() == ExitStatus(code=0)
+            os.close(listing.log_pipe)
+            assert await peer.run("result = 1") == 1
+
+    async def test_the_init_cannot_be_read(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Though it has the function's own user: no memory, no descriptors, no environment, no tracing, no stealing."""
+        async with started(sandboxes, tmp_path) as (_, peer):
+            for code in (
+                "open('/proc/1/mem', 'rb')",
+                "open('/proc/1/environ', 'rb').read()",
+                "__import__('os').listdir('/proc/1/fd')",
+                "__import__('os').readlink('/proc/1/root')",
+            ):
+                answer = await peer.ask(code)
+                assert answer is not None and answer["errno"] in (errno.ENOENT, errno.EACCES, errno.EPERM), (code, answer)
+            attach = """
+            import ctypes
+            libc = ctypes.CDLL(None, use_errno=True)
+            result = [libc.ptrace(16, 1, 0, 0), ctypes.get_errno(), libc.syscall(438, libc.syscall(434, 1, 0), 3, 0)]
+            """
+            assert await peer.run(attach) == [-1, errno.EPERM, -1]
 
     async def test_no_rights(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """The runtime has its own user, no groups of others, no capabilities, no way to new ones, and a filter."""
@@ -120,7 +148,7 @@ class TestIsolation:
         assert len(set(uids)) == 4
         for sandbox in made:
             await sandbox.stop()
-            os.close(sandbox.log_pipe)
+            os.close(sandbox.runtime.log_pipe)
 
     async def test_descriptors_are_the_standard_ones(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """Besides 0, 1 and 2 the runtime holds its connection to the server, and children do not inherit that."""
@@ -211,7 +239,7 @@ class TestIsolation:
         """
         async with started(sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run(code) == [[1], "42\n", "127.0.0.1", ["lo"], True, "sandbox"]
-            assert os.read(sandbox.log_pipe, 100) == b"hello"
+            assert os.read(sandbox.runtime.log_pipe, 100) == b"hello"
 
 
 class TestLimits:
@@ -223,7 +251,7 @@ class TestLimits:
             assert peak is not None
             assert 50 << 20 < peak <= 128 << 20
             assert await peer.ask("block = bytearray(300 << 20)") is None
-            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=True)
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
             assert sandbox.memory_peak_bytes() == 128 << 20
             await sandbox.stop()
             assert sandbox.memory_peak_bytes() == 128 << 20
@@ -232,7 +260,7 @@ class TestLimits:
         """A runtime that is killed within its memory did not run out of it."""
         async with started(sandboxes, tmp_path) as (sandbox, peer):
             await peer.ask("import os; os.kill(os.getpid(), 9)")
-            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=False)
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=False)
 
     async def test_processes(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """Forking comes to an end at about a thousand processes, and stop clears them all away."""
@@ -276,7 +304,7 @@ class TestLimits:
         assert any("/tmp" in weakness for weakness in sandboxes.weaknesses)
         async with started(sandboxes, tmp_path, memory_mb=128, tmp_mb=512) as (sandbox, peer):
             assert await peer.ask(code) is None
-            assert await sandbox.exited() == ExitStatus(signal=9, out_of_memory=True)
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
 
     async def test_open_files(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """1,024 descriptors, as on AWS, and no core files."""
@@ -286,7 +314,7 @@ class TestLimits:
 
     async def test_user_ids_run_out(self, tmp_path: Path) -> None:
         """When every user id is in use, a start is refused; one that is given back serves again."""
-        sandboxes = NamespaceSandboxes(tmp_path / "state", uids=range(20_000, 20_004), spares=0)
+        sandboxes = NamespaceSandboxes(tmp_path / "state", uids=range(20_000, 20_003), spares=0)
         await sandboxes.open()
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         made = [await sandboxes.start(make_spec(program, task, f"s{number}")) for number in range(2)]
@@ -296,7 +324,7 @@ class TestLimits:
         third = await sandboxes.start(make_spec(program, task, "third"))
         await sandboxes.close()
         for sandbox in (*made, third):
-            os.close(sandbox.log_pipe)
+            os.close(sandbox.runtime.log_pipe)
 
 
 class TestLanguages:
@@ -312,7 +340,7 @@ class TestLanguages:
             assert await peer.run("import os; result = os.environ['GREETING']") == ENVIRONMENT["GREETING"]
             assert await peer.run("import os; result = [os.getcwd(), os.getpid()]") == ["/var/task", 2]
             assert await peer.ask("import os; os._exit(5)") is None
-            assert await sandbox.exited() == ExitStatus(code=5)
+            assert await sandbox.runtime.exited() == ExitStatus(code=5)
 
     async def test_python_below_usr_is_used_in_place(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """An interpreter of the distribution needs no /var/lang."""
@@ -358,7 +386,7 @@ class TestRecords:
         """A spec with an impossible value is refused by itself; others are not disturbed."""
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         async with started(sandboxes, tmp_path) as (_, peer):
-            with pytest.raises(SandboxError, match="no sandbox can be made like this"):
+            with pytest.raises(SandboxError, match=r"no sandbox can be made like this|cannot be an environment variable"):
                 await sandboxes.start(make_spec(program, task, **{"sandbox_id": "two", **changes}))
             assert await peer.run("result = 1") == 1
 
@@ -412,7 +440,7 @@ class TestAfterwards:
         processes = [_open_process(pid) for pid in _pids(name)]
         assert processes
         await sandboxes.close()
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
         assert all(_has_ended(process) for process in processes)
         assert not _cgroups(name)
         assert not list((tmp_path / "state").iterdir())
@@ -428,20 +456,20 @@ class TestAfterwards:
         assert sandboxes._process is not None
         losing = asyncio.create_task(sandboxes.lost())
         os.kill(sandboxes._process.pid, signal.SIGKILL)
-        assert await sandbox.exited() == ExitStatus(signal=9)
+        assert await sandbox.runtime.exited() == ExitStatus(signal=9)
         assert all(_has_ended(process) for process in processes)
         assert "launcher has ended" in await losing
         with pytest.raises(SandboxError, match="launcher has ended"):
             await sandboxes.start(make_spec(program, task, "two"))
         await sandbox.stop()
-        os.close(sandbox.log_pipe)
+        os.close(sandbox.runtime.log_pipe)
         await sandboxes.close()
 
         await sandboxes.open()  # as the next server would
         again = await sandboxes.start(make_spec(program, task))
         assert await (await Peer.of(again)).run("result = 1") == 1
         await sandboxes.close()
-        os.close(again.log_pipe)
+        os.close(again.runtime.log_pipe)
         assert not _cgroups(name)
 
     def test_server_killed(self, tmp_path: Path) -> None:
@@ -490,7 +518,7 @@ class TestAfterwards:
         assert not _cgroups(name)
 
     async def test_spares_are_refilled(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
-        """Starts one after the other always find a spare, whose reaper has been waiting."""
+        """Starts one after the other always find a spare, whose init has been waiting."""
         for number in range(6):
             async with started(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
                 assert await peer.run("result = 1") == 1

@@ -43,7 +43,7 @@ async def test_paths_are_the_real_ones(sandboxes: ProcessSandboxes, tmp_path: Pa
     assert seen["OTHER"] == "/var/task"
     assert seen["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1234"
     peer.close()
-    os.close(sandbox.log_pipe)
+    os.close(sandbox.runtime.log_pipe)
 
 
 async def test_open_files(sandboxes: ProcessSandboxes, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_open_files(sandboxes: ProcessSandboxes, tmp_path: Path) -> None:
     peer = await Peer.of(sandbox)
     assert await peer.run("import resource as r; result = r.getrlimit(r.RLIMIT_NOFILE)") == [1024, 1024]
     peer.close()
-    os.close(sandbox.log_pipe)
+    os.close(sandbox.runtime.log_pipe)
 
 
 async def test_missing_interpreter(sandboxes: ProcessSandboxes, tmp_path: Path) -> None:
@@ -71,12 +71,12 @@ async def test_children_die_with_the_runtime(sandboxes: ProcessSandboxes, tmp_pa
     child = await peer.run("import subprocess; result = subprocess.Popen(['sleep', '600']).pid")
     ended = os.pidfd_open(child)
     await peer.ask("import os; os._exit(1)")
-    assert await sandbox.exited() == ExitStatus(code=1)
+    assert await sandbox.runtime.exited() == ExitStatus(code=1)
     readable = asyncio.Event()
     asyncio.get_running_loop().add_reader(ended, readable.set)
     await asyncio.wait_for(readable.wait(), 10)
     asyncio.get_running_loop().remove_reader(ended)
-    for descriptor in (ended, sandbox.log_pipe):
+    for descriptor in (ended, sandbox.runtime.log_pipe):
         os.close(descriptor)
     peer.close()
 

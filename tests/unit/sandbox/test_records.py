@@ -12,9 +12,9 @@ import pytest
 from lambdad.sandbox.records import (
     MAX_RECORD_BYTES,
     Channel,
-    Exited,
     Program,
     RecordTooLong,
+    Refused,
     Start,
     Stop,
     ToLauncher,
@@ -37,14 +37,14 @@ def test_round_trip(pair: tuple[Channel, Channel]) -> None:
     """Records come out as they went in, with their descriptors, in order; then there is nothing."""
     reader, writer = os.pipe()
     pair[0].send(Stop("a"), [writer])
-    pair[0].send(Start("b", PROGRAM, "/task", None, 128, 512, {"A": "1"}))
+    pair[0].send(Start("b", PROGRAM, "/task", None, 128, 512))
     os.close(writer)
     data, descriptors = pair[1].receive() or (b"", [])
     assert msgspec.json.decode(data, type=ToLauncher) == Stop("a")
     os.write(descriptors[0], b"x")
     assert os.read(reader, 1) == b"x"
     data, none = pair[1].receive() or (b"", [])
-    assert msgspec.json.decode(data, type=ToLauncher) == Start("b", PROGRAM, "/task", None, 128, 512, {"A": "1"})
+    assert msgspec.json.decode(data, type=ToLauncher) == Start("b", PROGRAM, "/task", None, 128, 512)
     assert none == []
     assert pair[1].receive() is None
     close_all([*descriptors, reader])
@@ -112,24 +112,22 @@ def test_unsent_descriptors_are_closed(pair: tuple[Channel, Channel]) -> None:
         {"memory_mb": 0},
         {"memory_mb": 1 << 30},
         {"tmp_mb": 1.5},
-        {"environment": {"": "x"}},
-        {"environment": {"A": "x\0"}},
-        {"environment": {"A": 1}},
+        {"environment": {"A": "x"}},
         {"program": {"name": "../x", "interpreter": "/x", "language_root": "/x", "runtime_dir": "/x"}},
         {"surprise": 1},
     ],
 )
 def test_start_takes_nothing_odd(changes: dict[str, object]) -> None:
     """Each field of a start is checked by whoever receives it."""
-    good = msgspec.to_builtins(Start("a", PROGRAM, "/task", None, 128, 512, {"A": "1"}))
-    assert msgspec.convert(good, ToLauncher) == Start("a", PROGRAM, "/task", None, 128, 512, {"A": "1"})
+    good = msgspec.to_builtins(Start("a", PROGRAM, "/task", None, 128, 512))
+    assert msgspec.convert(good, ToLauncher) == Start("a", PROGRAM, "/task", None, 128, 512)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({**good, **changes}, ToLauncher)
 
 
 def test_directions_are_apart() -> None:
     """The launcher takes no record that only it sends."""
-    record = msgspec.json.encode(Exited("a", 1, None, False))
-    assert msgspec.json.decode(record, type=ToServer) == Exited("a", 1, None, False)
+    record = msgspec.json.encode(Refused("a", "no"))
+    assert msgspec.json.decode(record, type=ToServer) == Refused("a", "no")
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(record, type=ToLauncher)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from lambdad.sandbox.cgroup import Group
-from lambdad.sandbox.nursery import Nursery, Waiting
+from lambdad.sandbox.nursery import Nursery
 from lambdad.sandbox.records import Channel, Program, Start
 from lambdad.sandbox.shell import NEXT, Shell
 
 PROGRAM = Program("python3.8", "/usr/bin/python3.8", "/usr", "/var/runtime")
-START = Start("a", PROGRAM, "/there/is/none", None, 128, 512, {})
+START = Start("a", PROGRAM, "/there/is/none", None, 128, 512)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def shell(nursery: Nursery) -> Iterator[Shell]:
 
 def test_only_the_tables_transitions(shell: Shell) -> None:
     """A shell enters no state but those that may follow; from the end there is no way back."""
-    for state in ("spare", "assigned", "running", "ended"):
+    for state in ("spare", "assigned", "ended"):
         shell.enter(state)
     for state in NEXT:
         with pytest.raises(ValueError, match="cannot become"):
@@ -58,17 +58,14 @@ def test_assigning_what_is_not_there(shell: Shell) -> None:
     """An assignment whose files are missing fails, and leaves the shell a spare."""
     shell.enter("spare")
     with pytest.raises(OSError, match="there is no folder /there/is/none"):
-        shell.assign(START, log=0)
+        shell.assign(START)
     assert shell.state == "spare"
 
 
 def test_last_words(shell: Shell) -> None:
-    """What the inside reports last is kept: an error, an exit code, or a signal."""
+    """Why the inside could not be prepared is kept."""
     shell.note({"error": "no"}, [])
-    shell.note({"code": 3}, [])
-    assert (shell.failure, shell.exit_code, shell.exit_signal) == ("no", 3, None)
-    shell.note({"signal": 11}, [])
-    assert (shell.exit_code, shell.exit_signal) == (None, 11)
+    assert shell.failure == "no"
 
 
 def test_wanted(nursery: Nursery, shell: Shell) -> None:
@@ -77,7 +74,7 @@ def test_wanted(nursery: Nursery, shell: Shell) -> None:
     nursery.forking.add(1)
     nursery.spares.append(shell)
     assert nursery.wanted(2, now=110.0, idle_seconds=60.0) == 0
-    nursery.waiting.extend([Waiting(START, 0)] * 5)
+    nursery.waiting.extend([START] * 5)
     assert nursery.wanted(2, now=110.0, idle_seconds=60.0) == 5
     assert nursery.wanted(2, now=200.0, idle_seconds=60.0) == 3
     nursery.waiting.clear()

@@ -1,9 +1,9 @@
 """One sandbox from the inside: from the fork of a zygote to the call of the runtime client. Run by every Python from 2.7 on.
 
-Two processes stay. The *reaper* is process 1 of the sandbox: when it ends, the kernel kills everything inside. It does as
-little as it can, since every page of memory that it writes to is one that the zygote no longer shares with it. The *runtime*
-is its child, with another user id. It prepares all that does not depend on a function, gives up every privilege before
-anything is known of one, and waits. When the launcher has mounted a function's files, it sends the rest to the runtime.
+Two processes stay. The *init* is process 1 of the sandbox (see `zygote_init`). Until it is asked for something it does as little
+as it can, since every page of memory that it writes to is one that the zygote no longer shares with it. The *runtime* is its
+child. It prepares all that does not depend on a function, gives up every privilege before anything is known of one, and
+waits. When the launcher has mounted a function's files, the server sends the rest to the runtime.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ import select
 import socket
 import sys
 
+import zygote_init
 import zygote_linux as linux
 
 try:
@@ -31,7 +32,7 @@ QUIET = linux.MS_NOSUID | linux.MS_NODEV
 # the mask is there in case a kernel forgets to check.
 MASKED = (b"/proc/kcore", b"/proc/keys", b"/proc/sysrq-trigger", b"/proc/timer_list")
 REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 3) for number in range(20)))
-READY, RUNNING = b'{"ready": true}', b'{"running": true}'
+READY = b'{"ready": true}'
 
 
 def run(settings, uid, control, cgroups):
@@ -42,26 +43,48 @@ def run(settings, uid, control, cgroups):
             os.write(descriptor, b"0")
         linux.unshare(NAMESPACES)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.umask(0o022)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # before the runtime covers this /proc
+        commands, server = _pair(socket.SOCK_SEQPACKET)
         runtime = os.fork()
         if runtime == 0:
-            _run_runtime(settings, uid, control)
+            os.close(commands)
+            _run_runtime(settings["filter"], uid, control, server)
         _survive_want_of_memory(score)
-        _give_up_privileges(settings["reaper_uid"], control)
-        _report(control, _encoded(_reap(runtime)))
+        _give_up_privileges(settings["filter"], uid, control, commands)
+        zygote_init.Init(commands, runtime, run_another_runtime).serve()
     except BaseException as error:  # anything at all, and then the sandbox is over
         _report(control, _encoded({"error": str(error)}))
     os._exit(0)
 
 
-def _prepare(uid, control):
-    """Everything that needs privileges and does not depend on the function. Returns the connection to the server."""
+def _prepare(uid, commands):
+    """Everything that needs privileges and does not depend on the function.
+
+    Returns two lists of descriptors. What the runtime keeps: the connection to the Runtime API, the write end of the pipe for
+    its output, the socket on which its start comes. And the doors, in the launcher's order; `commands` is one of them.
+    """
     linux.set_hostname(HOST_NAME)
     _mount_system(uid)
-    doors, connection = _make_doors()
+    listeners = [os.dup(listener.fileno()) for listener in _make_listeners()]
+    connection, server_connection = _pair(socket.SOCK_STREAM)
+    start, server_start = _pair(socket.SOCK_SEQPACKET)
+    log, log_writer = os.pipe()
+    os.fchown(log_writer, uid, uid)  # /dev/stdout is opened anew by its user
     mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    _report(control, READY, [door.fileno() for door in doors] + [mounts])
-    return connection
+    return [connection, log_writer, start], listeners + [commands, server_start, server_connection, log, mounts]
+
+
+def _pair(kind):
+    """Two connected sockets, as descriptors."""
+    ends = socket.socketpair(socket.AF_UNIX, kind)
+    try:
+        return [os.dup(end.fileno()) for end in ends]
+    finally:
+        for end in ends:
+            end.close()
 
 
 def _mount_system(uid):
@@ -79,11 +102,8 @@ def _mount_system(uid):
     linux.mount(None, b"/run", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET | linux.MS_NOEXEC)
 
 
-def _make_doors():
-    """The ways to the server: two listening sockets and one end of a connected pair, whose other end is the runtime's.
-
-    Nothing else leads out of here.
-    """
+def _make_listeners():
+    """Where AWS_LAMBDA_RUNTIME_API and AWS_ENDPOINT_URL point. Nothing else in this network leads out of here."""
     doors = []
     for port in PORTS:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -93,36 +113,31 @@ def _make_doors():
         listener.bind((ADDRESS, port))
         listener.listen(128)
         doors.append(listener)
-    inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    return doors + [outside], inside
+    return doors
 
 
-def _give_up_privileges(uid, control):
-    linux.close_all_but([control])
+def _give_up_privileges(filter_program, uid, control, commands):
+    linux.close_all_but([control, commands])
     nothing = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     os.close(nothing)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     linux.become(uid)
-    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)  # nobody inside can trace it or open its descriptors, though they are its equals
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
+    linux.install_filter(filter_program)
     if _is_alone(control):  # the launcher died in between
         os._exit(0)
 
 
-def _reap(runtime):
-    """Waits for the runtime to end, and says how it did. Whatever it left running dies with this process."""
-    while True:
-        pid, status = os.waitpid(-1, 0)
-        if pid == runtime:
-            return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
-
-
 def _survive_want_of_memory(score):
-    """The memory limit is for the function: its messenger should not be what the kernel kills. It is small, too."""
+    """The memory limit is for the function: its messenger should be the last that the kernel kills.
+
+    Not -1000, which means never: whoever is started from here could set that for itself, too.
+    """
     try:
-        os.write(score, b"-1000")
+        os.write(score, b"-999")
     except OSError:
         return  # without CAP_SYS_RESOURCE; a dead messenger is understood as well
 
@@ -133,30 +148,47 @@ def _is_alone(control):
     return bool(poll.poll(0))
 
 
-def _run_runtime(settings, uid, control):
-    """The child of the reaper. Never returns."""
+def _run_runtime(filter_program, uid, control, commands):
+    """The first child of the init. Never returns."""
     try:
-        connection = _prepare(uid, control)  # closed when nobody holds it
-        _confine(settings["filter"], uid, (control, connection.fileno()))
+        own, doors = _prepare(uid, commands)
+        _confine(filter_program, uid, own + doors + [control])
         rehearse()
-        record, descriptors = linux.receive(control)
-        if not record:  # the launcher is gone
-            os._exit(0)
-        for target in (1, 2):
-            os.dup2(descriptors[0], target)
-        os.chdir("/var/task")
-        _set_environment(json.loads(record.decode("utf-8")))
-        gc.enable()
-        # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
-        client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name) for name in (__name__, linux.__name__)]
-        _report(control, RUNNING)
-        for descriptor in (descriptors[0], control):
+        # Not before: what still has privileges could not be killed by the init, which has none.
+        _report(control, READY, doors)
+        for descriptor in doors + [control]:
             os.close(descriptor)
+        connection, log, start = own
+        record, _ = linux.receive(start)
+        if not record:  # the sandbox is not wanted
+            os._exit(0)
+        os.close(start)
     except BaseException as error:
         _report(control, _encoded({"error": str(error)}))
         os._exit(1)
+    _serve(connection, log, json.loads(record.decode("utf-8")))
+
+
+def run_another_runtime(connection, log, environment):
+    """A later child of the init. Never returns."""
+    zygote_init.be_ordinary([connection, log])
+    _close_on_exec((connection, log))
+    _serve(connection, log, environment)
+
+
+def _serve(connection, log, environment):
+    """Calls the runtime client, which never returns."""
     try:
-        client.serve(connection.fileno())
+        for target in (1, 2):
+            os.dup2(log, target)
+        os.close(log)
+        os.chdir("/var/task")
+        _set_environment(environment)
+        gc.enable()
+        # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
+        own = (__name__, linux.__name__, zygote_init.__name__)
+        client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name) for name in own]
+        client.serve(connection)
     except BaseException:  # the runtime client ends its process by itself; if not, this is where it does
         sys.excepthook(*sys.exc_info())
     os._exit(1)
@@ -165,21 +197,22 @@ def _run_runtime(settings, uid, control):
 def _confine(filter_program, uid, kept):
     """Gives up every privilege, for good."""
     linux.close_all_but(kept)
-    for descriptor in kept:
-        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    _close_on_exec(kept)
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.setsid()
-    os.umask(0o022)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     linux.become(uid)
     # Changing user made this process unreadable even to itself (/proc/self/fd). It holds nothing of anyone else's.
     linux.prctl(linux.PR_SET_DUMPABLE, 1)
     linux.install_filter(filter_program)
+
+
+def _close_on_exec(descriptors):
+    for descriptor in descriptors:
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
 
 def rehearse():

@@ -57,7 +57,10 @@ libc.sendmsg.restype = libc.recvmsg.restype = ctypes.c_ssize_t
 libc.syscall.restype = ctypes.c_long
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-for _name in ("setns", "sethostname", "setgroups", "setresgid", "setresuid", "umount2", "unshare"):
+_CHILD_ENDED = struct.pack("Q", 1 << 16)  # the set of signals that holds SIGCHLD alone
+SIG_BLOCK, SIG_SETMASK = 0, 2
+SFD_CLOEXEC = 0x80000
+for _name in ("signalfd", "sigprocmask", "setns", "sethostname", "setgroups", "setresgid", "setresuid", "umount2", "unshare"):
     getattr(libc, _name)  # found now and kept, not in every sandbox anew
 
 
@@ -179,6 +182,22 @@ def install_filter(program):
     buffer = ctypes.create_string_buffer(program, len(program))
     header = _FilterProgram(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(header))
+
+
+def watch_children():
+    """A descriptor that has something to read whenever a child has ended. Signal handlers would not do: an interpreter that
+    was not told of its fork leaves signals to the process that it thinks it is."""
+    signals = _signal_set(_CHILD_ENDED)
+    check(libc.sigprocmask(SIG_BLOCK, signals, None), "sigprocmask")
+    return check(libc.signalfd(-1, signals, SFD_CLOEXEC), "signalfd")
+
+
+def unblock_signals():
+    check(libc.sigprocmask(SIG_SETMASK, _signal_set(b""), None), "sigprocmask")
+
+
+def _signal_set(content):
+    return ctypes.create_string_buffer(content, 128)
 
 
 def set_hostname(name):

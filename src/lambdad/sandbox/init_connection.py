@@ -1,0 +1,192 @@
+"""The server's side of a sandbox's init: asks it for processes, hears of their ends. `zygote_init` has the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from lambdad.errors import SandboxError
+from lambdad.sandbox.base import ExitStatus
+from lambdad.sandbox.records import Channel, RecordTooLong, close_all
+
+_FIRST_RUNTIME = 0
+_GONE = "the sandbox has ended"
+
+_Answer = TypeVar("_Answer")
+
+
+class InitProcess:
+    """A process that the init has started: a `SandboxProcess`."""
+
+    def __init__(self, owner: InitConnection, number: int, log_pipe: int, connection: socket.socket | None) -> None:
+        os.set_blocking(log_pipe, False)
+        self.log_pipe = log_pipe
+        self.connection = connection
+        self._owner = owner
+        self._number = number
+        self._end: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._end.done()
+
+    async def exited(self) -> ExitStatus:
+        return await asyncio.shield(self._end)
+
+    def signal(self, number: int) -> None:
+        if not self._end.done():
+            self._owner.send({"do": "signal", "process": self._number, "signal": number})
+
+    def note_end(self, status: ExitStatus) -> None:
+        if not self._end.done():
+            self._end.set_result(status)
+
+
+class _Request(NamedTuple):
+    answer: asyncio.Future[Any]
+    make: Callable[[int, list[int]], Any]
+
+
+class InitConnection:
+    """`commands` is the socket to the init. `oom_kills` counts what the kernel has killed inside for want of memory."""
+
+    def __init__(self, commands: socket.socket, oom_kills: Callable[[], int]) -> None:
+        self._channel: Channel | None = Channel(commands)
+        self._oom_kills = oom_kills
+        self._known_oom_kills = 0
+        self._processes: dict[int, InitProcess] = {}
+        self._requests: dict[int, _Request] = {}
+        self._numbers = itertools.count(_FIRST_RUNTIME + 1)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(commands, self._hear)
+
+    def adopt_first_runtime(self, log_pipe: int, connection: socket.socket) -> InitProcess:
+        """The runtime that waited for its function, and has now been sent it."""
+        return self._add(_FIRST_RUNTIME, log_pipe, connection)
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
+        command = {"do": "run", "path": path, "environment": environment}
+        return await self._ask(command, lambda number, got: self._add(number, got[0], None))
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
+        command = {"do": "runtime", "environment": environment}
+        return await self._ask(command, lambda number, got: self._add(number, got[0], adopt(got[1])))
+
+    async def kill_all(self) -> None:
+        await self._ask({"do": "kill"}, lambda number, got: None)
+
+    async def open_socket(self) -> socket.socket:
+        return await self._ask({"do": "socket"}, lambda number, got: adopt(got[0]))
+
+    async def ended(self) -> None:
+        """Waits until the init is gone, and all processes with it."""
+        await asyncio.shield(self._ended)
+
+    def send(self, command: Mapping[str, Any]) -> None:
+        """Raises SandboxError when the command is too long."""
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(msgspec.json.encode(command))
+        except RecordTooLong as error:
+            raise SandboxError(str(error)) from error
+        if self._channel.has_unsent:
+            asyncio.get_running_loop().add_writer(self._channel.socket, self._flush)
+
+    def close(self) -> None:
+        """The init ends when it finds its socket closed. Every process counts as killed."""
+        if self._channel is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._channel.socket)
+        loop.remove_writer(self._channel.socket)
+        self._channel.close()
+        self._channel = None
+        for process in self._processes.values():
+            process.note_end(self._status(None, signal.SIGKILL))
+        for request in self._requests.values():
+            if not request.answer.done():
+                request.answer.set_exception(SandboxError(_GONE))
+        self._processes.clear()
+        self._ended.set_result(None)
+
+    def _add(self, number: int, log_pipe: int, connection: socket.socket | None) -> InitProcess:
+        process = InitProcess(self, number, log_pipe, connection)
+        self._processes[number] = process
+        if self._channel is None:
+            process.note_end(ExitStatus(signal=signal.SIGKILL))
+        return process
+
+    async def _ask(self, command: Mapping[str, Any], make: Callable[[int, list[int]], _Answer]) -> _Answer:
+        """`make` gets the descriptors as soon as they are here: the end of a process may be told in the same breath."""
+        if self._channel is None:
+            raise SandboxError(_GONE)
+        number = next(self._numbers)
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._requests[number] = _Request(answer, make)
+        try:
+            self.send({**command, "number": number})
+            return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                _discard(answer.result())
+            self.send({"do": "signal", "process": number, "signal": signal.SIGKILL})
+            raise
+        finally:
+            self._requests.pop(number, None)
+
+    def _hear(self) -> None:
+        while self._channel is not None and (received := self._channel.receive()) is not None:
+            data, descriptors = received
+            if not data:
+                self.close()
+                return
+            self._note(msgspec.json.decode(data), descriptors)
+
+    def _note(self, record: dict[str, Any], descriptors: list[int]) -> None:
+        if "ended" in record:
+            process = self._processes.pop(record["ended"], None)
+            if process is not None:
+                process.note_end(self._status(record["code"], record["signal"]))
+            return
+        request = self._requests.pop(record["done"] if "done" in record else record["refused"], None)
+        if request is None or request.answer.done():
+            close_all(descriptors)
+        elif "refused" in record:
+            request.answer.set_exception(SandboxError(record["reason"]))
+        else:
+            request.answer.set_result(request.make(record["done"], descriptors))
+
+    def _status(self, code: int | None, number: int | None) -> ExitStatus:
+        is_out_of_memory = False
+        if number == signal.SIGKILL:
+            count = self._oom_kills()
+            is_out_of_memory, self._known_oom_kills = count > self._known_oom_kills, count
+        return ExitStatus(code, number, is_out_of_memory)
+
+    def _flush(self) -> None:
+        if self._channel is not None:
+            self._channel.flush()
+            if not self._channel.has_unsent:
+                asyncio.get_running_loop().remove_writer(self._channel.socket)
+
+
+def _discard(made: object) -> None:
+    if isinstance(made, InitProcess):
+        os.close(made.log_pipe)
+        made = made.connection
+    if isinstance(made, socket.socket):
+        made.close()
+
+
+def adopt(descriptor: int) -> socket.socket:
+    adopted = socket.socket(fileno=descriptor)
+    adopted.setblocking(False)
+    return adopted

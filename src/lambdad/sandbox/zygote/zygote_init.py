@@ -1,0 +1,205 @@
+"""Process 1 of a sandbox, its *init*: starts what the server asks for, tells of every end, and reaps what is left behind.
+
+It has the user, the filter and the limits of everything else inside, so what it starts needs no privilege to be taken away;
+only nobody can trace it. When it ends, the kernel kills everything inside. Run by every Python from 2.7 on.
+
+It speaks JSON records on a SOCK_SEQPACKET socket with the server. Requests carry a number, and so do their answers:
+
+    {"do": "run", "number": 3, "path": "/opt/extensions/x", "environment": {...}}   a program
+    {"do": "runtime", "number": 4, "environment": {...}}                             the runtime client, once more
+    {"do": "kill", "number": 5}                                                      everything but this process
+    {"do": "socket", "number": 6}                                                    a TCP socket of this network namespace
+    {"do": "signal", "process": 3, "signal": 15}                                     no answer
+
+    {"done": 3}, with the read end of its output, and for a runtime the other end of its connection; or with the socket
+    {"refused": 3, "reason": "No such file or directory"}
+    {"ended": 3, "code": 1, "signal": null}     a process, by the number of the request that started it; 0 is the first runtime
+
+A runtime client that waits for its first function is there when this begins.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import select
+import socket
+
+import zygote_linux as linux
+
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+FIRST_RUNTIME = 0
+_MAX_REASON = 200
+
+
+class Init(object):
+    """`first` is the process id of the waiting runtime; `become_runtime` makes a child of this process into another one."""
+
+    def __init__(self, commands, first, become_runtime):
+        self._commands = commands  # a descriptor
+        self._become_runtime = become_runtime
+        self._numbers = {first: FIRST_RUNTIME}
+        self._deeds = {"run": self._run, "runtime": self._start_runtime, "kill": self._kill_all, "socket": self._open_socket}
+
+    def serve(self):
+        """Returns when the server has let go of the sandbox."""
+        ends = linux.watch_children()
+        self._reap()
+        poll = select.poll()
+        poll.register(self._commands, select.POLLIN)
+        poll.register(ends, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == ends:
+                    os.read(ends, 4096)
+                    self._reap()
+                elif not self._obey():
+                    return
+
+    def _obey(self):
+        record, _ = linux.receive(self._commands)
+        if not record:
+            return False
+        command = json.loads(record.decode("utf-8"))
+        if command["do"] == "signal":
+            self._signal(command)
+            return True
+        number = command["number"]
+        try:
+            descriptors = self._deeds[command["do"]](command)
+        except OSError as error:  # no process or descriptor left, or no such program
+            self._tell({"refused": number, "reason": os.strerror(error.errno)})
+            return True
+        self._tell({"done": number}, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
+
+    def _run(self, command):
+        path, environment = _native(command["path"]), _variables(command["environment"])
+        failure, failed = os.pipe()
+        try:
+            pid, log = self._fork(lambda writer: _become_program(path, environment, writer, failed))
+            os.close(failed)
+            failed = None
+            reason = os.read(failure, _MAX_REASON)  # nothing, once the program runs
+            if reason:
+                os.close(log)
+                os.waitpid(pid, 0)
+                raise OSError(int(reason), path)
+        finally:
+            os.close(failure)
+            if failed is not None:
+                os.close(failed)
+        self._numbers[pid] = command["number"]
+        return [log]
+
+    def _start_runtime(self, command):
+        inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            pid, log = self._fork(lambda writer: self._become_runtime(inside.fileno(), writer, command["environment"]))
+            self._numbers[pid] = command["number"]
+            return [log, os.dup(outside.fileno())]
+        finally:
+            inside.close()
+            outside.close()
+
+    def _fork(self, child):
+        """Runs `child` with the write end of a pipe in a new process; returns its id and the read end."""
+        log, writer = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(log)
+            os.close(writer)
+            raise
+        if pid == 0:
+            try:
+                child(writer)
+            finally:
+                os._exit(1)
+        os.close(writer)
+        return pid, log
+
+    def _kill_all(self, command):
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+        self._reap(blocks=True)
+        return []
+
+    def _open_socket(self, command):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            return [os.dup(made.fileno())]
+        finally:
+            made.close()
+
+    def _signal(self, command):
+        for pid, number in self._numbers.items():
+            if number == command["process"]:
+                os.kill(pid, command["signal"])  # a zombie at worst: it is in the table until it has been reaped
+
+    def _reap(self, blocks=False):
+        """Takes leave of all that have ended; `blocks` until nobody is left, orphans of orphans included."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, 0 if blocks else os.WNOHANG)
+            except OSError as error:
+                if error.errno != errno.ECHILD:
+                    raise
+                return
+            if pid == 0:
+                return
+            number = self._numbers.pop(pid, None)
+            if number is not None:
+                killed = os.WIFSIGNALED(status)
+                code, end = (None, os.WTERMSIG(status)) if killed else (os.WEXITSTATUS(status), None)
+                self._tell({"ended": number, "code": code, "signal": end})
+
+    def _tell(self, record, descriptors=()):
+        try:
+            linux.send(self._commands, json.dumps(record).encode("utf-8"), descriptors)
+        except OSError:  # the server is gone, and the sandbox goes with it
+            os._exit(71)
+
+
+def be_ordinary(kept):
+    """In a child of the init: makes it a process like any other. `kept` are the descriptors it goes on with."""
+    linux.close_all_but(kept)
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # not before it has let go of the init's socket
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(score, b"0")
+    os.close(score)
+    os.setsid()
+    linux.unblock_signals()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _become_program(path, environment, log, failed):
+    """Never returns. What goes wrong is told as the number of the error."""
+    try:
+        for target in (1, 2):
+            os.dup2(log, target)
+        be_ordinary([failed])
+        fcntl.fcntl(failed, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        os.chdir("/")
+        os.execve(path, [path], environment)
+    except OSError as error:
+        os.write(failed, str(error.errno).encode("ascii"))
+    os._exit(1)
+
+
+def _variables(environment):
+    return dict((_native(name), _native(value)) for name, value in environment.items())
+
+
+def _native(text):
+    return text if isinstance(text, str) else text.encode("utf-8")
