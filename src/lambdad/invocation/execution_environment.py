@@ -22,21 +22,20 @@ from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
 from lambdad.invocation.failure import Failure
+from lambdad.invocation.life import Life, external_extensions
 from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
 from lambdad.invocation.run import Run
-from lambdad.invocation.runtime_life import RuntimeLife
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.version import Version
+from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, RuntimeAnswer, RuntimeSession
-from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxProcess, SandboxSpec, UnpackLimits
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
 
 INIT_SECONDS = 10.0  #: AWS's limit of the Init phase
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
-#: For what a process that has ended still had in its sockets; they close with it unless a child of it holds them.
-LAST_WORDS_SECONDS = 0.2
 #: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
 RESET_SECONDS = 5.0
 
@@ -85,9 +84,9 @@ class ExecutionEnvironment:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._parts = parts
-        self._session = RuntimeSession(self._loop)
-        self._api = RuntimeApiServer(self._session, self._loop)
-        self._life: RuntimeLife | None = None
+        self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
+        self._life: Life | None = None
+        self._extension_names: list[str] = []
         self._log = FunctionLog(self._log_stream(), parts.log_sink, clock=parts.clock, is_sink_full=parts.is_log_sink_full)
         self._sandbox: Sandbox | None = None
         self._environment: Mapping[str, str] = {}
@@ -125,8 +124,8 @@ class ExecutionEnvironment:
             async with self._making:
                 if self.state is not EnvironmentState.STARTING:
                     return  # stopped meanwhile: nobody would take the sandbox down
-                life = await self._make_sandbox()
-            failed = await life.initialize(self._parts.init_seconds)
+                sandbox, life = await self._make_sandbox()
+            failed = await life.start(sandbox, self._api, self._parts.init_seconds, sandbox.runtime)
             self.init_seconds = self._parts.monotonic() - started
             if self.state is not EnvironmentState.STARTING:
                 return
@@ -136,15 +135,16 @@ class ExecutionEnvironment:
                 return
             self._report_init(failed, self.init_seconds, "init")
             self._to(EnvironmentEvent.FAILED)
-            await self._reset()
+            await self._reset(failed)
         except BaseException:
             await self.stop()
             raise
 
-    async def _make_sandbox(self) -> RuntimeLife:
+    async def _make_sandbox(self) -> tuple[Sandbox, Life]:
         parts, version = self._parts, self.version
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
+        self._extension_names = [] if opt_root is None else external_extensions(opt_root)
         self._credentials = parts.mint(version)
         spec = SandboxSpec(
             sandbox_id=parts.new_id(),
@@ -154,39 +154,42 @@ class ExecutionEnvironment:
             memory_mb=version.memory_mb,
             tmp_mb=version.ephemeral_storage_mb,
             environment=environment_variables(version, self._credentials, self._log.stream.name),
+            waits_with_runtime=bool(self._extension_names),
         )
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
         self._environment = spec.environment
-        assert sandbox.runtime is not None
-        life = self._begin_life(sandbox.runtime)
         self._log.platform_line(log_lines.init_start(version.runtime, version.region))
-        await self._api.open(sandbox.runtime_listener, sandbox.runtime.connection)
+        life = self._begin_life()  # before the first of its processes is let in
+        await self._api.open(sandbox.runtime_listener)
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
             self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
-        return life
+        return sandbox, life
 
     async def _unpacked(self, digests: tuple[str, ...]) -> Path:
         tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
         self._code.append(digests)
         return tree
 
-    def _begin_life(self, process: SandboxProcess) -> RuntimeLife:
-        self._log.open(process.log_pipe, self._loop)
-        life = self._life = RuntimeLife(process, self._session)
-        self._spawn(self._watch_exit(life))
+    def _begin_life(self) -> Life:
+        version = self.version
+        identity = FunctionIdentity(version.function_name, version.version, version.handler, version.account_id)
+        life = Life(
+            self._loop,
+            self._log,
+            identity,
+            self._environment,
+            self._extension_names,
+            lambda reason: self._life_ended(life, reason),
+        )
+        self._life = life
+        self._api.renew(life.session)
         return life
 
-    async def _watch_exit(self, life: RuntimeLife) -> None:
-        """What the process sent before it ended counts: a runtime posts its error and exits at once."""
-        status = await life.process.exited()
-        if self._life is life:
-            await self._api.drained(LAST_WORDS_SECONDS)
-        life.exit = status
-        life.session.end()
+    def _life_ended(self, life: Life, reason: Failure) -> None:
         if self._life is not life:
             return
-        if self.state is EnvironmentState.BUSY and self._run is not None and self._run.is_begun:
-            self._fail(failure.exited(status))
+        if self.state is EnvironmentState.BUSY:
+            self._fail(reason)
         elif self.state in {EnvironmentState.IDLE, EnvironmentState.FROZEN}:
             self._begin_stop()
 
@@ -219,22 +222,22 @@ class ExecutionEnvironment:
         return run.result(answer)
 
     async def _hand_over(self, run: Run) -> RuntimeAnswer:
+        life = self._life
+        assert life is not None
+        request = run.request()
         try:
-            answer = await self._session.invoke(run.request())
+            if not life.extensions.is_empty:
+                life.extensions.invoke(request)
+            answer = await life.session.invoke(request)
             run.is_answered = True
             return answer
         finally:
-            self._conclude_when_ready(run)
+            self._conclude_when_settled(run, life)
 
     async def _run_after_init(self, run: Run) -> RuntimeAnswer:
         """Init once more, within the function's timeout, then the invocation."""
-        failed: Failure | None
-        try:
-            async with self._making:
-                life = await self._renew_runtime(run)
-            failed = await life.initialize(None) if life is not None else failure.stopped()
-        except SandboxError as error:
-            failed = failure.broken(str(error))
+        assert self._sandbox is not None
+        failed = await self._begin_life().start(self._sandbox, self._api, None)
         if self._run is run:
             self.init_seconds = self._parts.monotonic() - run.started
             if failed is None:
@@ -242,18 +245,6 @@ class ExecutionEnvironment:
                 return await self._hand_over(run)
             self._fail(failed)
         return RuntimeAnswer(AnswerKind.ENDED)
-
-    async def _renew_runtime(self, run: Run) -> RuntimeLife | None:
-        if self._run is not run:
-            return None
-        sandbox = self._sandbox
-        assert sandbox is not None
-        process = await sandbox.run_runtime(self._environment)
-        self._session = RuntimeSession(self._loop)
-        if self._run is not run:
-            self._session.end()
-        await self._api.renew(self._session, process.connection)
-        return self._begin_life(process)
 
     def until_settled(self) -> asyncio.Future[None]:
         """Resolved when the environment is neither busy nor being reset."""
@@ -281,13 +272,14 @@ class ExecutionEnvironment:
         run.is_begun = True
         self._log.begin(run.invocation.request_id, self.version.version, wants_tail=run.invocation.wants_log_tail)
 
-    def _conclude_when_ready(self, run: Run) -> None:
+    def _conclude_when_settled(self, run: Run, life: Life) -> None:
         if self._run is not run:
             return
-        if self._session.is_ready:
+        if life.is_settled:
             self._conclude(run)
         else:
-            self._session.ready().add_done_callback(lambda ready: self._conclude(run) if ready.result() else None)
+            waited_for = life.extensions.settled() if life.session.is_ready else life.session.ready()
+            waited_for.add_done_callback(lambda done: self._conclude_when_settled(run, life) if done.result() else None)
 
     def _time_out(self) -> None:
         self._fail(failure.timed_out(self.version.timeout_seconds))
@@ -297,7 +289,8 @@ class ExecutionEnvironment:
         run = self._run
         assert run is not None
         self._conclude(run, reason)
-        self._session.end()
+        if self._life is not None:
+            self._life.end()
         self._resets += 1
         # Where /tmp is memory, what fills it would make the next process run out as well.
         if self._resets > MAX_RESETS or reason.reported_type == "Runtime.OutOfMemory":
@@ -305,7 +298,7 @@ class ExecutionEnvironment:
         else:
             self._to(EnvironmentEvent.FAILED)
             self._was_reset = self._loop.create_future()
-            self._spawn(self._reset_or_stop())
+            self._spawn(self._reset_or_stop(reason))
         self._resolve_end(run)
 
     def _conclude(self, run: Run, reason: Failure | None = None) -> None:
@@ -368,9 +361,9 @@ class ExecutionEnvironment:
             self._to(EnvironmentEvent.FROZE)
             await self._sandbox.freeze()
 
-    async def _reset_or_stop(self) -> None:
+    async def _reset_or_stop(self, reason: Failure) -> None:
         try:
-            await self._reset()
+            await self._reset(reason)
         except (SandboxError, TimeoutError):  # the sandbox itself is gone, or something in it does not die
             self._begin_stop()
         finally:
@@ -378,15 +371,16 @@ class ExecutionEnvironment:
                 self._was_reset.set_result(None)
                 self._was_reset = None
 
-    async def _reset(self) -> None:
-        """Kills every process. Raises SandboxError when that cannot be done."""
+    async def _reset(self, reason: Failure) -> None:
+        """Kills every process. Raises SandboxError or TimeoutError when that cannot be done."""
         async with self._making:
             if self.state is not EnvironmentState.RESETTING:
                 return
-            assert self._sandbox is not None
-            self._life = None
+            assert self._sandbox is not None and self._life is not None
+            await self._life.shut_down("timeout" if reason.status == "timeout" else "failure")
             async with asyncio.timeout(RESET_SECONDS):
                 await self._sandbox.kill_all()
+            await self._life.close()
         if self.state is EnvironmentState.RESETTING:
             self._to(EnvironmentEvent.WAS_RESET)
 
@@ -396,7 +390,8 @@ class ExecutionEnvironment:
         """Takes everything down; returns when it is gone. An invocation under way fails. May be repeated."""
         run = self._run
         if run is not None:
-            self._session.end()
+            if self._life is not None:
+                self._life.end()
             self._conclude(run, failure.stopped())
             self._resolve_end(run)
         await asyncio.shield(self._begin_stop())
@@ -411,17 +406,24 @@ class ExecutionEnvironment:
         return self._stop
 
     async def _tear_down(self) -> None:
-        self._session.end()
+        life, sandbox = self._life, self._sandbox
+        if life is not None:
+            life.end()
         try:
             async with self._making:
-                pass
+                sandbox, life = self._sandbox, self._life
+                if life is not None and sandbox is not None:
+                    await sandbox.thaw()
+                    await life.shut_down("spindown")
             if self._endpoint is not None:
                 await self._endpoint.close()
             await self._api.close()
         finally:
             try:
-                if self._sandbox is not None:
-                    await self._sandbox.stop()
+                if sandbox is not None:
+                    await sandbox.stop()
+                if life is not None:
+                    await life.close()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
             finally:

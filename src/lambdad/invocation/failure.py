@@ -82,10 +82,14 @@ def broken(why: str) -> Failure:
 def _exit_text(status: ExitStatus) -> str:
     if status.signal is not None or status.out_of_memory:
         number = Signals.SIGKILL.value if status.signal is None else status.signal
-        return f"Runtime exited with error: signal: {_SIGNAL_NAMES.get(number, f'signal {number}')}"
+        return f"Runtime exited with error: {signal_text(number)}"
     if status.code:
         return f"Runtime exited with error: exit status {status.code}"
     return "Runtime exited without providing a reason"
+
+
+def signal_text(number: int) -> str:
+    return f"signal: {_SIGNAL_NAMES.get(number, f'signal {number}')}"
 
 
 def normalized_type(error_type: str) -> str:

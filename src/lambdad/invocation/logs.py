@@ -68,6 +68,10 @@ class FunctionLog:
         """A line of the platform outside of an invocation."""
         self._emit([LogEvent(self._now_ms(), text)])
 
+    def extension_line(self, text: str) -> None:
+        """A line that an external extension printed, in an invocation or outside of one."""
+        self._emit([LogEvent(self._now_ms(), text)])
+
     def begin(self, request_id: str, version: str, *, wants_tail: bool) -> None:
         """START. It is handed on together with what follows it."""
         self._start = LogEvent(self._now_ms(), log_lines.start(request_id, version))

@@ -15,11 +15,12 @@ class RuntimeState(Enum):
     INIT_ERROR = "InitError"  #: it told us that it cannot start
     READY = "Ready"  #: it waits in `next`
     RUNNING = "Running"  #: it has an invocation
+    RESPONDING = "InvocationResponse"  #: it streams its answer
     RESPONSE_SENT = "RuntimeResponseSentState"  #: it answered and has not asked again
 
 
 class RuntimeEvent(Enum):
-    """What may happen; the value is the state that a refused request is said to have wanted."""
+    """What may happen; the value of what a runtime can ask for is the state that it is said to have wanted when refused."""
 
     __hash__ = object.__hash__
 
@@ -29,6 +30,8 @@ class RuntimeEvent(Enum):
     RESPONSE = "InvocationResponse"
     ERROR = "InvocationErrorResponse"
     INIT_ERROR = "InitError"
+    STREAM_BEGUN = "stream begun"
+    STREAM_ENDED = "stream ended"  #: whole or not
 
 
 TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeEvent, RuntimeState]] = {
@@ -38,7 +41,9 @@ TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeEvent, RuntimeState]] = {
     RuntimeState.RUNNING: {
         RuntimeEvent.RESPONSE: RuntimeState.RESPONSE_SENT,
         RuntimeEvent.ERROR: RuntimeState.RESPONSE_SENT,
+        RuntimeEvent.STREAM_BEGUN: RuntimeState.RESPONDING,
     },
+    RuntimeState.RESPONDING: {RuntimeEvent.STREAM_ENDED: RuntimeState.RESPONSE_SENT},
     RuntimeState.RESPONSE_SENT: {RuntimeEvent.NEXT: RuntimeState.READY},
 }
 

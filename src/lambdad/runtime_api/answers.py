@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from lambdad.runtime_api.response_stream import MAX_STREAM_BYTES
+
 #: 6 MiB and 100 bytes: the largest response that a function may give to a buffered invocation.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100
 
@@ -28,6 +30,10 @@ def not_served(error_type: str, what: str) -> bytes:
     return refusal(404, error_type, f"{what} is not supported here.")
 
 
+def ok(body: bytes, content_type: str, *further_headers: str) -> bytes:
+    return _answer(200, body, content_type, *further_headers)
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ACCEPTED = _answer(202, b'{"status":"OK"}\n', "application/json")
 PONG = _answer(200, b"pong", "text/plain; charset=utf-8")
@@ -36,8 +42,9 @@ BAD_REQUEST = _answer(400, b"400 Bad Request", "text/plain; charset=utf-8", "Con
 HEADERS_TOO_LARGE = _answer(431, b"", "text/plain; charset=utf-8", "Connection: close")
 INVALID_REQUEST_ID = refusal(400, "InvalidRequestID", "Invalid request ID")
 INVALID_RESPONSE_MODE = refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+STREAM_TOO_LARGE = refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({MAX_STREAM_BYTES} bytes).")
+INTERNAL_SERVER_ERROR = refusal(500, "InternalServerError", "Internal Server Error")
 TRUNCATED = refusal(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
 TOO_LARGE = refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).")
-EXTENSIONS_NOT_SERVED = not_served("Extension.NotSupported", "The Extensions API")
 LOGS_NOT_SERVED = not_served("Logs.NotSupported", "The Logs API")
 TELEMETRY_NOT_SERVED = not_served("Telemetry.NotSupported", "The Telemetry API")

@@ -6,6 +6,7 @@ Whatever comes in is untrusted. What cannot be read closes this connection and h
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Protocol, cast
 
@@ -13,8 +14,11 @@ import httptools
 
 from lambdad.runtime_api import answers, runtime
 from lambdad.runtime_api.answers import MAX_RESPONSE_BYTES
+from lambdad.runtime_api.response_stream import ResponseStream
 from lambdad.runtime_api.runtime import Request
 from lambdad.runtime_api.session import RuntimeSession
+
+_log = logging.getLogger(__name__)
 
 #: Request line and headers, or trailers, of one request. AWS's limit; X-Ray causes travel in a header.
 MAX_HEAD_BYTES = 1024 * 1024
@@ -39,7 +43,7 @@ class ConnectionOwner(Protocol):
 class RuntimeApiConnection(asyncio.Protocol):
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._session = owner.session
+        self.session = owner.session
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._is_waiting = False  #: a `next` has been asked for and not been answered
@@ -50,6 +54,8 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._buffered = 0  #: body bytes that this connection holds
         self._in_message = False
         self._is_closing = False
+        self._is_unread = False  #: the other side does not read our answers
+        self._is_ahead = False  #: the reader of a streamed response does not keep up with it
         self._begin()
 
     def _begin(self) -> None:
@@ -59,6 +65,8 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._body_size = 0
         self._too_large: Request | None = None
         self._expects_continue = False
+        self._are_headers_over = False
+        self._stream: ResponseStream | None = None  #: where the present body goes piece by piece
 
     # asyncio.Protocol
 
@@ -73,6 +81,10 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._overhead += len(data)
         try:
             self._feed(data)
+        except httptools.HttpParserCallbackError as error:  # not what was sent is wrong, but we are
+            _log.error("A request to the Runtime API failed", exc_info=error.__context__)
+            self._refuse(answers.INTERNAL_SERVER_ERROR)
+            return
         except httptools.HttpParserError:
             self._refuse(answers.BAD_REQUEST)
             return
@@ -97,26 +109,46 @@ class RuntimeApiConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._in_message and not self._is_waiting:
             self._held.append(answers.TRUNCATED)
+        self._cut_stream()
         self._write()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._is_closing = True
+        self._cut_stream()
         if self._is_waiting:
             self._is_waiting = False
-            self._session.next_lost(self)
+            self.session.next_lost(self)
         self._release(self._buffered)
         self._deferred.clear()
         self._held.clear()
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._is_unread = True
+        self._read_or_pause()
 
     def resume_writing(self) -> None:
-        if self._transport is not None:
+        self._is_unread = False
+        self._read_or_pause()
+
+    # StreamSource
+
+    def pause_stream(self) -> None:
+        self._is_ahead = True
+        self._read_or_pause()
+
+    def resume_stream(self) -> None:
+        self._is_ahead = False
+        self._read_or_pause()
+
+    def _read_or_pause(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._is_unread or self._is_ahead:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     # httptools
@@ -130,12 +162,20 @@ class RuntimeApiConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         if name in runtime.HEADERS:
-            self._headers[name] = value
+            if self._are_headers_over:
+                if name in runtime.TRAILERS:
+                    self._headers[name] = value
+            else:
+                self._headers.setdefault(name, value)
         elif name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self._overhead = 0
+        self._are_headers_over = True
+        if runtime.RESPONSE_MODE in self._headers and not self._is_waiting and not self._is_closing:
+            method, path = self._parser.get_method(), self._path()
+            self._stream = runtime.open_stream(self.session, method, path, self._headers, self)
         if self._expects_continue and not self._is_waiting:
             self._held.append(answers.CONTINUE)
 
@@ -146,13 +186,16 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._overhead -= len(body)
         if self._too_large is not None or self._is_closing:
             return
+        if self._stream is not None:
+            self._stream.write(body)
+            return
         self._body_size += len(body)
         if self._body_size > MAX_RESPONSE_BYTES:
             self._release(self._body_size - len(body))
             self._body.clear()
             self._too_large = Request(self._parser.get_method(), self._path(), is_too_large=True)
             if not self._is_waiting:
-                runtime.report_too_large(self._session, self._too_large)
+                runtime.report_too_large(self.session, self._too_large)
             return
         self._buffered += len(body)
         if self._owner.may_buffer(len(body)):
@@ -164,6 +207,9 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._in_message = False
         self._overhead = 0
         if self._is_closing:
+            return
+        if self._stream is not None:
+            self._end_stream(self._stream)
             return
         request = self._too_large
         if request is None:
@@ -188,7 +234,7 @@ class RuntimeApiConnection(asyncio.Protocol):
         if request.body:
             self._release(len(request.body))
         self._is_waiting = True
-        answer = runtime.answer(self._session, request, self)
+        answer = runtime.answer(self.session, request, self)
         if answer is None:
             if self._is_waiting:
                 self._closes_after_next = not request.keep_alive
@@ -212,6 +258,17 @@ class RuntimeApiConnection(asyncio.Protocol):
         if not self._is_waiting:
             self._write()
 
+    def _end_stream(self, stream: ResponseStream) -> None:
+        self._held.append(runtime.close_stream(self.session, stream, self._headers))
+        self._begin()
+        if not self._parser.should_keep_alive():
+            self._close()
+
+    def _cut_stream(self) -> None:
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            self.session.cut_stream(stream)
+
     def _write(self) -> None:
         held = self._held
         if not held or self._transport is None:
@@ -225,6 +282,7 @@ class RuntimeApiConnection(asyncio.Protocol):
     def _refuse(self, answer: bytes) -> None:
         """For what cannot be read on: nothing that follows on this connection has a meaning."""
         self._held.append(answer)
+        self._cut_stream()
         self._close()
 
     def _close(self) -> None:

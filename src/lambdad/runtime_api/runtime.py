@@ -10,8 +10,16 @@ from dataclasses import dataclass, field
 import msgspec
 
 from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent
-from lambdad.runtime_api import answers
-from lambdad.runtime_api.session import AnswerKind, InvalidRequestID, NextWaiter, RuntimeAnswer, RuntimeSession
+from lambdad.runtime_api import answers, extensions
+from lambdad.runtime_api.response_stream import ResponseStream, StreamFailure, StreamSource
+from lambdad.runtime_api.session import (
+    AnswerKind,
+    InvalidRequestID,
+    NextWaiter,
+    RuntimeAnswer,
+    RuntimeSession,
+    SessionEnded,
+)
 
 NEXT = b"/2018-06-01/runtime/invocation/next"
 INVOCATION = b"/2018-06-01/runtime/invocation/"
@@ -20,11 +28,15 @@ PING = b"/2018-06-01/ping"
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
 
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
+STREAMING = b"streaming"
 ERROR_TYPE = b"lambda-runtime-function-error-type"
 ERROR_BODY = b"lambda-runtime-function-error-body"
 CONTENT_TYPE = b"content-type"
 #: The request's headers and trailers that mean something to these routes; the others are not kept.
-HEADERS = frozenset({RESPONSE_MODE, ERROR_TYPE, ERROR_BODY, CONTENT_TYPE})
+HEADERS = frozenset({RESPONSE_MODE, ERROR_TYPE, ERROR_BODY, CONTENT_TYPE}) | extensions.HEADERS
+
+#: Those of them that may come as trailers, behind the body.
+TRAILERS = frozenset({ERROR_TYPE, ERROR_BODY})
 
 _NO_HEADERS: Mapping[bytes, bytes] = {}
 
@@ -49,6 +61,8 @@ def answer(session: RuntimeSession, request: Request, connection: NextWaiter) ->
         return _next(session, request, connection)
     if path.startswith(INVOCATION):
         return _invocation(session, request)
+    if path.startswith(extensions.PREFIX) and session.extensions is not None:
+        return extensions.answer(session.extensions, request, connection)
     return _elsewhere(session, request)
 
 
@@ -64,6 +78,31 @@ def report_too_large(session: RuntimeSession, request: Request) -> None:
     request.was_reported = True
 
 
+def open_stream(
+    session: RuntimeSession, method: bytes, path: bytes, headers: Mapping[bytes, bytes], source: StreamSource
+) -> ResponseStream | None:
+    """To be asked when the headers of a request with a response mode are there. None if it is not to be passed on piece by
+    piece: it is then a request like any other."""
+    if method != b"POST" or headers.get(RESPONSE_MODE) != STREAMING:
+        return None
+    request_id, event = _target(path)
+    if event is not RuntimeEvent.RESPONSE:
+        return None
+    content_type = headers.get(CONTENT_TYPE, b"application/octet-stream").decode("latin-1")
+    return session.open_stream(request_id, content_type, source)
+
+
+def close_stream(session: RuntimeSession, stream: ResponseStream, headers: Mapping[bytes, bytes]) -> bytes:
+    """The answer to a streamed response that has been read to its end; `headers` include its trailers."""
+    failure = None
+    if ERROR_TYPE in headers:
+        failure = StreamFailure(headers[ERROR_TYPE].decode("latin-1"), _trailer_body(headers))
+    is_of_now = session.close_stream(stream, failure)
+    if stream.is_too_large:
+        return answers.STREAM_TOO_LARGE
+    return answers.ACCEPTED if is_of_now else answers.INVALID_REQUEST_ID
+
+
 def _next(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
     if request.method != b"GET":
         return answers.method_not_allowed("GET")
@@ -71,6 +110,8 @@ def _next(session: RuntimeSession, request: Request, connection: NextWaiter) -> 
         session.next(connection)
     except InvalidStateTransition as error:
         return answers.refusal(403, "InvalidStateTransition", str(error))
+    except SessionEnded:
+        return answers.INTERNAL_SERVER_ERROR
     return None
 
 
@@ -106,7 +147,7 @@ def _posted(request: Request, event: RuntimeEvent) -> RuntimeAnswer:
     if event is RuntimeEvent.ERROR:
         return _error(request, AnswerKind.ERROR)
     mode = headers.get(RESPONSE_MODE)
-    if mode and mode != b"streaming":
+    if mode and mode != STREAMING:
         return RuntimeAnswer(AnswerKind.INVALID_RESPONSE_MODE, error_type="Runtime.InvalidResponseModeHeader")
     if mode and ERROR_TYPE in headers:
         return _mid_stream_error(headers)
@@ -137,11 +178,15 @@ def _without_cause(body: bytes) -> tuple[bytes, str]:
 
 def _mid_stream_error(headers: Mapping[bytes, bytes]) -> RuntimeAnswer:
     """A stream that ended with an error in its trailers: for an invoker who waits for the whole, the error alone."""
+    error_type = headers[ERROR_TYPE].decode("latin-1")
+    return RuntimeAnswer(AnswerKind.ERROR, _trailer_body(headers), "application/json", error_type)
+
+
+def _trailer_body(headers: Mapping[bytes, bytes]) -> bytes:
     try:
-        body = base64.b64decode(headers.get(ERROR_BODY, b""), validate=True)
+        return base64.b64decode(headers.get(ERROR_BODY, b""), validate=True)
     except binascii.Error:
-        body = b""
-    return RuntimeAnswer(AnswerKind.ERROR, body, "application/json", headers[ERROR_TYPE].decode("latin-1"))
+        return b""  # the type has to speak for itself
 
 
 def _elsewhere(session: RuntimeSession, request: Request) -> bytes:
@@ -172,10 +217,6 @@ _ANSWERS = {
 _ROUTES: Mapping[bytes, tuple[bytes, Callable[[RuntimeSession, Request], bytes]]] = {
     INIT_ERROR: (b"POST", _init_error),
     PING: (b"GET", lambda session, request: answers.PONG),
-    b"/2020-01-01/extension/register": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
-    b"/2020-01-01/extension/event/next": (b"GET", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
-    b"/2020-01-01/extension/init/error": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
-    b"/2020-01-01/extension/exit/error": (b"POST", lambda session, request: answers.EXTENSIONS_NOT_SERVED),
     b"/2020-08-15/logs": (b"PUT", lambda session, request: answers.LOGS_NOT_SERVED),
     b"/2022-07-01/telemetry": (b"PUT", lambda session, request: answers.TELEMETRY_NOT_SERVED),
 }

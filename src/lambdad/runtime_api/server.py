@@ -27,13 +27,19 @@ class RuntimeApiServer:
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
 
-    async def open(self, listener: socket.socket, connection: socket.socket | None) -> None:
+    async def open(self, listener: socket.socket, connection: socket.socket | None = None) -> None:
         listener.setblocking(False)
-        await self._adopt(connection)
+        if connection is not None:
+            await self.adopt(connection)
         self._listener = listener
         self._server = await self._loop.create_server(self._connection, sock=listener)
 
-    async def renew(self, session: RuntimeSession, connection: socket.socket | None) -> None:
+    async def adopt(self, connection: socket.socket) -> None:
+        """Serves a connection that was made otherwise."""
+        connection.setblocking(False)
+        await self._loop.connect_accepted_socket(self._connection, connection)
+
+    def renew(self, session: RuntimeSession) -> None:
         """Goes on with another session. To be called when every process of the one before is dead: what they have sent, and
         whoever of them still waits to be let in, is cut off."""
         self._abort_connections()
@@ -44,7 +50,6 @@ class RuntimeApiServer:
                 break
             stale.close()
         self.session = session
-        await self._adopt(connection)
 
     async def drained(self, limit_seconds: float) -> None:
         """Waits until every connection was closed by its other side, so that all that was sent has been read.
@@ -65,11 +70,6 @@ class RuntimeApiServer:
             self._server = None
         self._abort_connections()
 
-    async def _adopt(self, connection: socket.socket | None) -> None:
-        if connection is not None:
-            connection.setblocking(False)
-            await self._loop.connect_accepted_socket(self._connection, connection)
-
     def _abort_connections(self) -> None:
         for connection in list(self._connections):
             connection.abort()
@@ -81,7 +81,8 @@ class RuntimeApiServer:
 
     def opened(self, connection: RuntimeApiConnection) -> bool:
         self._connections.add(connection)
-        return len(self._connections) <= MAX_CONNECTIONS
+        # One that was let in before `renew` and is told of it only now is of the process before.
+        return connection.session is self.session and len(self._connections) <= MAX_CONNECTIONS
 
     def closed(self, connection: RuntimeApiConnection) -> None:
         self._connections.discard(connection)

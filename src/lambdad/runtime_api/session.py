@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent, RuntimeState, after
+from lambdad.runtime_api.response_stream import RESET, TRUNCATED, ResponseStream, StreamFailure, StreamSource
+
+if TYPE_CHECKING:
+    from lambdad.runtime_api.extension_session import ExtensionSession
 
 # C0 controls and DEL would end or garble a header; the client context is JSON text and may hold line breaks.
 _HEADER_SAFE = dict.fromkeys([*range(32), 127], " ")
@@ -24,6 +28,7 @@ class InvocationRequest(msgspec.Struct, frozen=True):
     trace_header: str
     client_context: str | None = None
     cognito_identity: str | None = None
+    wants_stream: bool = False  #: if the runtime streams its response, the answer is STREAM instead of the whole
 
     def as_http(self) -> bytes:
         """The whole answer to `next`."""
@@ -44,6 +49,7 @@ class InvocationRequest(msgspec.Struct, frozen=True):
 
 class AnswerKind(Enum):
     RESPONSE = "response"
+    STREAM = "stream"  #: only for invocations that want it; the body is in `stream`
     ERROR = "error"
     INIT_ERROR = "init error"
     TOO_LARGE = "too large"
@@ -58,6 +64,7 @@ class RuntimeAnswer(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str = "application/json"
     error_type: str = ""
+    stream: ResponseStream | None = None
 
 
 _ENDED = RuntimeAnswer(AnswerKind.ENDED)
@@ -65,6 +72,10 @@ _ENDED = RuntimeAnswer(AnswerKind.ENDED)
 
 class InvalidRequestID(Exception):
     """The id in the path is not that of the running invocation."""
+
+
+class SessionEnded(Exception):
+    """There will be no invocation any more; the runtime should exit."""
 
 
 class NextWaiter(Protocol):
@@ -76,8 +87,9 @@ class NextWaiter(Protocol):
 class RuntimeSession:
     """Owned by one execution environment. The Runtime API server calls the verbs of the runtime, the environment `invoke`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, extensions: ExtensionSession | None = None) -> None:
         self.state = RuntimeState.STARTED
+        self.extensions = extensions
         self.init_error: RuntimeAnswer | None = None  #: what the runtime posted to `init/error`
         self._loop = loop
         self._waiter: NextWaiter | None = None
@@ -85,6 +97,7 @@ class RuntimeSession:
         self._answered_id = ""
         self._answer: asyncio.Future[RuntimeAnswer] | None = None
         self._ready: asyncio.Future[bool] | None = None
+        self._stream: ResponseStream | None = None  #: while the runtime streams its answer
         self._ended = False
 
     @property
@@ -118,17 +131,23 @@ class RuntimeSession:
     async def wait_ready(self) -> bool:
         return await asyncio.shield(self.ready())
 
-    def end(self) -> None:
-        """No more will come from this runtime; whoever waits is told so. May be repeated."""
+    def end(self, stream_error: str = RESET) -> None:
+        """No more will come from this runtime; whoever waits is told so, in a stream by this error type. May be repeated."""
         self._ended = True
         self._waiter = None
+        if self._stream is not None:
+            self._stream.finish(StreamFailure(stream_error))
+            self._stream = None
         self._resolve(_ENDED)
         self._tell_ready(False)
 
     # What the runtime does.
 
     def next(self, waiter: NextWaiter) -> None:
-        """`GET /runtime/invocation/next`. The answer comes by `waiter.deliver`. Raises InvalidStateTransition."""
+        """`GET /runtime/invocation/next`. The answer comes by `waiter.deliver`. Raises InvalidStateTransition or
+        SessionEnded."""
+        if self._ended:
+            raise SessionEnded
         self.state = after(self.state, RuntimeEvent.NEXT)
         self._waiter = waiter
         if self._current is not None:
@@ -141,12 +160,18 @@ class RuntimeSession:
         if self._waiter is waiter:
             self._waiter = None
             self.state = after(self.state, RuntimeEvent.NEXT_LOST)
+        elif self.extensions is not None:
+            self.extensions.next_lost(waiter)
 
     def check(self, request_id: str, event: RuntimeEvent) -> None:
         """Raises InvalidRequestID or InvalidStateTransition unless `request_id` may be answered now."""
         if self.state is RuntimeState.RUNNING:
             if self._current is None or request_id != self._current.request_id:
                 raise InvalidRequestID
+        elif self.state is RuntimeState.RESPONDING and self._stream is not None:
+            if request_id != self._answered_id:
+                raise InvalidRequestID
+            raise InvalidStateTransition(self.state, event)
         elif not request_id or request_id == self._answered_id:
             raise InvalidRequestID
         else:
@@ -158,6 +183,35 @@ class RuntimeSession:
         self.state = after(self.state, event)
         self._answered_id = request_id
         self._resolve(answer)
+
+    def open_stream(self, request_id: str, content_type: str, source: StreamSource) -> ResponseStream | None:
+        """A streamed response begins. None if nobody wants it as a stream, or it may not be sent now: it is then to be read
+        to its end and answered as any other."""
+        current = self._current
+        if self.state is not RuntimeState.RUNNING or current is None or not current.wants_stream:
+            return None
+        if request_id != current.request_id:
+            return None
+        self.state = after(self.state, RuntimeEvent.STREAM_BEGUN)
+        self._answered_id = request_id
+        stream = self._stream = ResponseStream(content_type, source, self._loop)
+        if self._answer is None or self._answer.done():  # the invoker has gone
+            stream.close()
+        self._resolve(RuntimeAnswer(AnswerKind.STREAM, content_type=content_type, stream=stream))
+        return stream
+
+    def close_stream(self, stream: ResponseStream, failure: StreamFailure | None) -> bool:
+        """The runtime has sent the last of it. False when that does not count any more."""
+        stream.finish(failure)
+        if stream is not self._stream:
+            return False
+        self._stream = None
+        self.state = after(self.state, RuntimeEvent.STREAM_ENDED)
+        return True
+
+    def cut_stream(self, stream: ResponseStream) -> None:
+        """The connection of a stream was closed, or cannot be read on. Its runtime, if it lives, may ask for the next."""
+        self.close_stream(stream, StreamFailure(TRUNCATED))
 
     def fail_init(self, answer: RuntimeAnswer) -> None:
         """`POST /runtime/init/error`. Raises InvalidStateTransition."""

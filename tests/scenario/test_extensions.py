@@ -1,0 +1,264 @@
+"""Extensions in shell, Python and Go, written as AWS's samples and as vendors write them, beside a Python function."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.server import Server, wait_until, zipped
+
+pytestmark = pytest.mark.root
+
+#: As the shell sample of AWS's extensions repository goes about it.
+SHELL = r"""#!/bin/bash
+set -euo pipefail
+api="http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension"
+name=$(basename "$0")
+headers=$(mktemp)
+trap 'echo "$name: got TERM"; exit 0' TERM
+curl -sS -o /dev/null -D "$headers" -H "Lambda-Extension-Name: $name" -d '{"events": ["INVOKE", "SHUTDOWN"]}' "$api/register"
+id=$(grep -i '^lambda-extension-identifier:' "$headers" | tr -d '[:space:]' | cut -d: -f2)
+while true; do
+    event=$(curl -sS -H "Lambda-Extension-Identifier: $id" "$api/event/next")
+    echo "$name: $event"
+    if [[ "$event" == *SHUTDOWN* ]]; then exit 0; fi
+done
+"""
+
+PYTHON = """#!/usr/bin/python3
+import http.client, json, os, sys, threading, time
+name = os.path.basename(__file__)
+def call(method, path, headers, body=None):
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.request(method, "/2020-01-01/extension/" + path, body, headers)
+    answer = connection.getresponse()
+    return answer, answer.read()
+answer, body = call("POST", "register", {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": "accountId"},
+                    json.dumps({"events": ["INVOKE", "SHUTDOWN"]}))
+assert answer.status == 200, body
+print(name, "registered for", json.loads(body)["functionName"], json.loads(body)["accountId"], flush=True)
+print(name, "sees", sorted(key for key in os.environ if "LAMBDA" in key), flush=True)
+identity = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}
+while True:
+    _, body = call("GET", "event/next", identity)
+    event = json.loads(body)
+    print(name, event["eventType"], event.get("requestId") or event["shutdownReason"], flush=True)
+    time.sleep(float(os.environ.get("AFTER", "0")))
+    if event["eventType"] == "SHUTDOWN":
+        sys.exit(0)
+"""
+
+#: One binary without libc, as agents of observability vendors are.
+GO = """package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2020-01-01/extension/"
+	request, _ := http.NewRequest("POST", api+"register", bytes.NewBufferString(`{"events":["INVOKE","SHUTDOWN"]}`))
+	request.Header.Set("Lambda-Extension-Name", name)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != 200 {
+		fmt.Println("cannot register", err)
+		os.Exit(1)
+	}
+	id := answer.Header.Get("Lambda-Extension-Identifier")
+	for {
+		request, _ = http.NewRequest("GET", api+"event/next", nil)
+		request.Header.Set("Lambda-Extension-Identifier", id)
+		answer, err = http.DefaultClient.Do(request)
+		if err != nil {
+			os.Exit(2)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		var event struct{ EventType, RequestId, ShutdownReason string }
+		json.Unmarshal(body, &event)
+		fmt.Println(name, event.EventType, event.RequestId, event.ShutdownReason)
+		if event.EventType == "SHUTDOWN" {
+			return
+		}
+	}
+}
+"""
+
+FUNCTION = """
+import os, sys, time
+def handler(event, context):
+    if event == "crash":
+        os._exit(1)
+    if event == "sleep":
+        time.sleep(30)
+    return context.aws_request_id
+"""
+
+
+def layer(server: Server, name: str, files: dict[str, str | bytes]) -> str:
+    content = {f"extensions/{path}": text for path, text in files.items()}
+    published = server.client("lambda").publish_layer_version(
+        LayerName=name, Content={"ZipFile": zipped(content, executable=list(content))}
+    )
+    return str(published["LayerVersionArn"])
+
+
+def create(server: Server, name: str, files: dict[str, str | bytes], **settings: Any) -> None:
+    server.create_function(name, FUNCTION, Layers=[layer(server, name, files)], MemorySize=512, **{"Timeout": 10, **settings})
+
+
+def lines(server: Server, name: str) -> list[str]:
+    return [line.rstrip("\n") for line in server.messages(f"/aws/lambda/{name}")]
+
+
+def wait_for_line(server: Server, name: str, text: str) -> None:
+    wait_until(lambda: any(text in line for line in lines(server, name)), 15, f"{text!r} in the log of {name}")
+
+
+@pytest.fixture(scope="module")
+def go_extension(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("needs go")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "main.go").write_text(GO)
+    (folder / "go.mod").write_text("module extension\n")
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+    subprocess.run([go, "build", "-o", "extension", "."], cwd=folder, env=environment, check=True, timeout=120)
+    return (folder / "extension").read_bytes()
+
+
+def test_a_shell_extension_hears_of_every_invocation(server: Server) -> None:
+    """It is told of each invocation with AWS's event, and its lines are in the function's log beside the function's own."""
+    if shutil.which("curl", path="/usr/bin:/bin") is None:
+        pytest.skip("needs curl in /usr/bin")
+    create(server, "with-shell", {"shell-logger": SHELL})
+    ids = [server.invoke("with-shell") for _ in range(3)]
+    for request_id in ids:
+        wait_for_line(server, "with-shell", f'"requestId":"{request_id}"')
+    said = lines(server, "with-shell")
+    assert "EXTENSION\tName: shell-logger\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in said
+    events = [json.loads(line.split(": ", 1)[1]) for line in said if line.startswith("shell-logger: {")]
+    assert [event["requestId"] for event in events] == ids
+    assert all(event["invokedFunctionArn"].endswith(":function:with-shell") for event in events)
+    server.client("lambda").delete_function(FunctionName="with-shell")
+    wait_for_line(server, "with-shell", '"shutdownReason":"spindown"')
+
+
+def test_three_languages_at_once(server: Server, go_extension: bytes) -> None:
+    """Extensions of a layer all start before the function, and all are told of its end."""
+    create(server, "with-three", {"a-python": PYTHON, "b-go": go_extension, "c-shell": SHELL})
+    request_id = server.invoke("with-three")
+    for text in (f"a-python INVOKE {request_id}", f"b-go INVOKE {request_id}", 'c-shell: {"eventType":"INVOKE"'):
+        wait_for_line(server, "with-three", text)
+    assert any("a-python registered for with-three 000000000000" in line for line in lines(server, "with-three"))
+    server.client("lambda").delete_function(FunctionName="with-three")
+    for text in ("a-python SHUTDOWN spindown", "b-go SHUTDOWN  spindown", '"shutdownReason":"spindown"'):
+        wait_for_line(server, "with-three", text)
+
+
+def test_an_extensions_environment_lacks_what_is_the_runtimes(server: Server) -> None:
+    """As on AWS: names with an underscore first and the runtime's own folders and log names are not there."""
+    create(server, "with-view", {"view": PYTHON})
+    server.invoke("with-view")
+    wait_for_line(server, "with-view", "view sees")
+    seen = next(line for line in lines(server, "with-view") if "view sees" in line)
+    assert "'AWS_LAMBDA_RUNTIME_API'" in seen and "'AWS_LAMBDA_FUNCTION_NAME'" in seen
+    for name in ("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_LAMBDA_LOG_GROUP_NAME", "_HANDLER"):
+        assert f"'{name}'" not in seen
+
+
+def test_the_caller_does_not_wait_for_extensions(server: Server) -> None:
+    """The answer comes when the function has given it; the environment is free when its extensions are done, too."""
+    create(server, "with-slow", {"slow": PYTHON}, Environment={"Variables": {"AFTER": "1"}})
+    answer = server.client("lambda").invoke(FunctionName="with-slow", Payload=b"1", LogType="Tail")
+    duration = float(_report(server, "with-slow").split("Duration: ")[1].split(" ")[0])
+    assert answer["StatusCode"] == 200
+    assert duration >= 1000, "an invocation lasts until its extensions have asked for the next event"
+
+
+def test_a_timeout_and_a_crash_are_told_to_extensions(server: Server) -> None:
+    """With AWS's reasons; then the extensions are started anew with the runtime."""
+    create(server, "with-trouble", {"witness": PYTHON}, Timeout=2)
+    lambda_ = server.client("lambda")
+    assert b"Runtime.ExitError" in lambda_.invoke(FunctionName="with-trouble", Payload=b'"crash"')["Payload"].read()
+    wait_for_line(server, "with-trouble", "witness SHUTDOWN failure")
+    assert (
+        b"Task timed out after 2.00 seconds"
+        in lambda_.invoke(FunctionName="with-trouble", Payload=b'"sleep"')["Payload"].read()
+    )
+    wait_for_line(server, "with-trouble", "witness SHUTDOWN timeout")
+    request_id = server.invoke("with-trouble", "fine")
+    wait_for_line(server, "with-trouble", f"witness INVOKE {request_id}")
+    assert sum("witness registered" in line for line in lines(server, "with-trouble")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "error_type", "message"),
+    [
+        ("exits", "#!/bin/sh\nexit 3\n", "Extension.Crash", "exit status 3"),
+        ("ends", "#!/bin/sh\nexit 0\n", "Extension.Crash", "exit code 0"),
+        ("dies", "#!/bin/sh\nkill -9 $$\n", "Extension.Crash", "signal: killed"),
+        (
+            "nothing",
+            "#!/no/such/program\n",
+            "Extension.LaunchError",
+            "fork/exec /opt/extensions/nothing: no such file or directory",
+        ),
+        (
+            "gives-up",
+            PYTHON.split("while True")[0] + 'identity["Lambda-Extension-Function-Error-Type"] = "Extension.NoLicence"\n'
+            'call("POST", "init/error", identity)\ntime.sleep(60)\n',
+            "Extension.InitError",
+            "Extension.NoLicence",
+        ),
+    ],
+)
+def test_an_extension_that_fails_fails_the_invocation(
+    server: Server, name: str, source: str, error_type: str, message: str
+) -> None:
+    """Init fails with AWS's error type, inside the invocation too, and nothing is left behind."""
+    create(server, f"ext-{name}", {name: source})
+    answer = server.client("lambda").invoke(FunctionName=f"ext-{name}", Payload=b"1")
+    assert answer["FunctionError"] == "Unhandled"
+    error = json.loads(answer["Payload"].read())
+    assert (error["errorType"], error["errorMessage"].partition(" Error: ")[2]) == (error_type, message)
+    reports = [line for line in lines(server, f"ext-{name}") if line.startswith("INIT_REPORT")]
+    assert [line.split("\t")[1] for line in reports] == ["Phase: init", "Phase: invoke"]
+    assert all(line.endswith(f"Status: error\tError Type: {error_type}") for line in reports)
+
+
+def test_an_extension_deaf_to_shutdown_is_killed(server: Server, tmp_path: Path) -> None:
+    """After its two seconds."""
+    deaf = PYTHON.replace("    if event[", "    while event['eventType'] == 'SHUTDOWN': time.sleep(1)\n    if event[")
+    create(server, "with-deaf", {"deaf": deaf})
+    server.invoke("with-deaf")
+    server.client("lambda").delete_function(FunctionName="with-deaf")
+    wait_for_line(server, "with-deaf", "deaf SHUTDOWN spindown")
+    wait_until(lambda: not _is_running("/opt/extensions/deaf"), 15, "the deaf extension to be killed")
+
+
+def _is_running(command: str) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command.encode() in path.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _report(server: Server, name: str) -> str:
+    wait_for_line(server, name, "REPORT")
+    return next(line for line in lines(server, name) if line.startswith("REPORT"))
