@@ -126,6 +126,40 @@ def wait_for_line(server: Server, name: str, text: str) -> None:
     wait_until(lambda: any(text in line for line in lines(server, name)), 15, f"{text!r} in the log of {name}")
 
 
+#: A telemetry extension as AWS's samples are: a server of its own, a subscription, and what it hears kept for later.
+TELEMETRY = """#!/usr/bin/python3
+import http.client, http.server, json, os, threading
+heard = []
+class Receiver(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        heard.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer(("sandbox.localdomain", 8080), Receiver)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+def call(method, path, headers, body=None):
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer, answer.read()
+answer, _ = call("POST", "/2020-01-01/extension/register", {"Lambda-Extension-Name": os.path.basename(__file__)},
+                 json.dumps({"events": ["INVOKE", "SHUTDOWN"]}))
+identity = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}
+wish = {"schemaVersion": "2022-12-13", "types": ["platform", "function"], "buffering": {"timeoutMs": 25},
+        "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:8080"}}
+answer, body = call("PUT", "/2022-07-01/telemetry", identity, json.dumps(wish))
+assert (answer.status, body) == (200, b'"OK"'), body
+while True:
+    _, body = call("GET", "/2020-01-01/extension/event/next", identity)
+    if json.loads(body)["eventType"] == "SHUTDOWN":
+        print("HEARD " + json.dumps(heard), flush=True)
+        break
+"""
+
+
 @pytest.fixture(scope="module")
 def go_extension(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     go = shutil.which("go")
@@ -247,6 +281,33 @@ def test_an_extension_deaf_to_shutdown_is_killed(server: Server, tmp_path: Path)
     server.client("lambda").delete_function(FunctionName="with-deaf")
     wait_for_line(server, "with-deaf", "deaf SHUTDOWN spindown")
     wait_until(lambda: not _is_running("/opt/extensions/deaf"), 15, "the deaf extension to be killed")
+
+
+def test_telemetry_is_delivered(server: Server) -> None:
+    """A subscriber hears of Init from its start, of every invocation, and of every line, in AWS's shapes and in order."""
+    source = FUNCTION.replace("    if event ==", "    print('said', event, flush=True)\n    if event ==", 1)
+    arn = layer(server, "telemetry", {"listener": TELEMETRY})
+    server.create_function("with-telemetry", source, Layers=[arn], MemorySize=512, Timeout=10)
+    ids = [server.invoke("with-telemetry", number) for number in range(2)]
+    server.client("lambda").delete_function(FunctionName="with-telemetry")
+    wait_for_line(server, "with-telemetry", "HEARD ")
+    said = lines(server, "with-telemetry")
+    assert "TELEMETRY\tName: listener\tState: Subscribed\tTypes: [platform, function]" in said
+    heard = json.loads(next(line for line in said if line.startswith("HEARD ")).removeprefix("HEARD "))
+    kinds = [event["type"] for event in heard]
+    assert kinds[:2] == ["platform.initStart", "platform.telemetrySubscription"]
+    assert kinds[2:5] == ["platform.extension", "platform.initRuntimeDone", "platform.initReport"]
+    assert kinds[5:] == ["platform.start", "function", "platform.runtimeDone", "platform.report"] * 2
+    records = {
+        (event["type"], event["record"].get("requestId")): event["record"] for event in heard if event["type"] != "function"
+    }
+    assert records["platform.initStart", None]["functionName"] == "with-telemetry"
+    for request_id in ids:
+        assert records["platform.runtimeDone", request_id]["status"] == "success"
+        metrics = records["platform.report", request_id]["metrics"]
+        assert metrics["memorySizeMB"] == 512
+        assert ("initDurationMs" in metrics) == (request_id == ids[0])
+    assert [event["record"] for event in heard if event["type"] == "function"] == ["said 0", "said 1"]
 
 
 def _is_running(command: str) -> bool:

@@ -17,7 +17,7 @@ from socket import socket
 from typing import Protocol
 
 from lambdad.errors import SandboxError
-from lambdad.invocation import failure, log_lines
+from lambdad.invocation import failure, log_lines, platform_events
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
@@ -131,6 +131,7 @@ class ExecutionEnvironment:
                 return
             if failed is None:
                 self._init_ms = self.init_seconds * 1000
+                self._report_init(None, self.init_seconds, "init")
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             self._report_init(failed, self.init_seconds, "init")
@@ -158,7 +159,7 @@ class ExecutionEnvironment:
         )
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
         self._environment = spec.environment
-        self._log.platform_line(log_lines.init_start(version.runtime, version.region))
+        self._tell_init_start("init")
         life = self._begin_life()  # before the first of its processes is let in
         await self._api.open(sandbox.runtime_listener)
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
@@ -193,9 +194,22 @@ class ExecutionEnvironment:
         elif self.state in {EnvironmentState.IDLE, EnvironmentState.FROZEN}:
             self._begin_stop()
 
-    def _report_init(self, failed: Failure, seconds: float, phase: str) -> None:
+    def _tell_init_start(self, phase: str) -> None:
+        """Only the first one has a line in text format."""
+        version = self.version
+        self._log.keep_early()
+        event = platform_events.init_start(version.runtime, version.region, phase, version.function_name, version.version)
+        self._log.platform(event, log_lines.init_start(version.runtime, version.region) if phase == "init" else None)
+
+    def _report_init(self, failed: Failure | None, seconds: float, phase: str) -> None:
+        """In text format there is a line only of what failed."""
+        if failed is None and not self._log.wants_details:
+            return
         self._log.drain()
-        self._log.platform_line(log_lines.init_report(seconds * 1000, failed.status, failed.reported_type, phase))
+        status, error_type = ("success", "") if failed is None else (failed.status, failed.reported_type)
+        text = None if failed is None else log_lines.init_report(seconds * 1000, status, error_type, phase)
+        self._log.platform(platform_events.init_runtime_done(phase, status, error_type), None)
+        self._log.platform(platform_events.init_report(phase, status, error_type, seconds * 1000), text)
 
     # Invoke
 
@@ -230,6 +244,8 @@ class ExecutionEnvironment:
                 life.extensions.invoke(request)
             answer = await life.session.invoke(request)
             run.is_answered = True
+            if self._log.wants_details and answer.kind is not AnswerKind.ENDED:
+                self._tell_runtime_done(run, "success", answer.error_type, len(answer.body))
             return answer
         finally:
             self._conclude_when_settled(run, life)
@@ -237,10 +253,12 @@ class ExecutionEnvironment:
     async def _run_after_init(self, run: Run) -> RuntimeAnswer:
         """Init once more, within the function's timeout, then the invocation."""
         assert self._sandbox is not None
+        self._tell_init_start("invoke")
         failed = await self._begin_life().start(self._sandbox, self._api, None)
         if self._run is run:
             self.init_seconds = self._parts.monotonic() - run.started
             if failed is None:
+                self._report_init(None, self.init_seconds, "invoke")
                 self._begin_log(run)
                 return await self._hand_over(run)
             self._fail(failed)
@@ -270,7 +288,20 @@ class ExecutionEnvironment:
 
     def _begin_log(self, run: Run) -> None:
         run.is_begun = True
-        self._log.begin(run.invocation.request_id, self.version.version, wants_tail=run.invocation.wants_log_tail)
+        invocation = run.invocation
+        version, trace = self.version.version, invocation.trace_header
+        self._log.begin(invocation.request_id, version, trace, wants_tail=invocation.wants_log_tail)
+
+    def _tell_runtime_done(self, run: Run, status: str, error_type: str, size: int) -> None:
+        invocation = run.invocation
+        duration_ms = (self._parts.monotonic() - run.started) * 1000
+        if error_type and status == "success":
+            status, error_type = "error", failure.normalized_type(error_type)
+        self._log.drain()
+        event = platform_events.runtime_done(
+            invocation.request_id, status, error_type, duration_ms, size, invocation.trace_header
+        )
+        self._log.platform(event, None)
 
     def _conclude_when_settled(self, run: Run, life: Life) -> None:
         if self._run is not run:
@@ -316,6 +347,9 @@ class ExecutionEnvironment:
         elif not run.is_begun:
             self._report_init(reason, now - run.started, "invoke")
             self._begin_log(run)
+        if reason is not None and not run.is_answered and self._log.wants_details:
+            status = "failure" if reason.error_type.startswith("Sandbox.Failure") else reason.status
+            self._tell_runtime_done(run, status, reason.reported_type, 0)
         self._unreported = (run, (now - run.started) * 1000)
         if reason is not None or run.invocation.wants_log_tail:
             self._report_unreported()
@@ -350,7 +384,7 @@ class ExecutionEnvironment:
             "" if reason is None else reason.reported_type,
         )
         self._init_ms = None
-        return self._log.finish(figures)
+        return self._log.finish(figures, invocation.trace_header)
 
     # Between invocations
 

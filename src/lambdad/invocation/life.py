@@ -13,13 +13,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from lambdad.errors import SandboxError
-from lambdad.invocation import failure
+from lambdad.invocation import failure, log_lines, platform_events
 from lambdad.invocation.extension_output import ExtensionOutput
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.logs import FunctionLog
-from lambdad.runtime_api.extension_session import Extension, ExtensionSession, FunctionIdentity
+from lambdad.invocation.platform_events import PlatformEvent
+from lambdad.invocation.telemetry_delivery import Subscriber
+from lambdad.runtime_api.extension_session import ExtensionSession, FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import RuntimeSession
+from lambdad.runtime_api.subscriptions import Subscription
 from lambdad.sandbox.base import ExitStatus, Sandbox, SandboxProcess
 
 EXTENSIONS_DIR = "/opt/extensions"
@@ -29,6 +32,7 @@ LAST_WORDS_SECONDS = 0.2
 INTERNAL_BUDGET_SECONDS = 0.5
 EXTERNAL_BUDGET_SECONDS = 2.0
 RUNTIME_SHARE = 0.3
+FLUSH_SHARE = 0.25  #: for telemetry that is still to be delivered, before that
 #: Not in the environment of an extension, besides all names with an underscore first.
 _NOT_FOR_EXTENSIONS = frozenset(
     {
@@ -55,7 +59,7 @@ class Life:
         extension_names: Sequence[str],
         on_end: Callable[[Failure], None],
     ) -> None:
-        self.extensions = ExtensionSession(loop, identity, extension_names, self._extension_failed)
+        self.extensions = ExtensionSession(loop, identity, extension_names, self._extension_failed, self._subscribe)
         self.session = RuntimeSession(loop, self.extensions)
         self._loop = loop
         self._log = log
@@ -65,6 +69,8 @@ class Life:
         self._runtime: SandboxProcess | None = None
         self._programs: dict[str, SandboxProcess] = {}
         self._outputs: list[ExtensionOutput] = []
+        self._subscribers: list[Subscriber] = []
+        self._sandbox: Sandbox | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: Failure | None = None
         self._is_over = False
@@ -115,6 +121,8 @@ class Life:
         has_external = any(extension.is_external for extension in registered)
         budget = EXTERNAL_BUDGET_SECONDS if has_external else INTERNAL_BUDGET_SECONDS
         begun = self._loop.time()
+        if self._subscribers:
+            await asyncio.gather(*(subscriber.flush(budget * FLUSH_SHARE) for subscriber in self._subscribers))
         await self._end_runtime(is_killed=reason != "spindown", seconds=budget * RUNTIME_SHARE if has_external else budget)
         told = self.extensions.shut_down(reason, int((time.time() + begun + budget - self._loop.time()) * 1000))
         ends = [self._programs[extension.name].exited() for extension in told if extension.name in self._programs]
@@ -131,10 +139,15 @@ class Life:
             await asyncio.wait(self._tasks)
         for output in self._outputs:
             output.close()
+        self._log.hear = None
+        self._log.forget_early()
+        for subscriber in self._subscribers:
+            await subscriber.close()
 
     # Init
 
     async def _start(self, sandbox: Sandbox, api: RuntimeApiServer, running: SandboxProcess | None) -> bool:
+        self._sandbox = sandbox
         for name in self._names:
             await self._start_extension(sandbox, name)
         if self._names and not await self.extensions.all_registered():
@@ -142,10 +155,12 @@ class Life:
         await self._start_runtime(running or await sandbox.run_runtime(self._environment), api)
         is_ready = await self.session.wait_ready()
         self.extensions.close_registration()
+        self._log.forget_early()
         if is_ready and not self.extensions.is_empty:
             is_ready = await self.extensions.all_ready()
             for extension in self.extensions.registered:
-                self._log.platform_line(_extension_line(extension))
+                event = platform_events.extension(extension.name, "Ready", extension.events)
+                self._log.platform(event, log_lines.extension(extension.name, extension.events))
         return is_ready
 
     async def _start_extension(self, sandbox: Sandbox, name: str) -> None:
@@ -188,6 +203,24 @@ class Life:
     def _extension_failed(self, error_type: str, message: str) -> None:
         self._fail(Failure(error_type, message, reported_type=error_type))
 
+    def _subscribe(self, wish: Subscription) -> None:
+        """What happened before, since Init began, is sent as well."""
+        assert self._sandbox is not None
+        for old in [one for one in self._subscribers if (one.wish.extension, one.wish.api) == (wish.extension, wish.api)]:
+            self._subscribers.remove(old)
+            self._spawn(old.close())
+        subscriber = Subscriber(wish, self._sandbox, self._loop)
+        for time_ms, event in self._log.early():
+            subscriber.hear(time_ms, event)
+        self._subscribers.append(subscriber)
+        self._log.hear = self._tell_subscribers
+        told = platform_events.subscription(wish.api, wish.extension, wish.types)
+        self._log.platform(told, log_lines.subscription(wish.api, wish.extension, wish.types))
+
+    def _tell_subscribers(self, time_ms: int, event: PlatformEvent) -> None:
+        for subscriber in self._subscribers:
+            subscriber.hear(time_ms, event)
+
     def _fail(self, reason: Failure) -> None:
         if self._is_over:
             return
@@ -225,7 +258,3 @@ def _exit_text(status: ExitStatus) -> str:
     if status.signal is not None:
         return failure.signal_text(status.signal)
     return f"exit status {status.code}" if status.code else "exit code 0"
-
-
-def _extension_line(extension: Extension) -> str:
-    return f"EXTENSION\tName: {extension.name}\tState: Ready\tEvents: [{', '.join(extension.events)}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -24,15 +25,33 @@ class Report(msgspec.Struct, frozen=True):
     def billed_ms(self) -> int:
         return math.ceil(self.duration_ms)
 
+    @property
+    def peak_mb(self) -> int:
+        return min(math.ceil((self.memory_peak_bytes or 0) / 1048576), self.memory_mb)
 
-def init_start(runtime: str, region: str) -> str:
-    """The version is lambdad's own: its runtimes are not AWS's builds."""
+
+def runtime_version(runtime: str, region: str) -> tuple[str, str]:
+    """Number and ARN. They are lambdad's own: its runtimes are not AWS's builds."""
     name = re.match(r"[a-z]*", runtime)
     family = name[0] if name else ""
     number = runtime[len(family) :].removeprefix(".").removesuffix(".x")
     version = f"{family}:{number}.v1"
     digest = hashlib.sha256(f"lambdad {version}".encode()).hexdigest()
-    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: arn:aws:lambda:{region}::runtime:{digest}"
+    return version, f"arn:aws:lambda:{region}::runtime:{digest}"
+
+
+def init_start(runtime: str, region: str) -> str:
+    version, arn = runtime_version(runtime, region)
+    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+
+
+def extension(name: str, events: Sequence[str]) -> str:
+    return f"EXTENSION\tName: {name}\tState: Ready\tEvents: [{', '.join(events)}]"
+
+
+def subscription(api: str, name: str, types: Sequence[str]) -> str:
+    """`api` is "TELEMETRY" or "LOGS"."""
+    return f"{api}\tName: {name}\tState: Subscribed\tTypes: [{', '.join(types)}]"
 
 
 def init_report(init_ms: float, status: str, error_type: str, phase: str) -> str:
@@ -50,10 +69,9 @@ def end(request_id: str) -> str:
 
 
 def report(figures: Report) -> str:
-    peak_mb = min(math.ceil((figures.memory_peak_bytes or 0) / 1048576), figures.memory_mb)
     line = (
         f"REPORT RequestId: {figures.request_id}\tDuration: {figures.duration_ms:.2f} ms\t"
-        f"Billed Duration: {figures.billed_ms} ms\tMemory Size: {figures.memory_mb} MB\tMax Memory Used: {peak_mb} MB\t"
+        f"Billed Duration: {figures.billed_ms} ms\tMemory Size: {figures.memory_mb} MB\tMax Memory Used: {figures.peak_mb} MB\t"
     )
     if figures.init_ms is not None:
         line += f"Init Duration: {figures.init_ms:.2f} ms\t"

@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lambdad.invocation import log_lines
+from lambdad.invocation import log_lines, platform_events
+from lambdad.invocation.platform_events import LEVELS, PlatformEvent
 from lambdad.model.invocation import LogBatch, LogEvent
 
 TAIL_BYTES = 4096  #: of START to REPORT, in the answer to an invocation with LogType=Tail
@@ -20,6 +21,8 @@ READ_BYTES = 64 * 1024
 FLOW_BYTES = 4 * 1024 * 1024
 FLOW_SECONDS = 0.5
 PAUSE_SECONDS = 0.05
+
+_MAX_EARLY = 1000
 
 LogSink = Callable[[LogBatch], None]
 
@@ -33,7 +36,11 @@ class LogStream:
 
 
 class FunctionLog:
-    """The log of one execution environment. Owns the read end of its pipe."""
+    """The log of one execution environment. Owns the read end of its pipe.
+
+    With a `json_level` the platform's lines are JSON, and only those of that level and above. `hear` is told of every event of
+    the platform and of every line, with its time in milliseconds: for the Telemetry API. Neither costs where it is not wanted.
+    """
 
     def __init__(
         self,
@@ -42,11 +49,15 @@ class FunctionLog:
         *,
         clock: Callable[[], float],
         is_sink_full: Callable[[], bool] = lambda: False,
+        json_level: str | None = None,
     ) -> None:
         self.stream = stream
         self._sink = sink
         self._clock = clock
         self._is_sink_full = is_sink_full
+        self._json_level = json_level
+        self.hear: Callable[[int, PlatformEvent], None] | None = None
+        self._early: list[tuple[int, PlatformEvent]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipe = -1
         self._partial = b""
@@ -64,29 +75,77 @@ class FunctionLog:
         self._flow_since = loop.time()
         loop.add_reader(pipe, self._readable)
 
-    def platform_line(self, text: str) -> None:
-        """A line of the platform outside of an invocation."""
-        self._emit([LogEvent(self._now_ms(), text)])
+    @property
+    def wants_details(self) -> bool:
+        """Somebody hears, or reads, of what has no line in text format."""
+        return self.hear is not None or self._json_level in ("TRACE", "DEBUG", "INFO", "WARN")
+
+    def platform(self, event: PlatformEvent, text: str | None) -> None:
+        """Something that the platform tells of besides START to REPORT; `text` is its line in text format, if it has one."""
+        now = self._now_ms()
+        self._tell(now, event)
+        line = text if self._json_level is None else self._system_line(now, event)
+        if line is not None:
+            self._emit([LogEvent(now, line)])
 
     def extension_line(self, text: str) -> None:
         """A line that an external extension printed, in an invocation or outside of one."""
-        self._emit([LogEvent(self._now_ms(), text)])
+        now = self._now_ms()
+        self._tell(now, platform_events.line("extension", text))
+        self._emit([LogEvent(now, text)])
 
-    def begin(self, request_id: str, version: str, *, wants_tail: bool) -> None:
+    def begin(self, request_id: str, version: str, trace_header: str = "", *, wants_tail: bool) -> None:
         """START. It is handed on together with what follows it."""
-        self._start = LogEvent(self._now_ms(), log_lines.start(request_id, version))
-        self._tail = bytearray(self._start.message.encode() + b"\n") if wants_tail else None
+        now = self._now_ms()
+        line: str | None = None
+        if self._json_level is None:
+            line = log_lines.start(request_id, version)
+        if self.hear is not None or self._json_level is not None:
+            event = platform_events.start(request_id, version, trace_header)
+            self._tell(now, event)
+            line = line or self._system_line(now, event)
+        self._start = None if line is None else LogEvent(now, line)
+        self._tail = bytearray() if wants_tail else None
+        if wants_tail and line is not None:
+            self._tail = bytearray(line.encode() + b"\n")
 
-    def finish(self, report: log_lines.Report) -> bytes | None:
+    def finish(self, report: log_lines.Report, trace_header: str = "") -> bytes | None:
         """END and REPORT. Gives the tail if it was wanted."""
         now = self._now_ms()
-        events = [LogEvent(now, self._take_partial())] if self._partial else []
-        events.append(LogEvent(now, log_lines.end(report.request_id)))
-        events.append(LogEvent(now, log_lines.report(report)))
-        tail = self._tail
-        self._emit(events)
-        self._tail = None
+        lines = [self._take_partial()] if self._partial else []
+        if self._json_level is None:
+            lines += [log_lines.end(report.request_id), log_lines.report(report)]
+        if self.hear is not None or self._json_level is not None:
+            self._tell(now, platform_events.end(report.request_id))
+            event = platform_events.report(report, trace_header)
+            self._tell(now, event)
+            if self._json_level is not None and (line := self._system_line(now, event)) is not None:
+                lines.append(line)
+        self._emit([LogEvent(now, line) for line in lines])
+        tail, self._tail = self._tail, None
         return None if tail is None else bytes(tail[-TAIL_BYTES:])
+
+    def keep_early(self) -> None:
+        """From now on events are kept for who subscribes late, until `forget_early`."""
+        self._early = []
+
+    def early(self) -> list[tuple[int, PlatformEvent]]:
+        return self._early or []
+
+    def forget_early(self) -> None:
+        self._early = None
+
+    def _tell(self, time_ms: int, event: PlatformEvent) -> None:
+        if self._early is not None and len(self._early) < _MAX_EARLY:
+            self._early.append((time_ms, event))
+        if self.hear is not None:
+            self.hear(time_ms, event)
+
+    def _system_line(self, time_ms: int, event: PlatformEvent) -> str | None:
+        """The event as JSON, if the function wants to see events of its level."""
+        if event.type == "platform.end" or LEVELS.index(event.level) < LEVELS.index(self._json_level or "INFO"):
+            return None
+        return platform_events.as_json(time_ms, event)
 
     def drain(self) -> None:
         """Reads what is in the pipe at this moment, so that it stands before the REPORT line."""
@@ -150,7 +209,11 @@ class FunctionLog:
         lines += whole
         if lines:
             now = self._now_ms()
-            self._emit([LogEvent(now, line.decode("utf-8", "replace")) for line in lines])
+            events = [LogEvent(now, line.decode("utf-8", "replace")) for line in lines]
+            if self.hear is not None or self._early is not None:
+                for event in events:
+                    self._tell(now, platform_events.line("function", event.message))
+            self._emit(events)
 
     def _take_partial(self) -> str:
         text = self._partial.decode("utf-8", "replace")

@@ -25,11 +25,6 @@ def method_not_allowed(allowed: str) -> bytes:
     return _answer(405, b"", "text/plain; charset=utf-8", f"Allow: {allowed}")
 
 
-def not_served(error_type: str, what: str) -> bytes:
-    """For APIs of the execution environment that lambdad does not have: a plain refusal, so that nobody waits for data."""
-    return refusal(404, error_type, f"{what} is not supported here.")
-
-
 def ok(body: bytes, content_type: str, *further_headers: str) -> bytes:
     return _answer(200, body, content_type, *further_headers)
 
@@ -46,5 +41,3 @@ STREAM_TOO_LARGE = refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allo
 INTERNAL_SERVER_ERROR = refusal(500, "InternalServerError", "Internal Server Error")
 TRUNCATED = refusal(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
 TOO_LARGE = refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).")
-LOGS_NOT_SERVED = not_served("Logs.NotSupported", "The Logs API")
-TELEMETRY_NOT_SERVED = not_served("Telemetry.NotSupported", "The Telemetry API")

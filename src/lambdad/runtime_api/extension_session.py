@@ -11,9 +11,13 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lambdad.model.extension_session import ExtensionEvent, ExtensionState, after
 from lambdad.runtime_api.session import InvocationRequest, NextWaiter
+
+if TYPE_CHECKING:
+    from lambdad.runtime_api.subscriptions import Subscription
 
 MAX_EXTENSIONS = 10
 INVOKE, SHUTDOWN = "INVOKE", "SHUTDOWN"
@@ -89,7 +93,8 @@ class Extension:
 
 
 class ExtensionSession:
-    """`on_failure` is told once, of the first extension that ends the environment: an error type and a message."""
+    """`on_failure` is told once, of the first extension that ends the environment: an error type and a message. Subscriptions
+    to telemetry are told as they come; a later one of the same extension and API takes the place of the earlier."""
 
     def __init__(
         self,
@@ -97,10 +102,12 @@ class ExtensionSession:
         identity: FunctionIdentity,
         external: Sequence[str] = (),
         on_failure: Callable[[str, str], None] = lambda error_type, message: None,
+        on_subscription: Callable[[Subscription], None] = lambda subscription: None,
     ) -> None:
         self.identity = identity
         self._loop = loop
         self._on_failure = on_failure
+        self._on_subscription = on_subscription
         self._extensions = {name: Extension(name, is_external=True) for name in external}
         self._is_open = True
         self._is_over = False
@@ -111,6 +118,11 @@ class ExtensionSession:
     @property
     def registered(self) -> list[Extension]:
         return [extension for extension in self._extensions.values() if self._has_come(extension)]
+
+    @property
+    def is_open(self) -> bool:
+        """Extensions may still register, and subscribe."""
+        return self._is_open and not self._is_over
 
     @property
     def is_empty(self) -> bool:
@@ -178,7 +190,7 @@ class ExtensionSession:
 
     def register(self, name: str, events: Sequence[str]) -> Extension:
         """`events` are checked for whether this one may ask for them."""
-        if not self._is_open or self._is_over:
+        if not self.is_open:
             raise ExtensionRefusal("Extension.RegistrationClosed", "Extension registration closed already")
         extension = self._extensions.get(name)
         if extension is not None and not extension.is_external:
@@ -228,6 +240,9 @@ class ExtensionSession:
         """`init/error` and `exit/error`: the extension gives up, and the environment with it."""
         extension.to(event)
         self._fail("Extension.InitError" if event is ExtensionEvent.INIT_ERROR else "Extension.ExitError", error_type)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        self._on_subscription(subscription)
 
     def _has_come(self, extension: Extension) -> bool:
         return extension.state not in (ExtensionState.STARTED, ExtensionState.EXITED)

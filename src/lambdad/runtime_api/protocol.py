@@ -72,7 +72,7 @@ class RuntimeApiConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
-        if not self._owner.opened(self):
+        if not self._owner.opened(self) or self._is_closing:
             self.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent
-from lambdad.runtime_api import answers, extensions
+from lambdad.runtime_api import answers, extensions, subscriptions
 from lambdad.runtime_api.response_stream import ResponseStream, StreamFailure, StreamSource
 from lambdad.runtime_api.session import (
     AnswerKind,
@@ -63,6 +63,8 @@ def answer(session: RuntimeSession, request: Request, connection: NextWaiter) ->
         return _invocation(session, request)
     if path.startswith(extensions.PREFIX) and session.extensions is not None:
         return extensions.answer(session.extensions, request, connection)
+    if path in (subscriptions.TELEMETRY_PATH, subscriptions.LOGS_PATH) and session.extensions is not None:
+        return subscriptions.answer(session.extensions, request)
     return _elsewhere(session, request)
 
 
@@ -166,6 +168,20 @@ def _error(request: Request, kind: AnswerKind) -> RuntimeAnswer:
     return RuntimeAnswer(kind, body, content_type, headers.get(ERROR_TYPE, b"").decode("latin-1"))
 
 
+def _init_error_of(request: Request) -> RuntimeAnswer:
+    """Of an init error the body decides whether it is JSON; a text that says what it is stays one."""
+    posted = _error(request, AnswerKind.INIT_ERROR)
+    if not posted.body:
+        return posted
+    try:
+        msgspec.json.decode(posted.body)
+        content_type = "application/json"
+    except msgspec.DecodeError:
+        claimed = posted.content_type
+        content_type = claimed if claimed.startswith("text/") else "application/octet-stream"
+    return msgspec.structs.replace(posted, content_type=content_type)
+
+
 def _without_cause(body: bytes) -> tuple[bytes, str]:
     """The error alone of a body that also has X-Ray's cause; what cannot be read becomes AWS's placeholder."""
     try:
@@ -203,7 +219,7 @@ def _init_error(session: RuntimeSession, request: Request) -> bytes:
     if request.is_too_large:
         return answers.TOO_LARGE
     try:
-        session.fail_init(_error(request, AnswerKind.INIT_ERROR))
+        session.fail_init(_init_error_of(request))
     except InvalidStateTransition as error:
         return answers.refusal(403, "InvalidStateTransition", str(error))
     return answers.ACCEPTED
@@ -217,6 +233,4 @@ _ANSWERS = {
 _ROUTES: Mapping[bytes, tuple[bytes, Callable[[RuntimeSession, Request], bytes]]] = {
     INIT_ERROR: (b"POST", _init_error),
     PING: (b"GET", lambda session, request: answers.PONG),
-    b"/2020-08-15/logs": (b"PUT", lambda session, request: answers.LOGS_NOT_SERVED),
-    b"/2022-07-01/telemetry": (b"PUT", lambda session, request: answers.TELEMETRY_NOT_SERVED),
 }

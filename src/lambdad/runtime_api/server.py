@@ -26,13 +26,14 @@ class RuntimeApiServer:
         self._connections: set[RuntimeApiConnection] = set()
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
+        self._is_renewing = False
 
     async def open(self, listener: socket.socket, connection: socket.socket | None = None) -> None:
         listener.setblocking(False)
         if connection is not None:
             await self.adopt(connection)
         self._listener = listener
-        self._server = await self._loop.create_server(self._connection, sock=listener)
+        self._server = await self._loop.create_server(self._let_in, sock=listener)
 
     async def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was made otherwise."""
@@ -50,6 +51,9 @@ class RuntimeApiServer:
                 break
             stale.close()
         self.session = session
+        # asyncio asks for the protocol of a connection in the turn after it was let in; the next process has not begun by then.
+        self._is_renewing = True
+        self._loop.call_soon(self._end_renewing)
 
     async def drained(self, limit_seconds: float) -> None:
         """Waits until every connection was closed by its other side, so that all that was sent has been read.
@@ -74,8 +78,17 @@ class RuntimeApiServer:
         for connection in list(self._connections):
             connection.abort()
 
+    def _end_renewing(self) -> None:
+        self._is_renewing = False
+
     def _connection(self) -> RuntimeApiConnection:
         return RuntimeApiConnection(self)
+
+    def _let_in(self) -> RuntimeApiConnection:
+        connection = RuntimeApiConnection(self)
+        if self._is_renewing:
+            connection.abort()
+        return connection
 
     # ConnectionOwner
 

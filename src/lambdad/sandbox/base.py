@@ -63,6 +63,7 @@ class Sandbox(Protocol):
     """A started sandbox. Every method is harmless after its end, but for those that start something: SandboxError."""
 
     sandbox_id: str
+    address: str  #: where `open_socket` reaches a server inside that listens on all addresses
     runtime_listener: socket.socket  #: listening TCP socket where AWS_LAMBDA_RUNTIME_API points; the owner accepts on it
     endpoint_listener: socket.socket | None  #: listening TCP socket where AWS_ENDPOINT_URL points, if the backend needs one
 

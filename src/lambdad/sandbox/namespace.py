@@ -76,6 +76,8 @@ _Answer = TypeVar("_Answer")
 class NamespaceSandbox:
     """`descriptors` are those of `Started`, whose `files` name the last of them."""
 
+    address = SANDBOX_ADDRESS
+
     def __init__(self, owner: NamespaceSandboxes, sandbox_id: str, descriptors: list[int], files: list[str]) -> None:
         runtime, endpoint, commands, start, connection, log_pipe, *rest = descriptors
         self.sandbox_id = sandbox_id

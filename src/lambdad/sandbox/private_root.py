@@ -12,7 +12,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from lambdad.sandbox import linux
-from lambdad.sandbox.base import RuntimeProgram
+from lambdad.sandbox.base import SANDBOX_ADDRESS, RuntimeProgram
 
 ZYGOTE_DIR = PurePosixPath("/var/lambdad")
 _ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
@@ -37,7 +37,7 @@ _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/
 _COPIED = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/ssl/openssl.cnf", "etc/mime.types", "etc/services", "etc/protocols")
 _CERTIFICATES = ("etc/ssl/certs", "etc/pki/tls/certs", "etc/pki/ca-trust/extracted")
 _WRITTEN = {
-    "etc/hosts": "127.0.0.1 localhost sandbox\n",
+    "etc/hosts": f"127.0.0.1 localhost\n{SANDBOX_ADDRESS} sandbox.localdomain sandbox\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "etc/resolv.conf": "",  # there is no network to ask
     "etc/hostname": "sandbox\n",

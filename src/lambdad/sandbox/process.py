@@ -72,6 +72,8 @@ class PlainProcess:
 
 
 class ProcessSandbox:
+    address = "127.0.0.1"
+
     def __init__(
         self,
         spec: SandboxSpec,

@@ -111,6 +111,8 @@ class FakeProcess:
 
 
 class FakeSandbox:
+    address = "127.0.0.1"
+
     def __init__(self, owner: FakeSandboxes, spec: SandboxSpec) -> None:
         self.sandbox_id = spec.sandbox_id
         self.spec = spec

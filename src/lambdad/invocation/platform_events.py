@@ -1,0 +1,135 @@
+"""What happens to an environment, as the events of the Telemetry API: a type and a record, in AWS's shapes.
+
+`log_lines` has the same as the lines of a function's log in text format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from lambdad.invocation.log_lines import Report, runtime_version
+
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+
+
+class PlatformEvent(NamedTuple):
+    type: str
+    record: Any  #: an object; of "function" and "extension", the line
+    level: str = "INFO"  #: of the system log in JSON format
+
+
+def init_start(runtime: str, region: str, phase: str, function_name: str, version: str) -> PlatformEvent:
+    number, arn = runtime_version(runtime, region)
+    record = {
+        "initializationType": "on-demand",
+        "phase": phase,
+        "runtimeVersion": number,
+        "runtimeVersionArn": arn,
+        "functionName": function_name,
+        "functionVersion": version,
+    }
+    return PlatformEvent("platform.initStart", record)
+
+
+def init_runtime_done(phase: str, status: str, error_type: str) -> PlatformEvent:
+    record = {"initializationType": "on-demand", "phase": phase, "status": status, **_error(error_type)}
+    return PlatformEvent("platform.initRuntimeDone", record, _level(status, "DEBUG"))
+
+
+def init_report(phase: str, status: str, error_type: str, duration_ms: float) -> PlatformEvent:
+    record = {
+        "initializationType": "on-demand",
+        "phase": phase,
+        "status": status,
+        "metrics": {"durationMs": round(duration_ms, 3)},
+        **_error(error_type),
+    }
+    return PlatformEvent("platform.initReport", record, _level(status, "DEBUG"))
+
+
+def start(request_id: str, version: str, trace_header: str) -> PlatformEvent:
+    return PlatformEvent("platform.start", {"requestId": request_id, "version": version, **_tracing(trace_header)})
+
+
+def runtime_done(request_id: str, status: str, error_type: str, duration_ms: float, size: int, trace: str) -> PlatformEvent:
+    """`status` is "success", "failure", "error" or "timeout"; `size` the bytes of the response."""
+    record = {
+        "requestId": request_id,
+        "status": status,
+        "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": size},
+        **_error(error_type),
+        **_tracing(trace),
+    }
+    return PlatformEvent("platform.runtimeDone", record, _level(status, "DEBUG"))
+
+
+def report(figures: Report, trace_header: str) -> PlatformEvent:
+    metrics: dict[str, Any] = {
+        "durationMs": round(figures.duration_ms, 3),
+        "billedDurationMs": figures.billed_ms,
+        "memorySizeMB": figures.memory_mb,
+        "maxMemoryUsedMB": figures.peak_mb,
+    }
+    if figures.init_ms is not None:
+        metrics["initDurationMs"] = round(figures.init_ms, 3)
+    status = figures.status or "success"
+    record = {
+        "requestId": figures.request_id,
+        "metrics": metrics,
+        "status": status,
+        **_error(figures.error_type),
+        **_tracing(trace_header),
+    }
+    return PlatformEvent("platform.report", record, _level(status, "INFO"))
+
+
+def end(request_id: str) -> PlatformEvent:
+    """Of the Logs API alone."""
+    return PlatformEvent("platform.end", {"requestId": request_id})
+
+
+def extension(name: str, state: str, events: Sequence[str], error_type: str = "") -> PlatformEvent:
+    record = {"name": name, "state": state, "events": list(events), **_error(error_type)}
+    return PlatformEvent("platform.extension", record, "WARN" if error_type else "INFO")
+
+
+def subscription(api: str, name: str, types: Sequence[str]) -> PlatformEvent:
+    """`api` is "TELEMETRY" or "LOGS"."""
+    kind = "platform.telemetrySubscription" if api == "TELEMETRY" else "platform.logsSubscription"
+    return PlatformEvent(kind, {"name": name, "state": "Subscribed", "types": list(types)})
+
+
+def logs_dropped(records: int, size: int) -> PlatformEvent:
+    reason = "Consumer seems to have fallen behind as it has not acknowledged receipt of logs."
+    return PlatformEvent("platform.logsDropped", {"reason": reason, "droppedRecords": records, "droppedBytes": size}, "WARN")
+
+
+def line(kind: str, text: str) -> PlatformEvent:
+    """What the function or an extension printed: `kind` is "function" or "extension"."""
+    return PlatformEvent(kind, text)
+
+
+def timestamp(time_ms: int) -> str:
+    """ISO 8601 with milliseconds and Z."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z"
+
+
+def as_json(time_ms: int, event: PlatformEvent) -> str:
+    """A line of the system log in JSON format."""
+    document = {"time": timestamp(time_ms), "type": event.type, "record": event.record}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _level(status: str, success: str) -> str:
+    return success if status == "success" else "WARN"
+
+
+def _error(error_type: str) -> dict[str, str]:
+    return {"errorType": error_type} if error_type else {}
+
+
+def _tracing(trace_header: str) -> dict[str, Any]:
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": trace_header}} if trace_header else {}
