@@ -85,6 +85,7 @@ RULES: tuple[Rule | MaskRule | ValueRule | PairRule, ...] = (
     Rule(("lookup_dcookie", "fanotify_init"), "tells of files outside the sandbox"),
     Rule(("move_pages", "migrate_pages"), "moves other processes' memory"),
     ValueRule("personality", 0, (0x0000_0000, 0x0002_0000, 0xFFFF_FFFF), "other personalities switch protections off"),
+    ValueRule("prlimit64", 0, (1,), "process 1 of the sandbox has the same user, and needs its limits", is_denied=True),
     ValueRule("ioctl", 1, (0x5412, 0x541C), "TIOCSTI and TIOCLINUX put words into a terminal's input", is_denied=True),
     ValueRule(
         "socket",
@@ -143,6 +144,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "personality": (135, 92),
     "pidfd_getfd": (438, 438),
     "pivot_root": (155, 41),
+    "prlimit64": (302, 261),
     "process_madvise": (440, 440),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),

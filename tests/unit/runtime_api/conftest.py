@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import pytest
 import uvloop
 
-from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import InvocationRequest, RuntimeSession
+from support.raw_runtime import Api, serving
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -19,78 +16,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-class Client:
-    """A runtime that says exactly the bytes it is told to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        lines = head.split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return int(lines[0].split()[1]), headers, body
-
-    async def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
-        self.send(data)
-        return await self.answer()
-
-    async def is_closed(self) -> bool:
-        try:
-            return await self.reader.read(1) == b""
-        except ConnectionError:
-            return True
-
-
-@dataclass
-class Api:
-    session: RuntimeSession
-    server: RuntimeApiServer
-    address: tuple[str, int]
-    clients: list[Client]
-    connection: socket.socket
-
-    async def connect(self) -> Client:
-        client = Client(*await asyncio.open_connection(*self.address, limit=2**24))
-        self.clients.append(client)
-        return client
-
-    async def connect_by_pair(self) -> Client:
-        client = Client(*await asyncio.open_connection(sock=self.connection, limit=2**24))
-        self.clients.append(client)
-        return client
-
-    def invoke(self, request_id: str = "id-1", payload: bytes = b"{}"):  # type: ignore[no-untyped-def]
-        return self.session.invoke(request(request_id, payload))
-
-
-def request(request_id: str = "id-1", payload: bytes = b"{}") -> InvocationRequest:
-    return InvocationRequest(
-        request_id, payload, 1_700_000_000_000, "arn:aws:lambda:us-east-1:0:function:f", "Root=1-2-3;Sampled=0"
-    )
-
-
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    loop = asyncio.get_running_loop()
-    session = RuntimeSession(loop)
-    server = RuntimeApiServer(session, loop)
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
-    ours, theirs = socket.socketpair()
-    await server.open(listener, ours)
-    served = Api(session, server, address, [], theirs)
-    try:
+    async with serving() as served:
         yield served
-    finally:
-        await server.close()
-        for client in served.clients:
-            client.writer.close()
-        theirs.close()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)

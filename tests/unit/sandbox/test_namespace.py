@@ -89,22 +89,51 @@ class TestIsolation:
         assert all("nosuid" in mount[3].split(",") for mount in mounts)
 
     async def test_only_its_own_processes(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
-        """/proc shows the runtime alone; the init is out of sight, and no signal does it any harm."""
+        """/proc shows the runtime alone; the init is out of sight, and no signal or limit does it any harm."""
         attack = """
-        import os
+        import os, resource
         for number in range(1, 65):
             try:
                 os.kill(1, number)
             except OSError:
                 continue
+        try:
+            resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))
+        except OSError:
+            result = resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE)
         """
         async with started(sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run("import os; result = [name for name in os.listdir('/proc') if name.isdigit()]") == ["2"]
-            assert await peer.run(attack) is None
+            assert await peer.run(attack) == [1024, 1024]
             listing = await sandbox.run("/bin/ls", {})
             assert await listing.exited() == ExitStatus(code=0)
             os.close(listing.log_pipe)
             assert await peer.run("result = 1") == 1
+
+    async def test_the_init_cannot_be_held_up(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A function that stops every new process on its way to its program delays a start, and hinders no kill."""
+        attack = """
+        import os, signal, threading
+        def stop():
+            while True:
+                for pid in range(3, 60):
+                    try:
+                        os.kill(pid, signal.SIGSTOP)
+                    except OSError:
+                        continue
+        for _ in range(3):
+            if os.fork() == 0:
+                stop()
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            await peer.run(attack)
+            for _ in range(3):
+                process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+                os.close(process.log_pipe)
+            await asyncio.wait_for(sandbox.kill_all(), 10)
+            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+            assert await process.exited() == ExitStatus(code=0)
+            os.close(process.log_pipe)
 
     async def test_the_init_cannot_be_read(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """Though it has the function's own user: no memory, no descriptors, no environment, no tracing, no stealing."""

@@ -34,6 +34,7 @@ except ImportError:
 
 FIRST_RUNTIME = 0
 _MAX_REASON = 200
+_EXEC_MILLISECONDS = 2000
 
 
 class Init(object):
@@ -86,11 +87,11 @@ class Init(object):
             pid, log = self._fork(lambda writer: _become_program(path, environment, writer, failed))
             os.close(failed)
             failed = None
-            reason = os.read(failure, _MAX_REASON)  # nothing, once the program runs
+            reason = _outcome(failure, pid)
             if reason:
                 os.close(log)
                 os.waitpid(pid, 0)
-                raise OSError(int(reason), path)
+                raise OSError(reason, path)
         finally:
             os.close(failure)
             if failed is not None:
@@ -168,6 +169,21 @@ class Init(object):
             linux.send(self._commands, json.dumps(record).encode("utf-8"), descriptors)
         except OSError:  # the server is gone, and the sandbox goes with it
             os._exit(71)
+
+
+def _outcome(failure, pid):
+    """The number of the error for which a program could not be run; None once it runs, or has ended.
+
+    Until it runs, other processes of the function can stop it, and can write to its descriptors.
+    """
+    poll = select.poll()
+    poll.register(failure, select.POLLIN)
+    if not poll.poll(_EXEC_MILLISECONDS):
+        os.kill(pid, signal.SIGKILL)
+    reason = os.read(failure, _MAX_REASON)
+    if not reason:
+        return None
+    return int(reason) if reason.isdigit() else errno.EIO
 
 
 def be_ordinary(kept):
