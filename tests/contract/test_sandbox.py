@@ -16,21 +16,14 @@ import pytest
 
 from lambdad.errors import SandboxError
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
-from lambdad.sandbox.namespace import NamespaceSandboxes
-from lambdad.sandbox.process import ProcessSandboxes
-from support.sandbox import ENVIRONMENT, Peer, make_program, make_spec, make_task, read_log, read_pipe
+from support.sandbox import ENVIRONMENT, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
 
-BACKENDS = [pytest.param("namespace", marks=pytest.mark.root), "process"]
 LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=backends())
 async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandboxes]:
-    backend: Sandboxes
-    if request.param == "namespace":
-        backend = NamespaceSandboxes(tmp_path / "state")
-    else:
-        backend = ProcessSandboxes(tmp_path / "state", "http://127.0.0.1:4566")
+    backend = request.param.make(tmp_path / "state")
     await backend.open()
     yield backend
     await backend.close()

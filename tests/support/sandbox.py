@@ -1,4 +1,5 @@
-"""For tests of sandbox backends: a tiny runtime client that runs the Python it is sent, and the other end of its connection."""
+"""For tests of sandbox backends: which there are, a tiny runtime client that runs the Python it is sent, and the other end of
+its connection."""
 
 from __future__ import annotations
 
@@ -8,11 +9,17 @@ import os
 import socket
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lambdad.sandbox.base import RuntimeProgram, Sandbox, SandboxSpec
+import pytest
+from _pytest.mark import ParameterSet
+
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec
+from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.process import ProcessSandboxes
 
 #: Reads lines of JSON, each a piece of Python; runs it; answers with the value of its variable `result`, or with its error.
 BOOTSTRAP = """
@@ -53,6 +60,38 @@ ENVIRONMENT = {
     "TZ": ":UTC",
     "GREETING": "grüß Gott",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An isolation backend as the tests name it; one OCI runtime is one."""
+
+    name: str
+    isolation: str  #: as in `--isolation`
+    make: Callable[[Path], Sandboxes]  #: with its state folder; to be opened
+    options: Sequence[str] = ()  #: what else `lambdad up` has to be told: `running(folder, *backend.options, isolation=...)`
+    isolates: bool = True
+    missing: str | None = None  #: why it cannot run on this machine
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def backends(*, isolating: bool = False) -> list[ParameterSet]:
+    """Parameters for a fixture or a test: every `Backend`, or only those that isolate. What this machine lacks is skipped by
+    name."""
+    made = []
+    for backend in _all_backends():
+        if backend.isolates or not isolating:
+            marks = [pytest.mark.skip(reason=f"{backend.name}: {backend.missing}")] if backend.missing else []
+            made.append(pytest.param(backend, id=backend.name, marks=marks))
+    return made
+
+
+def _all_backends() -> Iterator[Backend]:
+    is_root = sys.platform == "linux" and os.geteuid() == 0
+    yield Backend("namespace", "namespace", NamespaceSandboxes, missing=None if is_root else "needs root on Linux")
+    yield Backend("process", "process", lambda state: ProcessSandboxes(state, "http://127.0.0.1:4566"), isolates=False)
 
 
 def make_program(folder: Path, interpreter: Path | None = None) -> RuntimeProgram:
