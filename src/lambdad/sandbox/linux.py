@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,8 @@ _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same 
 _OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 0x1000, 4
 _AT_FDCWD = -100
 _SECCOMP_MODE_FILTER = 2
+_SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
+_SIGNALS = range(1, 65)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
@@ -37,6 +41,15 @@ class _FilterProgram(ctypes.Structure):
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     arguments = [value and value.encode() for value in (source, target, kind)]
     _check(_libc.mount(*arguments, flags, options and options.encode()), f"mount {target}")
+
+
+def reset_signals() -> None:
+    """Every signal has its default effect again, the two also that the C library keeps for itself and refuses to touch: whoever
+    started the server may have ignored any of them, and what is ignored stays so from program to program."""
+    as_usual = bytes(32)  # SIG_DFL, no flags, no restorer, an empty mask
+    for number in _SIGNALS:
+        if number not in {signal.SIGKILL, signal.SIGSTOP}:
+            _call(_SYS_RT_SIGACTION[platform.machine()], f"rt_sigaction {number}", number, as_usual, None, 8)
 
 
 def open_tree(path: Path, *, recursive: bool = False) -> int:

@@ -74,8 +74,7 @@ def _become_zygote(program: Program, staging: Path, channel: int, launcher: int)
         os.dup2(2, 1)
         os.dup2(channel, _CHANNEL_IN_ZYGOTE)
         os.set_inheritable(_CHANNEL_IN_ZYGOTE, True)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        linux.reset_signals()
         os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], _ENVIRONMENT)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the launcher is told and this process ends
         os.write(channel, msgspec.json.encode({"failed": f"{type(error).__name__}: {error}"}))
