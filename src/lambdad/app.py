@@ -121,6 +121,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
         log_sink=logs.buffer.append,
         unpack_limits=UnpackLimits(limits.unzipped_bytes),
         serve_endpoint=inside.serve,
+        has_cpu_quota=settings.cpu == "strict",
     )
     invoker = _build_invoker(settings, limits, environment_parts)
     grace = Grace(settings.drain_seconds)
@@ -191,10 +192,13 @@ def _build_invoker(settings: Settings, limits: Quotas, environment_parts: Enviro
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
     """`auto` is isolation or nothing: code runs unisolated only where the user said so."""
     state_dir = settings.data_dir / "sandboxes"
+    has_cpu_quota = settings.cpu == "strict"
     if settings.isolation == "process":
+        if has_cpu_quota:
+            raise StartupError("--isolation process cannot hold functions to AWS's processor quota; leave out --cpu strict.")
         return ProcessSandboxes(state_dir, endpoint)
     try:
-        return NamespaceSandboxes(state_dir, spares=settings.spares)
+        return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota)
     except StartupError as error:
         raise StartupError(
             f"Functions cannot be isolated here: {str(error).rstrip('.')}. "

@@ -36,6 +36,7 @@ class Settings:
     data_dir: Path
     cache_dir: Path
     isolation: str  #: "auto", "namespace" or "process"
+    cpu: str  #: "weight" or "strict"
     auth: str  #: "on" or "off"
     quotas: str  #: "current" or "2021"
     memory_budget_mb: int
@@ -343,6 +344,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "isolation", "auto|namespace|process", "auto, namespace or process", _one_of("auto", "namespace", "process"), "auto",
         "How functions are kept apart. `auto` is the strongest way of this machine, never `process`, which isolates nothing.",
+    ),
+    Setting(
+        "cpu", "weight|strict", "weight or strict", _one_of("weight", "strict"), "weight",
+        "How functions share the processors. `weight`: in proportion to their memory, and what is idle is anybody's. `strict`: "
+        "no more than AWS gives, one processor for each 1,769 MB up to six; Init runs at full speed.",
     ),
     Setting(
         "auth", "on|off", "on or off", _one_of("on", "off"), "off",

@@ -20,6 +20,7 @@ class Announcement:
     data_dir: Path
     isolation: str  #: the backend in force: "namespace", "process"
     weaknesses: Sequence[str]  #: what that backend does not keep apart here, in full sentences
+    cpu: str  #: "weight", "strict"
     auth: str
     quotas: str
     runtimes: Sequence[str]  #: those that functions can have on this machine
@@ -50,6 +51,7 @@ def health_document(
         "isolation": {"backend": announcement.isolation, "weaknesses": list(announcement.weaknesses)},
         "runtimes": {"available": list(announcement.runtimes), "problems": dict(announcement.runtime_problems)},
         "environments": {"busy": environments.busy, "idle": environments.idle, "starting": environments.starting},
+        "cpu": announcement.cpu,
         "auth": announcement.auth,
         "quotas": announcement.quotas,
         "data_dir": str(announcement.data_dir),

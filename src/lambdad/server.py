@@ -71,6 +71,7 @@ class ServerStatus:
             data_dir=self._settings.data_dir,
             isolation=self._sandboxes.name,
             weaknesses=self._sandboxes.weaknesses,
+            cpu=self._settings.cpu,
             auth=self._settings.auth,
             quotas=self._settings.quotas,
             runtimes=sorted(self._programs.available(), key=_by_number),

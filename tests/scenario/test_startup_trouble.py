@@ -82,3 +82,8 @@ def test_a_runtime_without_an_interpreter(server: Server) -> None:
         server.create_function("no-interpreter", "def handler(e, c): pass", runtime=names[0])
     with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
         lambda_.get_function(FunctionName="no-interpreter")
+
+
+def test_a_processor_quota_without_isolation(tmp_path: Path) -> None:
+    """What could not be held is refused."""
+    assert_one_sentence(up(tmp_path, "--isolation", "process", "--cpu", "strict"), "leave out --cpu strict")

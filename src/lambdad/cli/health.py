@@ -59,6 +59,7 @@ def describe(document: dict[str, Any]) -> str:
         f"lambdad {document.get('version', '?')} is {document['status']}, for {document.get('uptime_seconds', 0):.0f} s",
         f"  isolation     {isolation.get('backend', '?')}",
         *(f"                ! {weakness}" for weakness in isolation.get("weaknesses", [])),
+        f"  cpu           {document.get('cpu', '?')}",
         f"  auth          {document.get('auth', '?')}",
         f"  quotas        {document.get('quotas', '?')}",
         f"  data          {document.get('data_dir', '?')}",

@@ -85,6 +85,7 @@ def print_banner(announcement: Announcement) -> None:
     typer.echo("  isolation  " + styled(in_force, colour=None if isolates else "red", bold=not isolates))
     for weakness in announcement.weaknesses:
         typer.echo(styled(f"             ! {weakness}", colour="yellow"))
+    typer.echo(f"  cpu        {_CPU[announcement.cpu]}")
     typer.echo(f"  auth       {_AUTH[announcement.auth]}")
     typer.echo(f"  quotas     {announcement.quotas}")
     typer.echo(f"  runtimes   {' '.join(announcement.runtimes) or 'none'}")
@@ -93,6 +94,11 @@ def print_banner(announcement: Announcement) -> None:
     typer.echo("Ready. Ctrl-C lets running invocations finish, then stops.")
     sys.stdout.flush()
 
+
+_CPU = {
+    "weight": "weight: in proportion to memory; idle processors are anybody's",
+    "strict": "strict: AWS's quota, one processor for each 1,769 MB",
+}
 
 _AUTH = {
     "on": "on: requests must be signed with an access key (`lambdad credentials create`)",

@@ -27,6 +27,7 @@ from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
 from lambdad.invocation.run import Run
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.processor_share import processors
 from lambdad.model.version import Version
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
@@ -65,6 +66,7 @@ class EnvironmentParts:
     monotonic: Callable[[], float] = time.monotonic
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
     init_seconds: float = INIT_SECONDS
+    has_cpu_quota: bool = False  #: outside of Init everything inside is held to the processors of its memory size
 
 
 class ExecutionEnvironment:
@@ -130,6 +132,7 @@ class ExecutionEnvironment:
             if self.state is not EnvironmentState.STARTING:
                 return
             if failed is None:
+                self._limit_cpu(processors(self.memory_mb))
                 self._init_ms = self.init_seconds * 1000
                 self._report_init(None, self.init_seconds, "init")
                 self._to(EnvironmentEvent.INITIALIZED)
@@ -165,6 +168,11 @@ class ExecutionEnvironment:
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
             self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
         return sandbox, life
+
+    def _limit_cpu(self, share: float | None) -> None:
+        """As on AWS, Init runs at full speed."""
+        if self._parts.has_cpu_quota and self._sandbox is not None:
+            self._sandbox.limit_cpu(share)
 
     async def _unpacked(self, digests: tuple[str, ...]) -> Path:
         tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
@@ -254,10 +262,12 @@ class ExecutionEnvironment:
         """Init once more, within the function's timeout, then the invocation."""
         assert self._sandbox is not None
         self._tell_init_start("invoke")
+        self._limit_cpu(None)
         failed = await self._begin_life().start(self._sandbox, self._api, None)
         if self._run is run:
             self.init_seconds = self._parts.monotonic() - run.started
             if failed is None:
+                self._limit_cpu(processors(self.memory_mb))
                 self._report_init(None, self.init_seconds, "invoke")
                 self._begin_log(run)
                 return await self._hand_over(run)

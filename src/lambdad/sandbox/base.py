@@ -94,6 +94,11 @@ class Sandbox(Protocol):
         """Most memory used so far by everything inside; None where the backend cannot tell."""
         ...
 
+    def limit_cpu(self, share: float | None) -> None:
+        """From now on everything inside together gets at most so many processors' time; None, as in the beginning, is no bound.
+        Only where the backend was made to hold such a quota: else without effect."""
+        ...
+
     async def freeze(self) -> None:
         """Stops everything inside in its tracks until `thaw`: it uses no processor, keeps its memory, and notices nothing but
         the clock. May be repeated. `kill_all` and `stop` work on what is frozen."""

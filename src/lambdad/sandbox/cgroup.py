@@ -11,19 +11,29 @@ import errno
 import os
 import select
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lambdad.errors import StartupError
+from lambdad.model.processor_share import processors
 
 MAX_PROCESSES = 1024
-MEMORY_MB_PER_CPU = 1769  # AWS: the memory size that comes with one processor
 _CONTROLLERS = ("memory", "pids", "cpu", "freezer")
 #: Of the file that stops and resumes a group, by name: what to write into it.
 FREEZE = {"freezer.state": b"FROZEN", "cgroup.freeze": b"1"}
 THAW = {"freezer.state": b"THAWED", "cgroup.freeze": b"0"}
+#: Of the file that holds a group to an amount of processor time, by name: how that is written; `None` is no bound.
+#: The period is AWS's: a function of 128 MB waits for a part of it, and never for most of a tenth of a second.
+QUOTA_PERIOD_US = 20_000
+_LEAST_QUOTA_US = 1000  # the kernel's
+_QUOTA: dict[str, Callable[[int | None], str]] = {
+    "cpu.cfs_quota_us": lambda quota: "-1" if quota is None else str(quota),
+    "cpu.max": lambda quota: f"{'max' if quota is None else quota} {QUOTA_PERIOD_US}",
+}
 _REQUIRED = ("memory", "pids")
+_NO_QUOTA = "Functions cannot be held to AWS's processor quota (--cpu strict): that takes a quota of a cgroup"
+_OTHERWISE = "Without --cpu strict they share the processors by memory size."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,8 @@ class Controller:
 class Group:
     """The cgroup of one sandbox: a folder in each hierarchy that has a controller."""
 
-    def __init__(self, controllers: Iterable[Controller], name: str) -> None:
+    def __init__(self, controllers: Iterable[Controller], name: str, *, has_quota: bool = False) -> None:
+        self._has_quota = has_quota
         self._files = {controller.name: (controller.version, controller.parent / name) for controller in controllers}
         self._folders = list(dict.fromkeys(folder for _, folder in self._files.values()))
 
@@ -44,6 +55,8 @@ class Group:
         for folder in self._folders:
             folder.mkdir()
         _write(self._file("pids", "pids.max", "pids.max"), MAX_PROCESSES)
+        if self._has_quota and self._files["cpu"][0] == 1:  # in version 2 it is written together with the quota
+            _write(self._files["cpu"][1] / "cpu.cfs_period_us", QUOTA_PERIOD_US)
 
     def open_procs(self) -> list[int]:
         """Descriptors of the files through which a process joins, one per hierarchy."""
@@ -58,18 +71,19 @@ class Group:
         else:
             _write(folder / "memory.max", size)
             _write_if_there(folder / "memory.swap.max", 0)
-        self.weigh(memory_mb / MEMORY_MB_PER_CPU)
+        self.weigh(processors(memory_mb))
 
-    def weigh(self, processors: float) -> None:
+    def weigh(self, share: float) -> None:
         """The share of busy processors, in proportion to others' numbers; idle ones are anybody's."""
         if "cpu" in self._files:
-            _weigh(*self._files["cpu"], processors)
+            _weigh(*self._files["cpu"], share)
 
     def open_files(self) -> dict[str, int]:
         """Descriptors of what a server without privileges may read again and again, by name.
 
         "memory-peak": the most memory used so far, in bytes; "oom-kills": how often the kernel has killed a process in here for
-        want of memory, as `oom_kills` reads it; and for writing, if there is one, a key of `FREEZE` and `THAW`.
+        want of memory, as `oom_kills` reads it; and for writing, if there is one, a key of `FREEZE` and `THAW`, and one of
+        `_QUOTA`.
         """
         files = {"oom-kills": os.open(self._file("memory", "memory.oom_control", "memory.events"), os.O_RDONLY | os.O_CLOEXEC)}
         with contextlib.suppress(FileNotFoundError):  # v2 before Linux 5.19
@@ -78,6 +92,9 @@ class Group:
         freezer = self._freezer()
         if freezer is not None:
             files[freezer.name] = os.open(freezer, os.O_WRONLY | os.O_CLOEXEC)
+        if self._has_quota:
+            quota = self._file("cpu", "cpu.cfs_quota_us", "cpu.max")
+            files[quota.name] = os.open(quota, os.O_WRONLY | os.O_CLOEXEC)
         return files
 
     def thaw(self) -> None:
@@ -120,6 +137,7 @@ class GroupFiles:
     def __init__(self, files: dict[str, int]) -> None:
         self._files = files
         self._freezer = next((name for name in files if name in FREEZE), None)
+        self._quota = next((name for name in files if name in _QUOTA), None)
         self._peak: int | None = None
 
     def memory_peak_bytes(self) -> int | None:
@@ -144,6 +162,13 @@ class GroupFiles:
     def thaw(self) -> None:
         self._tell_freezer(THAW)
 
+    def limit_cpu(self, share: float | None) -> None:
+        """At most so many processors' time from now on; None is no bound."""
+        if self._quota is not None and self._quota in self._files:
+            quota = None if share is None else max(_LEAST_QUOTA_US, int(share * QUOTA_PERIOD_US))
+            with contextlib.suppress(OSError):  # the group is gone; or, in version 1, the machine's part of it is smaller still
+                os.pwrite(self._files[self._quota], _QUOTA[self._quota](quota).encode(), 0)
+
     def close(self) -> None:
         self.memory_peak_bytes()
         for descriptor in self._files.values():
@@ -157,10 +182,11 @@ class GroupFiles:
 
 
 class Cgroups:
-    """The hierarchies of this machine and the server's parent in each."""
+    """The hierarchies of this machine and the server's parent in each. With `has_quota`, groups have `GroupFiles.limit_cpu`."""
 
-    def __init__(self, name: str, proc: Path = Path("/proc")) -> None:
+    def __init__(self, name: str, proc: Path = Path("/proc"), *, has_quota: bool = False) -> None:
         self._proc = proc
+        self._has_quota = has_quota
         self._controllers = _find(name, proc)
         missing = [controller for controller in _REQUIRED if controller not in self._controllers]
         if missing:
@@ -187,9 +213,11 @@ class Cgroups:
                 _delegate(controller.parent, self._names(2))
         if "cpu" in self._controllers:  # all functions together, against the server and the rest of the machine
             _weigh(self._controllers["cpu"].version, self._controllers["cpu"].parent, os.cpu_count() or 1)
+        if self._has_quota:
+            self.check_quota()
 
     def group(self, name: str) -> Group:
-        return Group(self._controllers.values(), name)
+        return Group(self._controllers.values(), name, has_quota=self._has_quota)
 
     def thaw(self) -> None:
         """Every sandbox, so that those which are to die do."""
@@ -200,6 +228,17 @@ class Cgroups:
         self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
+
+    def check_quota(self) -> None:
+        """StartupError, and no parents left, where groups cannot be held to an amount of processor time."""
+        cpu, lack = self._controllers.get("cpu"), None
+        if cpu is None:
+            lack = "the cpu cgroup controller is missing here"
+        elif not (cpu.parent / ("cpu.cfs_quota_us" if cpu.version == 1 else "cpu.max")).exists():
+            lack = "the kernel here has no CFS bandwidth control"
+        if lack is not None:
+            self.close()
+            raise StartupError(f"{_NO_QUOTA}, and {lack}. {_OTHERWISE}")
 
     def _parents(self) -> list[Controller]:
         return list({controller.parent: controller for controller in self._controllers.values()}.values())
@@ -216,11 +255,11 @@ class Cgroups:
         return not (memory.parent.parent / name).exists()
 
 
-def _weigh(version: int, folder: Path, processors: float) -> None:
+def _weigh(version: int, folder: Path, share: float) -> None:
     if version == 1:
-        _write(folder / "cpu.shares", max(2, int(1024 * processors)))
+        _write(folder / "cpu.shares", max(2, int(1024 * share)))
     else:
-        _write(folder / "cpu.weight", min(10_000, max(1, int(100 * processors))))
+        _write(folder / "cpu.weight", min(10_000, max(1, int(100 * share))))
 
 
 def remove_tree(parent: Path) -> None:

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     first_uid: int  #: unpacks; the rest are the sandboxes'
     last_uid: int
     spares: int
+    has_cpu_quota: bool = False
 
 
 class Launcher:
@@ -58,7 +59,7 @@ class Launcher:
         self._state_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
         _lock(self._state_dir)
         self._loop = EventLoop()
-        self._cgroups = Cgroups(settings.cgroup_name)
+        self._cgroups = Cgroups(settings.cgroup_name, has_quota=settings.has_cpu_quota)
         self._cgroups.open()
         self._clear_folders()
         for name in (_ROOT, _STAGING):

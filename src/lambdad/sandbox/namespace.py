@@ -117,6 +117,9 @@ class NamespaceSandbox:
     def memory_peak_bytes(self) -> int | None:
         return self._group.memory_peak_bytes()
 
+    def limit_cpu(self, share: float | None) -> None:
+        self._group.limit_cpu(share)
+
     async def freeze(self) -> None:
         if self._stopping is None:
             self._group.freeze()
@@ -184,18 +187,19 @@ class _WaitingRuntime(NamedTuple):
 
 
 class NamespaceSandboxes:
-    """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks."""
+    """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. With `has_cpu_quota`
+    sandboxes have `limit_cpu`, or `open` raises StartupError."""
 
     name = "namespace"
 
-    def __init__(self, state_dir: Path, uids: range = DEFAULT_UIDS, spares: int = 2) -> None:
+    def __init__(self, state_dir: Path, uids: range = DEFAULT_UIDS, spares: int = 2, *, has_cpu_quota: bool = False) -> None:
         _check_machine()
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         self.weaknesses: Sequence[str] = [_TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
-        self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares)
+        self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota)
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None

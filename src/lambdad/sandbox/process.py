@@ -127,6 +127,9 @@ class ProcessSandbox:
             self._peak = int(peak[1]) * 1024
         return self._peak
 
+    def limit_cpu(self, share: float | None) -> None:
+        """Without effect: nothing here could hold it."""
+
     async def freeze(self) -> None:
         self._signal_all(signal.SIGSTOP)
 

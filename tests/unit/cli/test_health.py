@@ -24,6 +24,7 @@ def document(**changes: Any) -> dict[str, Any]:
         data_dir=Path("/data"),
         isolation="namespace",
         weaknesses=["Memory is not limited."],
+        cpu="strict",
         auth="off",
         quotas="2021",
         runtimes=["python3.11", "python3.12"],
@@ -39,7 +40,13 @@ def test_a_healthy_server_is_exit_code_0(run: Run, fake_server: Any) -> None:
     result = run("health", "--endpoint", fake_server.endpoint)
     assert result.exit_code == 0
     assert fake_server.asked[0].path == "/_lambdad/health"
-    for text in ("is running, for 61 s", "isolation     namespace", "! Memory is not limited.", "python3.11 python3.12"):
+    for text in (
+        "is running, for 61 s",
+        "isolation     namespace",
+        "! Memory is not limited.",
+        "cpu           strict",
+        "python3.11 python3.12",
+    ):
         assert text in result.output
     assert "! python3.8: There is no interpreter." in result.output
     assert "1 busy, 2 idle, 0 starting" in result.output

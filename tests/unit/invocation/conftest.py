@@ -121,6 +121,7 @@ class FakeSandbox:
         self.runtime: FakeProcess | None = None
         self.runtimes = 0
         self.is_frozen = False
+        self.shares: list[float | None] = []  #: of processors, as they were set
         self.is_stopped = False
         self.cannot_kill = False
         self._owner = owner
@@ -141,6 +142,9 @@ class FakeSandbox:
 
     async def open_socket(self) -> socket.socket:
         return socket.socket()
+
+    def limit_cpu(self, share: float | None) -> None:
+        self.shares.append(share)
 
     async def freeze(self) -> None:
         self.is_frozen = True
@@ -229,6 +233,7 @@ class World:
             unpack_limits=UnpackLimits(1000),
             revoke=self.revoked.append,
             new_id=lambda: next(ids),
+            has_cpu_quota=bool(settings.pop("has_cpu_quota", False)),
             init_seconds=float(settings.pop("init_seconds", 5.0)),  # type: ignore[arg-type]
         )
         self.concurrency = Concurrency(lambda version: ConcurrencyLimits(account=self.limit))

@@ -487,3 +487,31 @@ async def test_exit_in_the_moment_of_readiness(world, version, exits, error_of):
     result = await environment.run(world.invocation(version()))
     assert "exit status 3" in error_of(result)["errorMessage"]
     await environment.stop()
+
+
+async def test_processor_quota(make_world, version, exits):
+    """With a quota, Init runs at full speed and all else at the share of the memory size, also after a reset."""
+    seen = []
+
+    async def script(runtime):
+        shares = world.sandboxes.started[0].shares if world.sandboxes.started else []
+        seen.append(list(shares))  # during Init
+        while True:
+            request_id, body = await runtime.next()
+            seen.append(list(shares or world.sandboxes.started[0].shares))
+            if body == b"crash":
+                raise exits(code=1)
+            await runtime.respond(request_id, body)
+
+    world = make_world(has_cpu_quota=True)
+    world.sandboxes.script = script
+    await world.invoke(version(memory_mb=1769), b"1")
+    await world.invoke(version(memory_mb=1769), b"crash")
+    await world.invoke(version(memory_mb=1769), b"2")
+    assert seen == [[], [1.0], [1.0], [1.0, None], [1.0, None, 1.0]]
+
+
+async def test_no_processor_quota(world, version):
+    """Without one the sandbox is never told of any."""
+    await world.invoke(version())
+    assert world.sandboxes.started[0].shares == []

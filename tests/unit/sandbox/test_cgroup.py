@@ -158,6 +158,55 @@ def test_no_freezer(machine: Machine) -> None:
     ]
 
 
+def test_v2_quota(machine: Machine) -> None:
+    """A quota of processor time and its period are one file; `max` is none. Without the setting there is no such file."""
+    top = machine.add_v2("/", "cpu memory pids")
+    _fill(top / "lambdad-x", ("cpu.max",))
+    folder = top / "lambdad-x/7"
+    _fill(folder, (*V2_FILES, "cpu.max"))
+    (folder / "memory.peak").write_text("1")
+    files = GroupFiles(Cgroups("lambdad-x", machine.proc, has_quota=True).group("7").open_files())
+    written = []
+    for share in (1.0, 0.0724, 0.001, 5.79, None):
+        (folder / "cpu.max").write_text("")
+        files.limit_cpu(share)
+        written.append((folder / "cpu.max").read_text())
+    assert written == ["20000 20000", "1448 20000", "1000 20000", "115800 20000", "max 20000"]
+    files.close()
+    files.limit_cpu(1.0)
+    assert "cpu.max" not in Cgroups("lambdad-x", machine.proc).group("7").open_files()
+
+
+def test_v1_quota(machine: Machine) -> None:
+    """The quota is a file of its own, where -1 is none."""
+    folders = {name: machine.add_v1("/", name) / "lambdad-x/7" for name in V1_FILES}
+    group = Cgroups("lambdad-x", machine.proc, has_quota=True).group("7")
+    for name, folder in folders.items():
+        _fill(folder, (*V1_FILES[name], "cpu.cfs_quota_us"))
+    (folders["memory"] / "memory.max_usage_in_bytes").write_text("1")
+    files = GroupFiles(group.open_files())
+    files.limit_cpu(0.5)
+    assert (folders["cpu"] / "cpu.cfs_quota_us").read_text() == "10000"
+    files.limit_cpu(None)
+    assert (folders["cpu"] / "cpu.cfs_quota_us").read_text()[:2] == "-1"
+    files.close()
+
+
+@pytest.mark.parametrize(
+    ("controllers", "reason"), [("memory pids", "cpu cgroup controller is missing"), ("cpu memory pids", "no CFS bandwidth")]
+)
+def test_no_quota(machine: Machine, controllers: str, reason: str) -> None:
+    """Where processor time cannot be held to a quota, opening with one is refused, and leaves no cgroup."""
+    top = machine.add_v2("/", controllers)
+    cgroups = Cgroups("lambdad-x", machine.proc, has_quota=True)
+    closed: list[bool] = []
+    cgroups.close = lambda: closed.append(True)  # type: ignore[method-assign]  # plain folders cannot be removed like cgroups
+    (top / "lambdad-x").mkdir()
+    with pytest.raises(StartupError, match=reason):
+        cgroups.check_quota()
+    assert closed
+
+
 @pytest.mark.parametrize(("present", "missing"), [("memory", "pids"), ("pids", "memory")])
 def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: str) -> None:
     """Without the memory or the pids controller nothing starts: a function could take the machine along."""

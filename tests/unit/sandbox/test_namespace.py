@@ -285,6 +285,35 @@ class TestLimits:
             await sandbox.stop()
             assert sandbox.memory_peak_bytes() == 128 << 20
 
+    async def test_processor_quota(self, tmp_path: Path) -> None:
+        """What spins is stopped by the kernel once it has had its share of a period, and no more when nothing bounds it."""
+        spin = """
+        import time
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+        """
+        backend = NamespaceSandboxes(tmp_path / "state", has_cpu_quota=True)
+        await backend.open()
+        async with started(backend, tmp_path) as (sandbox, peer):
+            await peer.run(spin)
+            assert _throttled(backend) == 0
+            sandbox.limit_cpu(0.1)  # 2 ms of each 20: for 100 ms it takes some fifty periods
+            await peer.run(spin)
+            after = _throttled(backend)
+            assert after >= 20
+            sandbox.limit_cpu(None)
+            await peer.run(spin)
+            assert _throttled(backend) <= after + 1
+        await backend.close()
+
+    async def test_no_quota_by_default(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """A backend that was not made for it holds nothing to a quota."""
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            sandbox.limit_cpu(0.01)
+            await peer.run("for _ in range(1000000): pass")
+            assert _throttled(sandboxes) == 0
+
     async def test_plain_kill_is_not_want_of_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """A runtime that is killed within its memory did not run out of it."""
         async with started(sandboxes, tmp_path) as (sandbox, peer):
@@ -619,3 +648,11 @@ def _has_ended(process: int) -> bool:
     ended = bool(select.select([process], [], [], 10)[0])
     os.close(process)
     return ended
+
+
+def _throttled(backend: NamespaceSandboxes) -> int:
+    """In how many periods the kernel has stopped a sandbox of the backend's for its quota."""
+    stats = list(Path("/sys/fs/cgroup").glob(f"**/{backend._settings.cgroup_name}/*/cpu.stat"))
+    assert stats
+    counts = [dict(line.split() for line in stat.read_text().splitlines()) for stat in stats]
+    return sum(int(count["nr_throttled"]) for count in counts)
