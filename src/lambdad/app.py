@@ -123,7 +123,9 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
         serve_endpoint=inside.serve,
         has_cpu_quota=settings.cpu == "strict",
     )
-    invoker = _build_invoker(settings, limits, environment_parts)
+    functions = LambdaRecords(store)
+    await functions.open()
+    invoker = _build_invoker(settings, limits, functions, environment_parts)
     grace = Grace(settings.drain_seconds)
     parts.push_async_callback(lambda: invoker.close(grace.left()))
 
@@ -132,7 +134,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     s3 = S3State(store, blobs, store, delivery)
     events = EventQueue(store)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
-    lambda_ = _lambda_state(store, blobs, code, code_locations, programs, invoker, events, s3, limits)
+    lambda_ = _lambda_state(functions, blobs, code, code_locations, programs, invoker, events, s3, limits)
     delivery.register("lambda", LambdaReceiver(lambda_))
 
     # The front.
@@ -180,13 +182,19 @@ async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePr
     return programs
 
 
-def _build_invoker(settings: Settings, limits: Quotas, environment_parts: EnvironmentParts) -> Invoker:
+def _build_invoker(
+    settings: Settings, quotas: Quotas, functions: LambdaRecords, environment_parts: EnvironmentParts
+) -> Invoker:
+    def limits(version: Version) -> ConcurrencyLimits:
+        reserved = functions.reserved_concurrency(version.account_id, version.region)
+        return ConcurrencyLimits(quotas.concurrent_executions - reserved, version.reserved_concurrency)
+
     placement = Placement(
         lambda version: ExecutionEnvironment(version, environment_parts),
         memory_budget_mb=settings.memory_budget_mb,
         idle_seconds=settings.keep_alive_seconds,
     )
-    return Invoker(Concurrency(lambda version: ConcurrencyLimits(limits.concurrent_executions)), placement)
+    return Invoker(Concurrency(limits), placement)
 
 
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
@@ -207,7 +215,7 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
 
 
 def _lambda_state(
-    store: SqliteStore,
+    records: LambdaRecords,
     blobs: FileBlobs,
     code: CodeStore,
     code_locations: CodeLocations,
@@ -217,7 +225,6 @@ def _lambda_state(
     s3: S3State,
     limits: Quotas,
 ) -> LambdaState:
-    records = LambdaRecords(store)
     archives = Archives(records, blobs, code, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
 

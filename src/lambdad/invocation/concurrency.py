@@ -25,9 +25,10 @@ class Lease:
         self._version = version
         self._is_held = False
         self._is_kept = False
+        self._is_unreserved = False  #: of the account's pool; the function may get a reserve while it runs
 
     async def __aenter__(self) -> Lease:
-        self._concurrency._take(self._version)
+        self._is_unreserved = self._concurrency._take(self._version)
         self._is_held = True
         return self
 
@@ -45,7 +46,7 @@ class Lease:
         """May be repeated."""
         if self._is_held:
             self._is_held = False
-            self._concurrency._put_back(self._version)
+            self._concurrency._put_back(self._version, self._is_unreserved)
 
 
 class Concurrency:
@@ -53,7 +54,7 @@ class Concurrency:
 
     def __init__(self, limits: Callable[[Version], ConcurrencyLimits] = lambda version: ConcurrencyLimits()) -> None:
         self._limits = limits
-        self._accounts: Counter[tuple[str, str]] = Counter()
+        self._unreserved: Counter[tuple[str, str]] = Counter()
         self._functions: Counter[FunctionKey] = Counter()
 
     def lease(self, version: Version) -> Lease:
@@ -61,23 +62,28 @@ class Concurrency:
         return Lease(self, version)
 
     def in_use(self, account_id: str, region: str) -> int:
-        return self._accounts[account_id, region]
+        """Of the pool that functions without a reserve share."""
+        return self._unreserved[account_id, region]
 
-    def _take(self, version: Version) -> None:
+    def _take(self, version: Version) -> bool:
+        """True if the unit is of the account's pool."""
         account = (version.account_id, version.region)
         function = (*account, version.function_name)
-        reason = throttle_reason(
-            self._limits(version), account_in_use=self._accounts[account], function_in_use=self._functions[function]
-        )
+        limits = self._limits(version)
+        reason = throttle_reason(limits, unreserved_in_use=self._unreserved[account], function_in_use=self._functions[function])
         if reason is not None:
             raise throttled(reason)
-        self._accounts[account] += 1
         self._functions[function] += 1
+        if limits.reserved is not None:
+            return False
+        self._unreserved[account] += 1
+        return True
 
-    def _put_back(self, version: Version) -> None:
+    def _put_back(self, version: Version, is_unreserved: bool) -> None:
         account = (version.account_id, version.region)
-        _decrease(self._accounts, account)
         _decrease(self._functions, (*account, version.function_name))
+        if is_unreserved:
+            _decrease(self._unreserved, account)
 
 
 def throttled(reason: ThrottleReason) -> ServiceError:

@@ -136,6 +136,7 @@ class Function:
     last_version: int = 0  #: highest number given to a published version; numbers are never used twice
     published_from: str = ""  #: revision of `$LATEST` that the last published version was made from
     tags: Mapping[str, str] = field(default_factory=dict)
+    reserved_concurrency: int | None = None  #: of all its versions together
 
     @property
     def running(self) -> FunctionVersion:

@@ -40,6 +40,7 @@ class Version:
     role: str = ""
     architecture: str = "x86_64"
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
+    reserved_concurrency: int | None = None  #: of all versions of the function together
 
     @property
     def function_arn(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from lambdad.model.concurrency import ConcurrencyLimits
 
 @pytest.fixture
 def concurrency():
-    return Concurrency(lambda version: ConcurrencyLimits(account=2))
+    return Concurrency(lambda version: ConcurrencyLimits(unreserved=2))
 
 
 async def test_exact_counts(concurrency, version):
@@ -54,10 +55,39 @@ async def test_kept_lease(concurrency, version):
 
 async def test_accounts_and_regions_are_apart(concurrency, version):
     """One account's or region's load does not throttle another's."""
-    from dataclasses import replace
-
     here, there = version(), replace(version(), region="eu-west-1")
     async with concurrency.lease(here), concurrency.lease(here), concurrency.lease(there):
         with pytest.raises(ServiceError):
             async with concurrency.lease(here):
                 pass
+
+
+async def test_a_reserve_is_apart_from_the_pool(version):
+    """A function with a reserve gets that and no more, over all its versions; the account's pool is neither asked nor used."""
+    concurrency = Concurrency(lambda version: ConcurrencyLimits(unreserved=1, reserved=version.reserved_concurrency))
+    one = replace(version(), function_name="reserved", reserved_concurrency=2)
+    another = replace(one, version="1")
+    async with concurrency.lease(version()), concurrency.lease(one), concurrency.lease(another):
+        assert concurrency.in_use("000000000000", "us-east-1") == 1
+        with pytest.raises(ServiceError) as refused:
+            async with concurrency.lease(one):
+                pass
+        assert refused.value.members["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        with pytest.raises(ServiceError) as refused:
+            async with concurrency.lease(version()):
+                pass
+        assert refused.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+async def test_a_reserve_that_comes_while_a_function_runs(version):
+    """What an invocation took from the pool goes back to the pool, whatever the function has been given since."""
+    concurrency = Concurrency(lambda version: ConcurrencyLimits(unreserved=1, reserved=version.reserved_concurrency))
+    reserved = replace(version(), reserved_concurrency=2)
+    async with concurrency.lease(version()):
+        async with concurrency.lease(reserved):
+            assert concurrency.in_use("000000000000", "us-east-1") == 1
+            with pytest.raises(ServiceError):
+                async with concurrency.lease(reserved):
+                    pass
+        assert concurrency.in_use("000000000000", "us-east-1") == 1
+    assert concurrency.in_use("000000000000", "us-east-1") == 0

@@ -53,6 +53,8 @@ async def get_function(state: LambdaState, context: RequestContext, request: Req
     }
     if stored.function.tags and name.qualifier is None:
         output["Tags"] = dict(stored.function.tags)
+    if stored.function.reserved_concurrency is not None:
+        output["Concurrency"] = {"ReservedConcurrentExecutions": stored.function.reserved_concurrency}
     return output
 
 

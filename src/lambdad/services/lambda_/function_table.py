@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from lambdad.errors import ServiceError
@@ -49,9 +50,9 @@ class FunctionTable:
         """What the data plane needs to run a reading of the function, made once."""
         known = self._runnable.get(stored.key)
         if known is None or self._stored.get(stored.key) is not stored:
-            return reading.runnable()
+            return _runnable(stored, reading)
         if reading.version not in known:
-            known[reading.version] = reading.runnable()
+            known[reading.version] = _runnable(stored, reading)
         return known[reading.version]
 
     @asynccontextmanager
@@ -103,6 +104,10 @@ class FunctionTable:
         except Conflict as error:
             self._forget(key)
             raise ServiceError("ResourceConflictException", CHANGED_ELSEWHERE) from error
+
+
+def _runnable(stored: StoredFunction, reading: FunctionVersion) -> Version:
+    return replace(reading.runnable(), reserved_concurrency=stored.function.reserved_concurrency)
 
 
 class FunctionChange:

@@ -8,6 +8,11 @@ from lambdad.model.service import Operation
 from lambdad.services.lambda_.account import get_account_settings
 from lambdad.services.lambda_.alias import create_alias, delete_alias, get_alias, list_aliases, update_alias
 from lambdad.services.lambda_.code import update_function_code
+from lambdad.services.lambda_.concurrency import (
+    delete_function_concurrency,
+    get_function_concurrency,
+    put_function_concurrency,
+)
 from lambdad.services.lambda_.configuration import get_function_configuration, update_function_configuration
 from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
 from lambdad.services.lambda_.invoke import invoke
@@ -35,10 +40,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "CreateFunction": create_function,
     "DeleteAlias": delete_alias,
     "DeleteFunction": delete_function,
+    "DeleteFunctionConcurrency": delete_function_concurrency,
     "DeleteLayerVersion": delete_layer_version,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
     "GetFunction": get_function,
+    "GetFunctionConcurrency": get_function_concurrency,
     "GetFunctionConfiguration": get_function_configuration,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,
@@ -53,6 +60,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "ListVersionsByFunction": list_versions_by_function,
     "PublishLayerVersion": publish_layer_version,
     "PublishVersion": publish_version,
+    "PutFunctionConcurrency": put_function_concurrency,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,
     "TagResource": tag_resource,

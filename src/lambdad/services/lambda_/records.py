@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -19,6 +20,7 @@ FUNCTIONS = "lambda-function"  #: account/region/name
 VERSIONS = "lambda-version"  #: account/region/name/0000000001
 ALIASES = "lambda-alias"  #: account/region/name/alias
 POLICIES = "lambda-policy"  #: account/region/name/qualifier, the qualifier empty for the function itself
+RESERVES = "lambda-reserved-concurrency"  #: account/region/name of functions that have a reserve: how much
 UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to become ready
 LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
 LAYER_VERSIONS = "lambda-layer-version"  #: account/region/name/0000000001
@@ -81,8 +83,15 @@ class LambdaRecords:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._code_sizes: dict[tuple[str, str], int] = {}  #: by account and region, once asked for
+        self._reserves: dict[FunctionKey, int] = {}  #: of all accounts
+        self._reserved: Counter[tuple[str, str]] = Counter()  #: their sums, by account and region
         self._writes = 0
         self._writing = 0  #: commits that may have landed and are not counted yet
+
+    async def open(self) -> None:
+        """To be called first: what the way of an invocation asks for is kept in memory."""
+        async for record in self._all(RESERVES, ""):
+            self._note_reserve(_owner(record), msgspec.json.decode(record.value, type=int))
 
     # Functions
 
@@ -114,6 +123,7 @@ class LambdaRecords:
         guard = Put(FUNCTIONS, key, value, if_revision=old.revision) if old else Put(FUNCTIONS, key, value, if_absent=True)
         changes = [guard, *_differences(old, new), *_reference_changes(before, after)]
         await self._commit(changes, new.key, new.code_size() - (old.code_size() if old else 0))
+        self._note_reserve(new.key, new.function.reserved_concurrency)
         written = await self._records.get(FUNCTIONS, key)
         saved = replace(new, revision=written.revision if written else 0)
         return saved, {stack for stack, _ in before - after}
@@ -126,8 +136,9 @@ class LambdaRecords:
         changes += _member_changes(VERSIONS, stored, stored.versions, bare.versions, _number)
         changes += _member_changes(ALIASES, stored, stored.aliases, bare.aliases, str)
         changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
-        changes += [Delete(UNSETTLED, _key(stored.key)), *_reference_changes(before, set())]
-        await self._commit(changes, stored.key, -stored.code_size())
+        gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
+        await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
+        self._note_reserve(stored.key, None)
         return {stack for stack, _ in before}
 
     async def functions(self, account_id: str, region: str, *, after: str = "", limit: int = PAGE) -> list[Function]:
@@ -142,8 +153,16 @@ class LambdaRecords:
 
     async def unsettled(self) -> list[FunctionKey]:
         """Functions that waited to become ready when the server ended."""
-        keys = [record.key.split("/") async for record in self._all(UNSETTLED, "")]
-        return [(account, region, name) for account, region, name in keys]
+        return [_owner(record) async for record in self._all(UNSETTLED, "")]
+
+    def reserved_concurrency(self, account_id: str, region: str) -> int:
+        """The sum of all functions' reserves."""
+        return self._reserved[account_id, region]
+
+    def _note_reserve(self, key: FunctionKey, reserve: int | None) -> None:
+        self._reserved[key[:2]] += (reserve or 0) - self._reserves.pop(key, 0)
+        if reserve is not None:
+            self._reserves[key] = reserve
 
     async def code_size(self, account_id: str, region: str) -> int:
         """Bytes of all zips of functions, versions and layers: added up once, then counted along."""
@@ -244,6 +263,11 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes = _member_changes(VERSIONS, new, was.versions, new.versions, _number)
     changes += _member_changes(ALIASES, new, was.aliases, new.aliases, str)
     changes += _member_changes(POLICIES, new, was.policies, new.policies, str)
+    reserve = new.function.reserved_concurrency
+    if reserve is not None:
+        changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))
+    elif was.function.reserved_concurrency is not None:
+        changes.append(Delete(RESERVES, _key(new.key)))
     if new.is_unsettled:
         changes.append(Put(UNSETTLED, _key(new.key), b""))
     elif old is not None and old.is_unsettled:
@@ -281,6 +305,11 @@ def _stack_key(stack: Stack) -> str:
 
 def _key(key: FunctionKey) -> str:
     return "/".join(key)
+
+
+def _owner(record: Record) -> FunctionKey:
+    account_id, region, name = record.key.split("/")
+    return account_id, region, name
 
 
 def _layer_key(layer: LayerVersion) -> str:

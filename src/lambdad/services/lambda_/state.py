@@ -55,6 +55,7 @@ class LambdaState:
     fetch_object: FetchObject
     quotas: Quotas
     runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
+    reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
     architecture: str = "x86_64"  #: of this machine
     clock: Callable[[], float] = time.time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _MAPPINGS = "event source mappings come with their pollers"
-_CONCURRENCY = "reserved and provisioned concurrency are not built yet"
+_PROVISIONED = "provisioned concurrency is not built yet"
 _RETRIES = "retries and destinations of asynchronous invocations are not built yet"
 _URLS = "function URLs are not built yet"
 _SIGNING = "code signing is not built yet"
@@ -28,10 +28,9 @@ NOT_YET: Mapping[str, str] = {
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
     "DeleteFunctionCodeSigningConfig": _SIGNING,
-    "DeleteFunctionConcurrency": _CONCURRENCY,
     "DeleteFunctionEventInvokeConfig": _RETRIES,
     "DeleteFunctionUrlConfig": _URLS,
-    "DeleteProvisionedConcurrencyConfig": _CONCURRENCY,
+    "DeleteProvisionedConcurrencyConfig": _PROVISIONED,
     "DeleteResourcePolicy": _POLICY_DOCUMENTS,
     "GetCapacityProvider": _INSTANCES,
     "GetCodeSigningConfig": _SIGNING,
@@ -40,12 +39,11 @@ NOT_YET: Mapping[str, str] = {
     "GetDurableExecutionState": _DURABLE,
     "GetEventSourceMapping": _MAPPINGS,
     "GetFunctionCodeSigningConfig": _SIGNING,
-    "GetFunctionConcurrency": _CONCURRENCY,
     "GetFunctionEventInvokeConfig": _RETRIES,
     "GetFunctionRecursionConfig": _RECURSION,
     "GetFunctionScalingConfig": _INSTANCES,
     "GetFunctionUrlConfig": _URLS,
-    "GetProvisionedConcurrencyConfig": _CONCURRENCY,
+    "GetProvisionedConcurrencyConfig": _PROVISIONED,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
     "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "InvokeAsync": _NOT_SERVED,
@@ -58,14 +56,13 @@ NOT_YET: Mapping[str, str] = {
     "ListFunctionUrlConfigs": _URLS,
     "ListFunctionVersionsByCapacityProvider": _INSTANCES,
     "ListFunctionsByCodeSigningConfig": _SIGNING,
-    "ListProvisionedConcurrencyConfigs": _CONCURRENCY,
+    "ListProvisionedConcurrencyConfigs": _PROVISIONED,
     "PauseDurableExecution": _DURABLE,
     "PutFunctionCodeSigningConfig": _SIGNING,
-    "PutFunctionConcurrency": _CONCURRENCY,
     "PutFunctionEventInvokeConfig": _RETRIES,
     "PutFunctionRecursionConfig": _RECURSION,
     "PutFunctionScalingConfig": _INSTANCES,
-    "PutProvisionedConcurrencyConfig": _CONCURRENCY,
+    "PutProvisionedConcurrencyConfig": _PROVISIONED,
     "PutResourcePolicy": _POLICY_DOCUMENTS,
     "PutRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "ResumeDurableExecution": _DURABLE,

@@ -165,11 +165,11 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
         "The Revision Id provided does not match the latest Revision Id.",
     ),
     (
-        "put_function_concurrency",
-        {"FunctionName": "f", "ReservedConcurrentExecutions": 1},
+        "put_provisioned_concurrency_config",
+        {"FunctionName": "f", "Qualifier": "1", "ProvisionedConcurrentExecutions": 1},
         400,
         "InvalidParameterValueException",
-        "PutFunctionConcurrency",
+        "PutProvisionedConcurrencyConfig",
     ),
     ("get_policy", {"FunctionName": "f"}, 404, "ResourceNotFoundException", "The resource you requested does not exist."),
 ]
