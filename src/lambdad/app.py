@@ -36,6 +36,7 @@ from lambdad.runtimes.find import InterpreterFinder, Places
 from lambdad.runtimes.programs import RuntimePrograms
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.oci import OciSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
@@ -205,6 +206,8 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
         if has_cpu_quota:
             raise StartupError("--isolation process cannot hold functions to AWS's processor quota; leave out --cpu strict.")
         return ProcessSandboxes(state_dir, endpoint)
+    if settings.isolation == "oci":
+        return OciSandboxes(state_dir, settings.oci_runtime, has_cpu_quota=has_cpu_quota)
     try:
         return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota)
     except StartupError as error:

@@ -35,7 +35,8 @@ class Settings:
     host: str
     data_dir: Path
     cache_dir: Path
-    isolation: str  #: "auto", "namespace" or "process"
+    isolation: str  #: "auto", "namespace", "oci" or "process"
+    oci_runtime: str  #: the name of a program, or its absolute path
     cpu: str  #: "weight" or "strict"
     auth: str  #: "on" or "off"
     quotas: str  #: "current" or "2021"
@@ -342,8 +343,15 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="~/.cache/lambdad",
     ),
     Setting(
-        "isolation", "auto|namespace|process", "auto, namespace or process", _one_of("auto", "namespace", "process"), "auto",
-        "How functions are kept apart. `auto` is the strongest way of this machine, never `process`, which isolates nothing.",
+        "isolation", "auto|namespace|oci|process", "auto, namespace, oci or process",
+        _one_of("auto", "namespace", "oci", "process"), "auto",
+        "How functions are kept apart. `auto` is the strongest of lambdad's own ways on this machine, never `process`, which "
+        "isolates nothing. `oci` leaves it to an OCI runtime.",
+    ),
+    Setting(
+        "oci_runtime", "PROGRAM", "the name of a program or its absolute path",
+        _matching(r"[\w.+-]{1,80}|/[^\0]{1,4095}"), "runc",
+        "With `--isolation oci`: the OCI runtime that makes the sandboxes, such as runc, crun or gVisor's runsc.",
     ),
     Setting(
         "cpu", "weight|strict", "weight or strict", _one_of("weight", "strict"), "weight",

@@ -18,7 +18,7 @@ class Announcement:
     port: int
     pid: int
     data_dir: Path
-    isolation: str  #: the backend in force: "namespace", "process"
+    isolation: str  #: the backend in force: "namespace", "oci (runc 1.1.5)", "process"
     weaknesses: Sequence[str]  #: what that backend does not keep apart here, in full sentences
     cpu: str  #: "weight", "strict"
     auth: str

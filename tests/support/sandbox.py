@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
+from lambdad.errors import StartupError
 from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec
 from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.oci import OciSandboxes
+from lambdad.sandbox.oci_runtime import find_runtime
 from lambdad.sandbox.process import ProcessSandboxes
 
 #: Reads lines of JSON, each a piece of Python; runs it; answers with the value of its variable `result`, or with its error.
@@ -91,7 +94,25 @@ def backends(*, isolating: bool = False) -> list[ParameterSet]:
 def _all_backends() -> Iterator[Backend]:
     is_root = sys.platform == "linux" and os.geteuid() == 0
     yield Backend("namespace", "namespace", NamespaceSandboxes, missing=None if is_root else "needs root on Linux")
+    for runtime in ("runc", "crun", "runsc"):
+        yield _oci_backend(runtime, is_root)
     yield Backend("process", "process", lambda state: ProcessSandboxes(state, "http://127.0.0.1:4566"), isolates=False)
+
+
+def _oci_backend(runtime: str, is_root: bool) -> Backend:
+    missing = None if is_root else "needs root on Linux"
+    if missing is None:
+        try:
+            find_runtime(runtime)
+        except StartupError as error:
+            missing = str(error)
+    return Backend(
+        f"oci-{runtime}",
+        "oci",
+        lambda state: OciSandboxes(state, runtime),
+        options=("--oci-runtime", runtime),
+        missing=missing,
+    )
 
 
 def make_program(folder: Path, interpreter: Path | None = None) -> RuntimeProgram:

@@ -133,7 +133,7 @@ class UnpackReport:
 class Sandboxes(Protocol):
     """A backend: makes sandboxes. Its constructor raises StartupError where the machine cannot provide it."""
 
-    name: str  #: "namespace", "process"
+    name: str  #: "namespace", "oci (runc 1.1.5)", "process"
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
 
     async def open(self) -> None:

@@ -11,7 +11,7 @@ import errno
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,6 +54,10 @@ class Group:
     def create(self) -> None:
         for folder in self._folders:
             folder.mkdir()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """The bounds that are the same for every sandbox."""
         _write(self._file("pids", "pids.max", "pids.max"), MAX_PROCESSES)
         if self._has_quota and self._files["cpu"][0] == 1:  # in version 2 it is written together with the quota
             _write(self._files["cpu"][1] / "cpu.cfs_period_us", QUOTA_PERIOD_US)
@@ -62,8 +66,13 @@ class Group:
         """Descriptors of the files through which a process joins, one per hierarchy."""
         return [os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in self._folders]
 
-    def limit(self, memory_mb: int) -> None:
-        size = memory_mb << 20
+    def holds(self, pid: int) -> bool:
+        """Whether the process is a member in every hierarchy."""
+        return all(str(pid) in (folder / "cgroup.procs").read_text().split() for folder in self._folders)
+
+    def limit(self, memory_mb: int, *, besides_mb: int = 0) -> None:
+        """`besides_mb` is memory that something else than the function needs in here."""
+        size = memory_mb + besides_mb << 20
         version, folder = self._files["memory"]
         if version == 1:
             _write(folder / "memory.limit_in_bytes", size)
@@ -182,12 +191,16 @@ class GroupFiles:
 
 
 class Cgroups:
-    """The hierarchies of this machine and the server's parent in each. With `has_quota`, groups have `GroupFiles.limit_cpu`."""
+    """The hierarchies of this machine and the server's parent in each. With `has_quota`, groups have `GroupFiles.limit_cpu`.
 
-    def __init__(self, name: str, proc: Path = Path("/proc"), *, has_quota: bool = False) -> None:
+    `is_at_top` puts the parents at the top of the hierarchies and not below the cgroup of this process: there they all have the
+    path /`name`, for programs that can be told one path only.
+    """
+
+    def __init__(self, name: str, proc: Path = Path("/proc"), *, has_quota: bool = False, is_at_top: bool = False) -> None:
         self._proc = proc
         self._has_quota = has_quota
-        self._controllers = _find(name, proc)
+        self._controllers = _find(name, proc, {} if is_at_top else _own_paths(proc))
         missing = [controller for controller in _REQUIRED if controller not in self._controllers]
         if missing:
             raise StartupError(f"sandboxes need the cgroup controllers memory and pids; missing here: {', '.join(missing)}")
@@ -296,15 +309,40 @@ def _kill_members(folder: Path, seconds: float = 5.0) -> None:
             os.close(end)
 
 
-def _find(name: str, proc: Path) -> dict[str, Controller]:
-    """Every controller of interest, v1 first: a controller that v1 has is not in v2's hands."""
-    own = _own_paths(proc)
-    found: dict[str, Controller] = {}
-    unified: tuple[Path, Path] | None = None
+def remove_everywhere(name: str, proc: Path = Path("/proc")) -> None:
+    """`remove_tree` of the cgroup `name` at the top of every hierarchy, those included that none of our controllers is in."""
+    tops = {Path(mount_point) for _, mount_point, kind, _ in _mounts(proc) if kind in ("cgroup", "cgroup2")}
+    for top in tops:
+        thaw_tree(top / name)
+    for top in tops:
+        remove_tree(top / name)
+
+
+def version_2_beside_1(proc: Path = Path("/proc")) -> list[Path]:
+    """Where version 2 is mounted, if there is a hierarchy of version 1, too."""
+    kinds = {kind for _, _, kind, _ in _mounts(proc)}
+    return [Path(mount_point) for _, mount_point, kind, _ in _mounts(proc) if kind == "cgroup2" and "cgroup" in kinds]
+
+
+def mount_points(proc: Path = Path("/proc")) -> list[Path]:
+    """Where this process sees anything mounted."""
+    return [Path(mount_point) for _, mount_point, _, _ in _mounts(proc)]
+
+
+def _mounts(proc: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Of each mount: its root, where it is, its type and its own options."""
     for line in (proc / "self/mountinfo").read_text().splitlines():
         before, after = line.split(" - ", 1)
         root, mount_point = (_unescape(field) for field in before.split()[3:5])
         kind, _, options = [*after.split(), "", ""][:3]
+        yield root, mount_point, kind, options
+
+
+def _find(name: str, proc: Path, own: Mapping[str, str]) -> dict[str, Controller]:
+    """Every controller of interest, v1 first: a controller that v1 has is not in v2's hands."""
+    found: dict[str, Controller] = {}
+    unified: tuple[Path, Path] | None = None
+    for root, mount_point, kind, options in _mounts(proc):
         if kind == "cgroup":
             for controller in set(options.split(",")) & set(_CONTROLLERS):
                 found[controller] = Controller(controller, 1, _below(mount_point, root, own.get(controller, "/")) / name)

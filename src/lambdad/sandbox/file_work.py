@@ -6,22 +6,28 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from lambdad.sandbox import job
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
-from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.job import Job
 from lambdad.sandbox.records import Failed, Remove, Removed, ToServer, Unpack, Unpacked
+
+
+class Watch(Protocol):
+    """The part of an event loop that is needed here."""
+
+    def watch(self, source: int, handler: Callable[[], None]) -> None: ...
+
+    def forget(self, source: int) -> None: ...
 
 
 class FileWork:
     """`staging` is a folder on the file system of all destinations; whatever is in it at a start is rubbish."""
 
-    def __init__(
-        self, loop: EventLoop, staging: Path, uid: int, filter_program: bytes, answer: Callable[[ToServer], None]
-    ) -> None:
+    def __init__(self, loop: Watch, staging: Path, uid: int, filter_program: bytes, answer: Callable[[ToServer], None]) -> None:
         self._loop = loop
         self._staging = staging
         self._uid = uid

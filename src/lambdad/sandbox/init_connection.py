@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -89,12 +89,12 @@ class InitConnection:
         """Waits until the init is gone, and all processes with it."""
         await asyncio.shield(self._ended)
 
-    def send(self, command: Mapping[str, Any]) -> None:
-        """Raises SandboxError when the command is too long."""
+    def send(self, command: Mapping[str, Any], given: Sequence[int] = ()) -> None:
+        """Raises SandboxError when the command is too long. Copies of the descriptors in `given` go along."""
         if self._channel is None:
             return
         try:
-            self._channel.send(msgspec.json.encode(command))
+            self._channel.send(msgspec.json.encode(command), given)
         except RecordTooLong as error:
             raise SandboxError(str(error)) from error
         if self._channel.has_unsent:
@@ -124,7 +124,9 @@ class InitConnection:
             process.note_end(ExitStatus(signal=signal.SIGKILL))
         return process
 
-    async def _ask(self, command: Mapping[str, Any], make: Callable[[int, list[int]], _Answer]) -> _Answer:
+    async def _ask(
+        self, command: Mapping[str, Any], make: Callable[[int, list[int]], _Answer], given: Sequence[int] = ()
+    ) -> _Answer:
         """`make` gets the descriptors as soon as they are here: the end of a process may be told in the same breath."""
         if self._channel is None:
             raise SandboxError(_GONE)
@@ -132,7 +134,7 @@ class InitConnection:
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._requests[number] = _Request(answer, make)
         try:
-            self.send({**command, "number": number})
+            self.send({**command, "number": number}, given)
             return await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -25,14 +26,16 @@ class Job:
 
     def finish(self) -> bytes:
         """Its report once it has ended; empty if it failed."""
-        os.waitid(os.P_PID, self.pid, os.WEXITED)
+        with contextlib.suppress(ChildProcessError):  # whoever reaps orphans has reaped it
+            os.waitid(os.P_PID, self.pid, os.WEXITED)
         with os.fdopen(self.report, "rb") as pipe:
             report = pipe.read()
         os.close(self.handle)
         return report
 
     def kill(self) -> None:
-        signal.pidfd_send_signal(self.handle, signal.SIGKILL)  # not yet waited for, so it is there
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
 
 def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:

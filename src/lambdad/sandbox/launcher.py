@@ -57,7 +57,7 @@ class Launcher:
         self._server = server
         self._is_open = True
         self._state_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
-        _lock(self._state_dir)
+        lock_folder(self._state_dir)
         self._loop = EventLoop()
         self._cgroups = Cgroups(settings.cgroup_name, has_quota=settings.has_cpu_quota)
         self._cgroups.open()
@@ -71,7 +71,7 @@ class Launcher:
             self._loop,
             self._cgroups,
             self._state_dir / _ROOT,
-            _beginning_anywhere(uids[1:], settings.cgroup_name),
+            beginning_anywhere(uids[1:], settings.cgroup_name),
             settings.spares,
             program,
             server.send,
@@ -123,7 +123,7 @@ class Launcher:
                 shutil.rmtree(self._state_dir / name)
 
 
-def _lock(folder: Path) -> None:
+def lock_folder(folder: Path) -> None:
     """Has the folder to itself until it ends; waits while the launcher of a killed server clears away what that one made."""
 
     def give_up(*_: object) -> None:
@@ -137,7 +137,7 @@ def _lock(folder: Path) -> None:
     signal.signal(signal.SIGALRM, before)
 
 
-def _beginning_anywhere(uids: range, name: str) -> list[int]:
+def beginning_anywhere(uids: range, name: str) -> list[int]:
     """Two servers on one machine then hardly ever give out the same user id at the same time."""
     first = zlib.crc32(name.encode()) % len(uids)
     return [*uids[first:], *uids[:first]]

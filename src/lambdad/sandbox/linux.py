@@ -13,10 +13,10 @@ from pathlib import Path
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
-MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x4000, 1 << 18, 2, 4, 8
+MS_REC, MS_PRIVATE, MS_SLAVE, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x4000, 1 << 18, 1 << 19, 2, 4, 8
 MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on x86_64 and aarch64
 _OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 0x1000, 4
 _AT_FDCWD = -100
@@ -50,6 +50,10 @@ def reset_signals() -> None:
     for number in _SIGNALS:
         if number not in {signal.SIGKILL, signal.SIGSTOP}:
             _call(_SYS_RT_SIGACTION[platform.machine()], f"rt_sigaction {number}", number, as_usual, None, 8)
+
+
+def unmount(target: str) -> None:
+    _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount2 {target}")
 
 
 def open_tree(path: Path, *, recursive: bool = False) -> int:
@@ -88,18 +92,41 @@ def pivot_root(directory: str) -> None:
     os.chdir("/")
 
 
-@contextlib.contextmanager
-def inside_mounts(namespace: int) -> Iterator[None]:
+def inside_mounts(namespace: int) -> contextlib.AbstractContextManager[None]:
     """What is done within is done to the mounts of `namespace`. For a process of one thread."""
-    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    return _inside(namespace, CLONE_NEWNS, "mnt")
+
+
+def inside_network(namespace: int) -> contextlib.AbstractContextManager[None]:
+    """Sockets that are made within belong to the network of `namespace`. For a process of one thread."""
+    return _inside(namespace, CLONE_NEWNET, "net")
+
+
+def make_network_namespace() -> int:
+    """A new network namespace, as a descriptor; it vanishes with that and with the last process in it."""
+    with _returning("net", CLONE_NEWNET):
+        unshare(CLONE_NEWNET)
+        return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def _inside(namespace: int, kind: int, name: str) -> Iterator[None]:
+    with _returning(name, kind):
+        _check(_libc.setns(namespace, kind), "setns")
+        yield
+
+
+@contextlib.contextmanager
+def _returning(name: str, kind: int) -> Iterator[None]:
+    """Afterwards this process is again in the namespace in which it is now."""
+    home = os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.setns(namespace, CLONE_NEWNS), "setns")
-        try:
-            yield
-        finally:
-            _check(_libc.setns(home, CLONE_NEWNS), "setns")
+        yield
     finally:
-        os.close(home)
+        try:
+            _check(_libc.setns(home, kind), "setns")
+        finally:
+            os.close(home)
 
 
 def unshare(flags: int) -> None:

@@ -62,7 +62,7 @@ _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
 _UNPACKING_AT_ONCE = 4
 MAX_ENVIRONMENT_BYTES = MAX_RECORD_BYTES - 8192  #: room for the rest of the record that it travels in
 _LOST = "the launcher has ended; no sandbox can be made until the server is started again"
-_TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
+TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
 _LAUNCH = """
 import sys
 sys.path.insert(0, {path!r})
@@ -93,18 +93,18 @@ class NamespaceSandbox:
     async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
         if self.runtime is not None and not self.runtime.has_ended:
             raise SandboxError("a runtime is running already")
-        variables = _with_addresses(environment)
+        variables = with_addresses(environment)
         self._close_connection()
         if self._waiting is None:
             self.runtime = await self._init.run_runtime(variables)
         else:
-            self._waiting.begin(_encoded(variables))
+            self._waiting.begin(encoded(variables))
             self.runtime = self._init.adopt_first_runtime(self._waiting.log_pipe, self._waiting.connection)
             self._waiting = None
         return self.runtime
 
     async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
-        return await self._init.run(path, _with_addresses(environment))
+        return await self._init.run(path, with_addresses(environment))
 
     async def kill_all(self) -> None:
         self._group.thaw()
@@ -198,7 +198,7 @@ class NamespaceSandboxes:
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
-        self.weaknesses: Sequence[str] = [_TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
+        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
         self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota)
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -232,7 +232,7 @@ class NamespaceSandboxes:
         self._opened = loop.create_future()
         loop.add_reader(ours, self._hear)
         try:
-            self.weaknesses = [_TMP_IS_MEMORY, *(await self._opened).weaknesses]
+            self.weaknesses = [TMP_IS_MEMORY, *(await self._opened).weaknesses]
         except StartupError:
             await self.close()
             raise
@@ -240,11 +240,11 @@ class NamespaceSandboxes:
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
         if spec.sandbox_id in self._starting or spec.sandbox_id in self._sandboxes:
             raise SandboxError(f"there is a sandbox {spec.sandbox_id} already")
-        _encoded(_with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
+        encoded(with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
         answer: asyncio.Future[NamespaceSandbox] = asyncio.get_running_loop().create_future()
         self._starting[spec.sandbox_id] = answer
         try:
-            self._send(_start_record(spec))
+            self._send(start_record(spec))
             sandbox = await answer
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
@@ -269,7 +269,7 @@ class NamespaceSandboxes:
             descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
             try:
                 request = next(self._request_numbers)
-                record = Unpack(request, _absolute(destination), limits.unpacked_bytes, limits.files)
+                record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
                 answer = await self._ask(record, descriptors)
             finally:
                 close_all(descriptors)
@@ -277,7 +277,7 @@ class NamespaceSandboxes:
         return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail)
 
     async def remove(self, tree: Path) -> None:
-        await self._ask(Remove(next(self._request_numbers), _absolute(tree)))
+        await self._ask(Remove(next(self._request_numbers), absolute(tree)))
 
     async def lost(self) -> str:
         await self._lost.wait()
@@ -384,20 +384,20 @@ class NamespaceSandboxes:
         self._stopping.clear()
 
 
-def _start_record(spec: SandboxSpec) -> Start:
+def start_record(spec: SandboxSpec) -> Start:
     program = spec.program
-    paths = {name: _absolute(getattr(program, name)) for name in ("interpreter", "language_root", "runtime_dir")}
+    paths = {name: absolute(getattr(program, name)) for name in ("interpreter", "language_root", "runtime_dir")}
     return Start(
         spec.sandbox_id,
         Program(program.name, **paths),
-        _absolute(spec.task_root),
-        None if spec.opt_root is None else _absolute(spec.opt_root),
+        absolute(spec.task_root),
+        None if spec.opt_root is None else absolute(spec.opt_root),
         spec.memory_mb,
         spec.tmp_mb,
     )
 
 
-def _with_addresses(environment: Mapping[str, str]) -> dict[str, str]:
+def with_addresses(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in environment.items():
         if not name or "=" in name or "\0" in name + value:
             raise SandboxError(f"{name!r} cannot be an environment variable with this value")
@@ -408,14 +408,14 @@ def _with_addresses(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _encoded(environment: Mapping[str, str]) -> bytes:
+def encoded(environment: Mapping[str, str]) -> bytes:
     data = msgspec.json.encode(environment)
     if len(data) > MAX_ENVIRONMENT_BYTES:
         raise SandboxError(f"an environment of {len(data)} bytes is longer than {MAX_ENVIRONMENT_BYTES}")
     return data
 
 
-def _absolute(path: Path) -> str:
+def absolute(path: Path) -> str:
     return os.fspath(path.absolute())
 
 

@@ -18,8 +18,8 @@ from lambdad.sandbox.records import Channel, Program, Start
 from lambdad.sandbox.shell import Shell
 
 _CHANNEL_IN_ZYGOTE = 3
-#: All that a zygote has for an environment; its sandboxes get their own.
-_ENVIRONMENT = {
+#: All that a zygote, or another process of ours inside, has for an environment; its sandboxes get their own.
+ENVIRONMENT = {
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
     "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
     "LANG": "C.UTF-8",
@@ -75,7 +75,7 @@ def _become_zygote(program: Program, staging: Path, channel: int, launcher: int)
         os.dup2(channel, _CHANNEL_IN_ZYGOTE)
         os.set_inheritable(_CHANNEL_IN_ZYGOTE, True)
         linux.reset_signals()
-        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], _ENVIRONMENT)
+        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], ENVIRONMENT)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the launcher is told and this process ends
         os.write(channel, msgspec.json.encode({"failed": f"{type(error).__name__}: {error}"}))
     os._exit(1)

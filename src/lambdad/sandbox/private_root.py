@@ -15,7 +15,7 @@ from lambdad.sandbox import linux
 from lambdad.sandbox.base import SANDBOX_ADDRESS, RuntimeProgram
 
 ZYGOTE_DIR = PurePosixPath("/var/lambdad")
-_ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
+ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
 #: Empty folders. Those under /var/task and /opt are covered by the function's files, but have to be there when the
 #: dynamic loader first looks at LD_LIBRARY_PATH: it never again tries a folder that it once found missing.
 _FOLDERS = (
@@ -52,18 +52,44 @@ def enter(staging: Path, program: RuntimeProgram) -> str:
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", os.fspath(staging), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=16m,mode=755")
-    for folder in _FOLDERS:
-        (staging / folder).mkdir(parents=True)
-    _add_system(staging)
+    for folder in lay_out(staging):
+        _bind(folder, staging / folder.relative_to("/"), recursive=True)
     _add_devices(staging / "dev")
-    _add_configuration(staging)
-    for source in _ZYGOTE_SOURCE.glob("*.py"):
+    for source in ZYGOTE_SOURCE.glob("*.py"):
         shutil.copyfile(source, staging / ZYGOTE_DIR.relative_to("/") / source.name)
     interpreter = _add_language(staging, program)
     linux.mount("proc", str(staging / "proc"), "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     linux.pivot_root(os.fspath(staging))
     _seal()
     return interpreter
+
+
+def lay_out(root: Path) -> list[Path]:
+    """Makes the folders, links and files of that file system in the empty folder `root`. Returns the machine's folders that
+    have to be seen in it, read-only and each at its own path."""
+    for empty in _FOLDERS:
+        (root / empty).mkdir(parents=True)
+    for name in _COPIED:
+        if Path("/", name).is_file():
+            shutil.copyfile(Path("/", name), root / name)
+    if Path("/etc/alternatives").is_dir():
+        shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
+    for name, text in _WRITTEN.items():
+        (root / name).write_text(text)
+    for name in ("passwd", "group"):  # each sandbox writes its own there
+        (root / "etc" / name).symlink_to(f"/run/{name}")
+    (root / "etc/mtab").symlink_to("/proc/self/mounts")
+    shown = [Path("/usr")]
+    for name in _SYSTEM_FOLDERS:
+        original = Path("/", name)
+        if original.is_symlink():
+            (root / name).symlink_to(original.readlink())
+        elif original.is_dir():
+            shown.append(original)
+    shown += [Path("/", name) for name in _CERTIFICATES if Path("/", name).is_dir()]
+    for folder in shown:
+        (root / folder.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    return shown
 
 
 def interpreter_inside(program: RuntimeProgram) -> tuple[str, bool]:
@@ -74,16 +100,6 @@ def interpreter_inside(program: RuntimeProgram) -> tuple[str, bool]:
     return f"/var/lang/{relative}", True
 
 
-def _add_system(root: Path) -> None:
-    _bind(Path("/usr"), root / "usr", recursive=True)
-    for name in _SYSTEM_FOLDERS:
-        original = Path("/", name)
-        if original.is_symlink():
-            (root / name).symlink_to(original.readlink())
-        elif original.is_dir():
-            _bind(original, root / name, recursive=True)
-
-
 def _add_devices(folder: Path) -> None:
     linux.mount("tmpfs", os.fspath(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "size=64k,mode=755")
     for name, (major, minor) in _DEVICES.items():
@@ -91,22 +107,6 @@ def _add_devices(folder: Path) -> None:
         (folder / name).chmod(0o666)
     for name, target in _DEVICE_LINKS.items():
         (folder / name).symlink_to(target)
-
-
-def _add_configuration(root: Path) -> None:
-    for name in _COPIED:
-        if Path("/", name).is_file():
-            shutil.copyfile(Path("/", name), root / name)
-    for name in _CERTIFICATES:
-        if Path("/", name).is_dir():
-            _bind(Path("/", name), root / name)
-    if Path("/etc/alternatives").is_dir():
-        shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
-    for name, text in _WRITTEN.items():
-        (root / name).write_text(text)
-    for name in ("passwd", "group"):  # each sandbox writes its own there
-        (root / "etc" / name).symlink_to(f"/run/{name}")
-    (root / "etc/mtab").symlink_to("/proc/self/mounts")
 
 
 def _add_language(root: Path, program: RuntimeProgram) -> str:

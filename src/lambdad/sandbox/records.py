@@ -69,6 +69,13 @@ class Remove(_Record, frozen=True, tag="remove"):
     tree: AbsolutePath
 
 
+class OpenSocket(_Record, frozen=True, tag="open-socket"):
+    """Only of the launcher of OCI sandboxes. Answered by SocketOpened, with the socket, or Failed."""
+
+    request: RequestNumber
+    sandbox_id: SandboxId
+
+
 class Opened(_Record, frozen=True, tag="opened"):
     """The launcher is ready."""
 
@@ -84,7 +91,8 @@ class CannotOpen(_Record, frozen=True, tag="cannot-open"):
 class Started(_Record, frozen=True, tag="started"):
     """The sandbox is made, and its runtime waits for its environment. With, in this order: the runtime listener, the endpoint
     listener, the init's socket, the socket on which the runtime's environment is to come, the runtime's connection, the read
-    end of its output, and the `files` of the cgroup, which are as `Group.open_files` has them."""
+    end of its output, and the `files` of the cgroup, which are as `Group.open_files` has them. In an OCI sandbox no runtime
+    waits: of it there is nothing."""
 
     sandbox_id: SandboxId
     files: list[str]
@@ -115,8 +123,15 @@ class Failed(_Record, frozen=True, tag="failed"):
     reason: str
 
 
+class SocketOpened(_Record, frozen=True, tag="socket-opened"):
+    request: RequestNumber
+
+
 ToLauncher = Start | Stop | Unpack | Remove
 ToServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed
+
+ToOciLauncher = Start | Stop | Unpack | Remove | OpenSocket
+ToOciServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | SocketOpened
 
 
 class RecordTooLong(ValueError):

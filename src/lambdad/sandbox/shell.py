@@ -25,7 +25,7 @@ NEXT = {
     "ended": set[str](),
 }
 
-_TMP_FILES_PER_MB = 256
+TMP_FILES_PER_MB = 256
 
 
 class Shell:
@@ -112,7 +112,7 @@ class Shell:
         with linux.inside_mounts(self.mounts):
             for tree, target in zip(trees, ("/var/task", "/opt"), strict=False):
                 linux.move_mount(tree, target)
-            options = f"size={tmp_mb}m,nr_inodes={tmp_mb * _TMP_FILES_PER_MB},mode=1777"
+            options = f"size={tmp_mb}m,nr_inodes={tmp_mb * TMP_FILES_PER_MB},mode=1777"
             linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
         os.close(self.mounts)
         self.mounts = None

@@ -62,61 +62,75 @@ class Init(object):
                     return
 
     def _obey(self):
-        record, _ = linux.receive(self._commands)
+        record, given = linux.receive(self._commands)
         if not record:
             return False
         command = json.loads(record.decode("utf-8"))
+        command["given"] = given
+        try:
+            self._carry_out(command)
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        return True
+
+    def _carry_out(self, command):
         if command["do"] == "signal":
             self._signal(command)
-            return True
+            return
         number = command["number"]
         try:
             descriptors = self._deeds[command["do"]](command)
         except OSError as error:  # no process or descriptor left, or no such program
             self._tell({"refused": number, "reason": os.strerror(error.errno)})
-            return True
+            return
         self._tell({"done": number}, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        return True
 
     def _run(self, command):
-        path, environment = _native(command["path"]), _variables(command["environment"])
+        return self._start_program([_native(command["path"])], "/", command)
+
+    def _start_program(self, arguments, folder, command):
+        environment = _variables(command["environment"])
         failure, failed = os.pipe()
         try:
-            pid, log = self._fork(lambda writer: _become_program(path, environment, writer, failed))
+            pid, log = self._fork(command, lambda writer: _become_program(arguments, folder, environment, writer, failed))
             os.close(failed)
             failed = None
             reason = _outcome(failure, pid)
             if reason:
-                os.close(log)
+                for descriptor in log:
+                    os.close(descriptor)
                 os.waitpid(pid, 0)
-                raise OSError(reason, path)
+                raise OSError(reason, arguments[0])
         finally:
             os.close(failure)
             if failed is not None:
                 os.close(failed)
         self._numbers[pid] = command["number"]
-        return [log]
+        return log
 
     def _start_runtime(self, command):
         inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            pid, log = self._fork(lambda writer: self._become_runtime(inside.fileno(), writer, command["environment"]))
+            variables = command["environment"]
+            pid, log = self._fork(command, lambda writer: self._become_runtime(inside.fileno(), writer, variables))
             self._numbers[pid] = command["number"]
-            return [log, os.dup(outside.fileno())]
+            return log + [os.dup(outside.fileno())]
         finally:
             inside.close()
             outside.close()
 
-    def _fork(self, child):
-        """Runs `child` with the write end of a pipe in a new process; returns its id and the read end."""
-        log, writer = os.pipe()
+    def _fork(self, command, child):
+        """Runs `child` with the write end of a pipe in a new process; returns its id, and what the server is to have of the
+        pipe: a list of descriptors."""
+        log, writer = self._make_log(command)
         try:
             pid = os.fork()
         except OSError:
-            os.close(log)
-            os.close(writer)
+            for descriptor in log + [writer]:
+                os.close(descriptor)
             raise
         if pid == 0:
             try:
@@ -125,6 +139,10 @@ class Init(object):
                 os._exit(1)
         os.close(writer)
         return pid, log
+
+    def _make_log(self, command):
+        log, writer = os.pipe()
+        return [log], writer
 
     def _kill_all(self, command):
         try:
@@ -199,15 +217,15 @@ def be_ordinary(kept):
         signal.signal(number, signal.SIG_DFL)
 
 
-def _become_program(path, environment, log, failed):
+def _become_program(arguments, folder, environment, log, failed):
     """Never returns. What goes wrong is told as the number of the error."""
     try:
         for target in (1, 2):
             os.dup2(log, target)
         be_ordinary([failed])
         fcntl.fcntl(failed, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-        os.chdir("/")
-        os.execve(path, [path], environment)
+        os.chdir(folder)
+        os.execve(arguments[0], arguments, environment)
     except OSError as error:
         os.write(failed, str(error.errno).encode("ascii"))
     os._exit(1)

@@ -1,0 +1,233 @@
+"""The `oci` backend: sandboxes made by an OCI runtime that the user names (runc, crun, gVisor's runsc), without any engine.
+
+This side holds no privilege and makes nothing by itself: it asks the launcher, and hands out the descriptors it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox.base import SANDBOX_ADDRESS, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.cgroup import Cgroups, GroupFiles
+from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
+from lambdad.sandbox.launcher_link import LauncherLink
+from lambdad.sandbox.namespace import DEFAULT_UIDS, TMP_IS_MEMORY, absolute, encoded, start_record, with_addresses
+from lambdad.sandbox.oci_launcher import Settings
+from lambdad.sandbox.oci_runtime import find_runtime
+from lambdad.sandbox.records import OpenSocket, Remove, Started, Stop, Unpack, Unpacked, close_all
+from lambdad.sandbox.seccomp import filter_program
+
+_UNPACKING_AT_ONCE = 4
+_LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
+_NO_EGRESS = "Functions cannot reach any network: with --isolation oci there is no way out of a sandbox yet."
+
+
+class OciInit(InitConnection):
+    """To an init that is given the pipe for a process's output, and sends no descriptors: see `container_init`."""
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
+        return await self._start({"do": "run", "path": path, "environment": environment})
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
+        return await self._start({"do": "runtime", "environment": environment})
+
+    async def _start(self, command: Mapping[str, object]) -> InitProcess:
+        reader, writer = os.pipe()
+        os.fchmod(writer, 0o622)  # /dev/stdout is opened anew by its user
+        owned = [reader]
+        try:
+            return await self._ask(command, lambda number, _: self._add(number, owned.pop(), None), [writer])
+        finally:
+            os.close(writer)
+            close_all(owned)
+
+
+class OciSandbox:
+    """`descriptors` are those of `Started`, whose `files` name the last of them."""
+
+    address = SANDBOX_ADDRESS
+
+    def __init__(self, owner: OciSandboxes, sandbox_id: str, descriptors: list[int], files: list[str]) -> None:
+        runtime, endpoint, commands, *rest = descriptors
+        self.sandbox_id = sandbox_id
+        self.runtime: InitProcess | None = None
+        self.runtime_listener = adopt(runtime)
+        self.endpoint_listener: socket.socket | None = adopt(endpoint)
+        self._group = GroupFiles(dict(zip(files, rest, strict=True)))
+        self._init = OciInit(adopt(commands), self._group.oom_kills)
+        self._owner = owner
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
+        if self.runtime is not None and not self.runtime.has_ended:
+            raise SandboxError("a runtime is running already")
+        self.runtime = await self._init.run_runtime(_checked(environment))
+        return self.runtime
+
+    async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
+        return await self._init.run(path, _checked(environment))
+
+    async def kill_all(self) -> None:
+        self._group.thaw()
+        await self._init.kill_all()
+
+    async def open_socket(self) -> socket.socket:
+        return await self._owner.open_socket(self.sandbox_id)
+
+    def memory_peak_bytes(self) -> int | None:
+        return self._group.memory_peak_bytes()
+
+    def limit_cpu(self, share: float | None) -> None:
+        self._group.limit_cpu(share)
+
+    async def freeze(self) -> None:
+        if self._stopping is None:
+            self._group.freeze()
+
+    async def thaw(self) -> None:
+        self._group.thaw()
+
+    async def stop(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    def note_end(self) -> None:
+        """The launcher is gone, and every sandbox goes with it."""
+        self._group.thaw()
+        self._init.close()
+
+    def abandon(self) -> None:
+        """Nobody has seen it."""
+        if self.runtime is not None:
+            os.close(self.runtime.log_pipe)
+        self._close_descriptors()
+
+    async def _stop(self) -> None:
+        self._group.memory_peak_bytes()  # remembers it
+        self._group.thaw()
+        await self._owner.release(self.sandbox_id)
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        """All but log pipes, which are their owner's to read to the end."""
+        self._init.close()
+        for listener in (self.runtime_listener, self.endpoint_listener):
+            if listener is not None:
+                listener.close()
+        self._group.close()
+
+
+class OciSandboxes:
+    """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. `runtime` is the name or
+    the path of an OCI runtime."""
+
+    def __init__(self, state_dir: Path, runtime: str, uids: range = DEFAULT_UIDS, *, has_cpu_quota: bool = False) -> None:
+        if sys.platform != "linux":
+            raise StartupError("OCI runtimes need Linux")
+        if os.geteuid() != 0:
+            raise StartupError("making sandboxes with an OCI runtime needs root")
+        filter_program()
+        if len(uids) < 2 or uids.step != 1 or uids.start < 1:
+            raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
+        program = find_runtime(runtime)
+        self.name = f"oci ({program.name} {program.version})"
+        cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
+        own = [*program.kind.weaknesses, *Cgroups(cgroup_name, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
+        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, _NO_EGRESS, *own]
+        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota)
+        self._link = LauncherLink("lambdad.sandbox.oci_launcher", _LOSS)
+        self._starting: set[str] = set()
+        self._sandboxes: dict[str, OciSandbox] = {}
+        self._request_numbers = itertools.count()
+        self._unpacking = asyncio.Semaphore(_UNPACKING_AT_ONCE)
+
+    async def open(self) -> None:
+        opened = await self._link.open(self._settings, self._note_loss)
+        self.weaknesses = [TMP_IS_MEMORY, _NO_EGRESS, *opened.weaknesses]
+
+    async def start(self, spec: SandboxSpec) -> OciSandbox:
+        name = spec.sandbox_id
+        if name in self._starting or name in self._sandboxes:
+            raise SandboxError(f"there is a sandbox {name} already")
+        _checked(spec.environment)  # what is wrong with it had better be known before anything is made
+        self._starting.add(name)
+        try:
+            sandbox = await self._link.ask(("start", name), start_record(spec), self._note_start)
+            if not spec.waits_with_runtime:
+                await sandbox.run_runtime(spec.environment)
+        except BaseException:
+            self._abandon(name)
+            raise
+        finally:
+            self._starting.discard(name)
+        return sandbox
+
+    async def release(self, sandbox_id: str) -> None:
+        """Has the launcher kill the sandbox and waits until nothing of it is left."""
+        if self._link.is_open and sandbox_id in self._sandboxes:
+            with contextlib.suppress(SandboxError):  # the launcher ended meanwhile, and with it the sandbox
+                await self._link.ask(("stop", sandbox_id), Stop(sandbox_id), lambda record, _: None)
+        self._sandboxes.pop(sandbox_id, None)
+
+    async def open_socket(self, sandbox_id: str) -> socket.socket:
+        request = next(self._request_numbers)
+        return await self._link.ask(request, OpenSocket(request, sandbox_id), lambda _, descriptors: adopt(descriptors[0]))
+
+    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        async with self._unpacking:
+            descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
+            try:
+                request = next(self._request_numbers)
+                record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
+                return await self._link.ask(request, record, _unpack_report, descriptors)
+            finally:
+                close_all(descriptors)
+
+    async def remove(self, tree: Path) -> None:
+        request = next(self._request_numbers)
+        await self._link.ask(request, Remove(request, absolute(tree)), lambda record, _: None)
+
+    async def lost(self) -> str:
+        await self._link.lost.wait()
+        return _LOSS
+
+    async def close(self) -> None:
+        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
+        await self._link.close()
+
+    def _note_start(self, record: Started, descriptors: list[int]) -> OciSandbox:
+        sandbox = OciSandbox(self, record.sandbox_id, descriptors, record.files)
+        self._sandboxes[record.sandbox_id] = sandbox
+        return sandbox
+
+    def _abandon(self, sandbox_id: str) -> None:
+        """Nobody wants this sandbox any more. The launcher stops making it, or kills what it has just made."""
+        sandbox = self._sandboxes.pop(sandbox_id, None)
+        if sandbox is not None:
+            sandbox.abandon()
+        if self._link.is_open:
+            self._link.send(Stop(sandbox_id))
+
+    def _note_loss(self) -> None:
+        for sandbox in self._sandboxes.values():
+            sandbox.note_end()
+
+
+def _checked(environment: Mapping[str, str]) -> dict[str, str]:
+    variables = with_addresses(environment)
+    encoded(variables)
+    return variables
+
+
+def _unpack_report(record: Unpacked, _: list[int]) -> UnpackReport:
+    return UnpackReport(record.unpacked_bytes, record.refusal, record.detail)

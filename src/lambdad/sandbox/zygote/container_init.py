@@ -1,0 +1,74 @@
+"""Process 1 of a sandbox that an OCI runtime has made. Run by every Python from 2.7 on.
+
+It is the init of `zygote_init` in another world. Its standard input is the socket to the server. Descriptors come in with the
+requests and never go out, since gVisor lets them pass in that direction only: the write end of a process's output comes with the
+request that starts it. A runtime is a program here, which finds the Runtime API by AWS_LAMBDA_RUNTIME_API.
+
+Before the first request it tells the launcher what the OCI runtime has made of it: its status as /proc has it, or its failure.
+"""
+
+import base64
+import json
+import os
+import sys
+
+import zygote_init
+import zygote_linux as linux
+
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+RUNTIME = "/var/runtime/bootstrap.py"
+TASK_ROOT = "/var/task"
+STATUS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+class ContainerInit(zygote_init.Init):
+    def __init__(self, commands):
+        zygote_init.Init.__init__(self, commands, None, None)
+        self._numbers.clear()
+
+    def _start_runtime(self, command):
+        return self._start_program([sys.executable, RUNTIME], TASK_ROOT, command)
+
+    def _make_log(self, command):
+        return [], os.dup(command["given"][0])
+
+
+def main(filter_program):
+    commands = os.dup(0)
+    try:
+        _confine(filter_program, commands)
+        linux.send(commands, json.dumps({"ready": _status()}).encode("ascii"))
+    except BaseException as error:
+        linux.send(commands, json.dumps({"failed": "%s: %s" % (type(error).__name__, error)}).encode("ascii"))
+        os._exit(1)
+    ContainerInit(commands).serve()
+    os._exit(0)
+
+
+def _confine(filter_program, commands):
+    linux.close_all_but([commands])
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+    os.umask(0o022)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)  # nobody inside can trace it or open its descriptors, though they are its equals
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    # The runtime was told the same rules, but cannot be told to refuse calls that nobody has heard of, and may not know errors.
+    linux.install_filter(filter_program)
+
+
+def _status():
+    with open("/proc/self/status") as status:
+        lines = [line.partition(":") for line in status]
+    return dict((name, value.split()) for name, _, value in lines if name in STATUS)
+
+
+if __name__ == "__main__":
+    main(base64.b64decode(sys.argv[1]))
