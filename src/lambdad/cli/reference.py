@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from lambdad.cli.failure import EXIT_CODES
 from lambdad.cli.main import app
+from lambdad.cli.states import diagrams
 from lambdad.cli.support import collect, markdown
 from lambdad.config import CONFIG_FILE, CONFIG_VARIABLE, reference_table
 
@@ -18,7 +19,12 @@ _MADE = "<!-- Made from the code by `python -m lambdad.cli.reference docs/refere
 
 def pages() -> dict[str, str]:
     """File name -> text."""
-    return {"settings.md": _settings(), "cli.md": _commands(), "support.md": _support()}
+    return {
+        "settings.md": _settings(),
+        "cli.md": _commands(),
+        "support.md": _support(),
+        "states.md": f"# States\n\n{_MADE}{diagrams()}",
+    }
 
 
 def write(folder: Path) -> None:

@@ -19,6 +19,11 @@ SETTLING: Mapping[tuple[str, str | None], tuple[tuple[State, UpdateStatus | None
     ("Pending", None): (("Active", "Successful"), ("Failed", None)),
     ("Active", "InProgress"): (("Active", "Successful"), ("Active", "Failed")),
 }
+#: What accepting an update makes of a state. Whatever is not here accepts none.
+UPDATING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
+    ("Active", "Successful"): ("Active", "InProgress"),
+    ("Active", "Failed"): ("Active", "InProgress"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +98,15 @@ class FunctionVersion:
         )
 
     def updated(self, configuration: Configuration, revision_id: str, now: float) -> FunctionVersion:
-        """The state from an update's acceptance until it settles."""
+        """The state from an update's acceptance until it settles. KeyError when it cannot be updated now."""
+        state, update_status = UPDATING[(self.state, self.update_status)]
         return replace(
             self,
             configuration=configuration,
             revision_id=revision_id,
             last_modified=now,
-            update_status="InProgress",
+            state=state,
+            update_status=update_status,
             update_reason=CREATING,
             update_reason_code="Creating",
         )

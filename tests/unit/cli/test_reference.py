@@ -11,7 +11,7 @@ from lambdad.cli.reference import pages, write
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md", "support.md"])
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "support.md", "states.md"])
 def test_the_page_in_the_tree_is_current(name: str) -> None:
     """`python -m lambdad.cli.reference docs/reference` was run after the last change that shows in it."""
     assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]

@@ -65,3 +65,12 @@ def test_runnable_version() -> None:
     assert is_latest(None)
     assert is_latest("$LATEST")
     assert not is_latest("1")
+
+
+@pytest.mark.parametrize(
+    "state", [PENDING, PENDING.settled("r2", FAILURE), PENDING.settled("r2").updated(CONFIGURATION, "r3", 1.0)]
+)
+def test_what_is_not_settled_or_not_there_takes_no_update(state: FunctionVersion) -> None:
+    """Only what is active and at rest can be updated."""
+    with pytest.raises(KeyError):
+        state.updated(CONFIGURATION, "r4", 2.0)
