@@ -38,7 +38,6 @@ from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import ShellKeeper, log
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
-_LOOK_AFTER_SPARES_SECONDS = 60.0
 _PREDECESSOR_SECONDS = 10
 
 
@@ -83,7 +82,7 @@ class Launcher:
         self._server.send(Opened(self._cgroups.weaknesses))
         try:
             while self._is_open:
-                self._loop.step(_LOOK_AFTER_SPARES_SECONDS if self._shells.has_spares else None)
+                self._loop.step(self._shells.patience)
                 self._shells.tend()
         finally:
             self._files.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -40,12 +41,24 @@ class Nursery:
     waiting: deque[Start] = field(default_factory=deque)
     failure: str | None = None
     is_dead: bool = False
-    is_faulty: bool = False  #: the last shell could not be made: none is tried that nobody waits for
+    failures: int = 0  #: shells that could not be made since the last that could
+    is_heir: bool = False  #: it has the waiting starts of one whose zygote was killed, and has not yet made a shell itself
+    started: float = 0.0
+
+    @property
+    def is_faulty(self) -> bool:
+        """The last shell could not be made: none is tried that nobody waits for."""
+        return self.failures > 0
 
     def wanted(self, spares: int, now: float, idle_seconds: float) -> int:
         """How many more shells should be asked for, leaving aside how many can be made at a time."""
         kept = spares if now - self.last_used < idle_seconds and not self.is_faulty else 0
         return len(self.waiting) + kept - len(self.spares) - len(self.forking)
+
+    def kill(self) -> None:
+        """Ends the zygote, if it has not ended by itself."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
 
 def start_zygote(program: Program, staging: Path, filter_program: bytes, now: float) -> Nursery:
@@ -58,7 +71,7 @@ def start_zygote(program: Program, staging: Path, filter_program: bytes, now: fl
     theirs.close()
     channel = Channel(ours)
     channel.send({"filter": base64.b64encode(filter_program).decode()})
-    return Nursery(program, channel, pid, os.pidfd_open(pid), now)
+    return Nursery(program, channel, pid, os.pidfd_open(pid), now, started=now)
 
 
 def _become_zygote(program: Program, staging: Path, channel: int, launcher: int) -> None:

@@ -45,6 +45,7 @@ class Shell:
         self.is_released = False  #: its cgroup is being removed
         self.is_spoiled = False  #: a function's files are mounted
         self.failure: str | None = None
+        self.asked_at = 0.0  #: when its zygote was asked to fork it
 
     def enter(self, state: str) -> None:
         if state not in NEXT[self.state]:

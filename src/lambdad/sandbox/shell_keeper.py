@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import sys
 from collections import deque
@@ -23,6 +22,13 @@ from lambdad.sandbox.shell import Shell
 _FORKING_AT_ONCE = 2 * (os.cpu_count() or 1)
 _SPARES_IDLE_SECONDS = 600.0  # a language that was not used for so long keeps no spares
 _LAST_WAIT_SECONDS = 5.0
+#: What takes longer will never end: somebody has stopped the process that should do it. The work itself takes milliseconds.
+_STUCK_SECONDS = 10.0
+_STUCK_START_SECONDS = 60.0  # importing the runtime client, on a machine with much else to do
+#: So many shells in a row may fail before starts are refused for it: dying without a word, as they do when their zygote is
+#: killed, and with one.
+_SILENT_FAILURES = 2 * _FORKING_AT_ONCE
+_TOLD_FAILURES = 1
 
 Answer = Callable[[ToServer, Sequence[int]], None]
 
@@ -57,8 +63,11 @@ class ShellKeeper:
         loop.watch_channel(self._keeper.channel, self._hear_cgroup_keeper)
 
     @property
-    def has_spares(self) -> bool:
-        return any(nursery.spares for nursery in self._nurseries.values())
+    def patience(self) -> float | None:
+        """How long `tend` may be put off when nothing happens, in seconds."""
+        if any(nursery.forking or not nursery.is_ready for nursery in self._nurseries.values()):
+            return _STUCK_SECONDS / 2
+        return _SPARES_IDLE_SECONDS / 10 if any(nursery.spares for nursery in self._nurseries.values()) else None
 
     # -- what the server wants -------------------------------------------------------------------------------------------
 
@@ -90,9 +99,10 @@ class ShellKeeper:
             shell.kill()
 
     def tend(self) -> None:
-        """Asks for the shells that are wanted: for waiting starts at once, spares one by one."""
+        """Asks for the shells that are wanted: for waiting starts at once, spares one by one. Gives up those that are stuck."""
         now = self._now()
         for nursery in self._nurseries.values():
+            self._kill_what_is_stuck(nursery, now)
             at_once = _FORKING_AT_ONCE if nursery.waiting else 1
             while nursery.is_ready and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) > 0:
                 if len(nursery.forking) >= at_once or not self._make_shell(nursery):
@@ -108,9 +118,23 @@ class ShellKeeper:
         for handle in handles:
             select.select([handle], [], [], _LAST_WAIT_SECONDS)
         for nursery in self._nurseries.values():
-            signal.pidfd_send_signal(nursery.handle, signal.SIGKILL)
+            nursery.kill()
             os.waitid(os.P_PID, nursery.pid, os.WEXITED)
         self._keeper.close()
+
+    def _kill_what_is_stuck(self, nursery: Nursery, now: float) -> None:
+        """Each end is noticed by itself, and what was waiting for it goes on with another one."""
+        if not nursery.is_ready:
+            if now - nursery.started > _STUCK_START_SECONDS:
+                nursery.kill()
+            return
+        for shell in [self._shells[number] for number in nursery.forking]:
+            if shell.inner_control is None and now - shell.asked_at > _STUCK_SECONDS:
+                if shell.handle is None:
+                    log(f"the zygote of {nursery.program.name} does not answer, and is replaced")
+                    nursery.kill()
+                    return
+                shell.kill()
 
     def _give_up_start(self, sandbox_id: str) -> None:
         for nursery in self._nurseries.values():
@@ -163,11 +187,25 @@ class ShellKeeper:
         nursery.is_dead = True
         del self._nurseries[nursery.program]
         reason = nursery.failure or "its process ended"
-        while nursery.waiting:
-            self._refuse(nursery.waiting.popleft(), f"{nursery.program.name} could not be prepared: {reason}")
+        self._bequeath(nursery, reason)
         for shell in [self._shells[number] for number in nursery.forking]:
             if shell.handle is None and shell.inner_control is None:  # handed to the zygote, and never forked
                 self._end(shell)
+
+    def _bequeath(self, nursery: Nursery, reason: str) -> None:
+        """A zygote that had been at work was killed: a new one takes over who waits. If it is killed over that, nobody does."""
+        heir = None
+        if nursery.waiting and nursery.is_ready and not nursery.is_heir:
+            try:
+                heir = self._nursery(nursery.program)
+            except OSError as error:
+                reason = str(error)
+        if heir is not None:
+            heir.is_heir = True
+            heir.waiting.extend(nursery.waiting)
+            nursery.waiting.clear()
+        while nursery.waiting:
+            self._refuse(nursery.waiting.popleft(), f"{nursery.program.name} could not be prepared: {reason}")
 
     # -- shells, from the making to the end ------------------------------------------------------------------------------
 
@@ -201,6 +239,7 @@ class ShellKeeper:
             shell.failure = error
             self._end(shell)
         elif shell.inner_control is not None:
+            shell.asked_at = self._now()
             shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), [shell.inner_control, *procs])
             shell.hand_over_control()
 
@@ -217,7 +256,8 @@ class ShellKeeper:
         """A shell that has become complete serves who waits longest, or becomes a spare."""
         if shell.is_prepared:
             shell.enter("spare")
-            shell.nursery.is_faulty = False
+            shell.nursery.failures = 0
+            shell.nursery.is_heir = False
             shell.nursery.forking.discard(shell.number)
             shell.nursery.spares.append(shell)
             self._serve_waiting(shell.nursery)
@@ -262,8 +302,8 @@ class ShellKeeper:
         if before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
             nursery.spares.remove(shell)
         elif before == "forking":
-            nursery.is_faulty = True
-            if nursery.waiting:
+            nursery.failures += 1
+            if nursery.waiting and nursery.failures > (_SILENT_FAILURES if shell.failure is None else _TOLD_FAILURES):
                 self._refuse(nursery.waiting.popleft(), shell.failure or "the sandbox ended while it was made")
         self._release(shell)
 

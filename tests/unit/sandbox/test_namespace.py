@@ -20,6 +20,7 @@ from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import namespace
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox
 from lambdad.sandbox.namespace import NamespaceSandboxes
+from support.processes import children, command_line
 from support.sandbox import ENVIRONMENT, Peer, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
@@ -580,6 +581,44 @@ class TestAfterwards:
         for number in range(6):
             async with started(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
                 assert await peer.run("result = 1") == 1
+
+    @pytest.mark.parametrize("killed", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["killed", "only-stopped"])
+    async def test_a_zygote_that_does_not_answer_is_replaced(self, tmp_path: Path, killed: bool) -> None:
+        """A start that waits for a zygote when that is killed, or stopped by somebody and never seen again, gets its sandbox
+        from another one."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
+        await sandboxes.open()
+        async with started(sandboxes, tmp_path):
+            assert sandboxes._process is not None
+            [zygote] = [pid for pid in children(sandboxes._process.pid) if "zygote.py" in command_line(pid)]
+            os.kill(zygote, signal.SIGSTOP)
+            spec = make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task"), "two")
+            waiting = asyncio.create_task(sandboxes.start(spec))
+            if killed:
+                await asyncio.sleep(0)  # the request has left
+                os.kill(zygote, signal.SIGKILL)
+            second = await waiting
+        assert await (await Peer.of(second)).run("result = 1") == 1
+        await sandboxes.close()
+        os.close(second.runtime.log_pipe)
+
+    async def test_a_sandbox_killed_in_the_making_is_made_again(self, tmp_path: Path) -> None:
+        """What dies without having said why does not fail the start that waits for it."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        async with started(sandboxes, tmp_path):
+            assert sandboxes._process is not None
+            [zygote] = [pid for pid in children(sandboxes._process.pid) if "zygote.py" in command_line(pid)]
+            for number in range(5):
+                known = set(children(zygote))
+                spec = make_spec(program, task, f"s{number}", waits_with_runtime=True)
+                waiting = asyncio.create_task(sandboxes.start(spec))
+                while not (made := set(children(zygote)) - known):
+                    await asyncio.sleep(0)
+                os.kill(made.pop(), signal.SIGKILL)
+                await (await waiting).stop()
+        await sandboxes.close()
 
 
 class TestMachine:
