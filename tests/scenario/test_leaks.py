@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import botocore.exceptions
 import pytest
 
-from support.processes import children, command_line, is_running
-from support.server import Server, wait_until, zipped
+from support.belongings import Belongings, descendants, descriptors
+from support.caller import NO_SERVER, Caller
+from support.processes import children, command_line
+from support.server import Server, running, wait_until, zipped
 
 pytestmark = pytest.mark.root
 
@@ -56,36 +56,18 @@ while True:
     if json.loads(api.getresponse().read())["eventType"] == "SHUTDOWN":
         sys.exit(0)
 """
+NAMES = ("storm-0", "storm-1", "storm-2")
 WAYS = ("echo",) * 12 + ("exit", "memory", "daemon", "threads", "children", "sleep")
-
-
-def census() -> dict[str, int]:
-    """What sandboxes are made of, counted on the whole machine."""
-    cgroups = [path for path in Path("/sys/fs/cgroup").rglob("lambdad-*") if path.is_dir()]
-    namespaces = set()
-    for path in Path("/proc").glob("[0-9]*/ns/net"):
-        try:
-            namespaces.add(os.readlink(path))
-        except OSError:
-            continue
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {
-        "cgroups": len(cgroups),
-        "network namespaces": len(namespaces),
-        "links": len(links),
-        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
-        "loop devices": len(list(Path("/sys/block").glob("loop*/loop/backing_file"))),
-    }
-
-
-def descendants(pid: int) -> list[int]:
-    found = []
-    for child in children(pid):
-        try:
-            found += [child, *descendants(child)]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
+#: What a caller may be told instead of its answer.
+ERRORS = {
+    "Runtime.ExitError",
+    "Sandbox.Timedout",
+    "Sandbox.Failure",
+    "Extension.Crash",
+    "Extension.LaunchError",
+    "ServiceException",
+    "TooManyRequestsException",
+}
 
 
 def of_kind(server: Server, kind: str) -> list[int]:
@@ -102,48 +84,60 @@ def of_kind(server: Server, kind: str) -> list[int]:
     return found
 
 
-class Storm:
-    """Invocations from several threads, and a thread that kills."""
+def kill_launcher(server: Server) -> None:
+    """The server ends then, and says so."""
+    launcher = next(pid for pid in children(server.process.pid) if "launcher" in command_line(pid))
+    os.kill(launcher, signal.SIGKILL)
+    assert server.process.wait(60) == 1
+    assert "launcher" in server.log().splitlines()[-1]
 
-    def __init__(self, server: Server, seed: int) -> None:
+
+class Storm:
+    """Invocations from several threads, and a thread that kills; `with_launcher` also, once, the launcher."""
+
+    def __init__(self, server: Server, belongings: Belongings, seed: int) -> None:
         self.server = server
         self.random = random.Random(seed)
         self.outcomes: Counter[str] = Counter()
         self.wrong: list[Any] = []
         self.kills: Counter[str] = Counter()
+        self._belongings = belongings
         self._over = threading.Event()
-        self._clients = threading.local()
+        self._is_up = threading.Event()
+        self._is_up.set()
 
-    def run(self, count: int, threads: int = 6) -> None:
+    def run(self, count: int, *, threads: int = 6, with_launcher: bool = False) -> None:
         events = [{"how": self.random.choice(WAYS), "number": number} for number in range(count)]
-        killer = threading.Thread(target=self._kill)
-        killer.start()
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(self._invoke, events))
-        finally:
-            self._over.set()
-            killer.join()
+        shares = [events[number::threads] for number in range(threads)]
+        with ThreadPoolExecutor(threads + 1) as pool:
+            killing = pool.submit(self._kill, count // 2 if with_launcher else None)
+            try:
+                calls = [pool.submit(self._invoke, share) for share in shares]
+                for call in calls:
+                    call.result()
+            finally:
+                self._over.set()
+            killing.result()
 
-    def _invoke(self, event: dict[str, Any]) -> None:
-        if not hasattr(self._clients, "lambda_"):
-            self._clients.lambda_ = self.server.client("lambda")
-        name = f"storm-{event['number'] % 3}"
-        try:
-            answer = self._clients.lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
-            payload = json.loads(answer["Payload"].read())
-        except botocore.exceptions.ClientError as error:
-            self.outcomes[error.response["Error"]["Code"]] += 1
-            return
-        if "FunctionError" in answer:
-            self.outcomes[payload["errorType"]] += 1
-        else:
-            self.outcomes["answered"] += 1
-            if payload != {"echo": event["number"]}:
+    def _invoke(self, events: list[dict[str, Any]]) -> None:
+        caller = Caller(self.server)
+        for event in events:
+            outcome, payload = caller.invoke(NAMES[event["number"] % 3], event)
+            self.outcomes[outcome] += 1
+            if outcome == NO_SERVER:
+                assert self._is_up.wait(120)
+            elif outcome == "answered" and payload != {"echo": event["number"]}:
                 self.wrong.append((event, payload))
+        caller.close()
 
-    def _kill(self) -> None:
+    def _kill(self, launcher_after: int | None) -> None:
         while not self._over.wait(self.random.uniform(0.05, 0.4)):
+            self._belongings.look(self.server.process.pid)
+            if launcher_after is not None and self.outcomes.total() >= launcher_after:
+                launcher_after = None
+                self._restart_after(kill_launcher)
+                self.kills["launcher"] += 1
+                continue
             kind = self.random.choice(("inside",) * 6 + ("zygote",))
             victims = of_kind(self.server, kind)
             if victims:
@@ -153,66 +147,134 @@ class Storm:
                     continue
                 self.kills[kind] += 1
 
+    def _restart_after(self, end: Callable[[Server], None]) -> None:
+        """As a supervisor does."""
+        self._is_up.clear()
+        try:
+            end(self.server)
+            self.server.start()
+        finally:
+            self._is_up.set()
 
-def storm(folder: Path, invocations: int, rounds: int) -> None:
-    before = census()
-    server = Server(folder, "--memory-budget-mb", "4096")
-    server.start()
+
+def storm(folder: Path, invocations: int, rounds: int) -> Counter[str]:
+    """Every other round the launcher is killed in the midst of it, which ends the server; it is started again."""
+    server = Server(folder, "--memory-budget-mb", "4096", "--keep-alive-seconds", "3")
+    belongings = Belongings(server.data_dir)
+    outcomes: Counter[str] = Counter()
+    try:
+        create_functions(server.start())
+        for number in range(rounds):
+            outcomes += weather(server, Storm(server, belongings, seed=number), invocations // rounds, bool(number % 2))
+            assert belongings.left()["processes"], "what is looked for is found while it is there"
+            assert server.stop() == 0, server.log()
+            belongings.wait_until_gone(20)
+            if number + 1 < rounds:
+                server.start()
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+    return outcomes
+
+
+def weather(server: Server, storm: Storm, invocations: int, with_launcher: bool) -> Counter[str]:
+    come_to_rest(server)
+    before = opened(server)
+    storm.run(invocations, with_launcher=with_launcher)
+    print(dict(storm.outcomes), dict(storm.kills))
+    assert storm.wrong == []
+    assert storm.kills["inside"] > 0, storm.kills
+    assert storm.outcomes["answered"] > 0, storm.outcomes
+    assert set(storm.outcomes) <= {"answered", *ERRORS, *([NO_SERVER] if with_launcher else [])}, storm.outcomes
+    assert storm.kills["launcher"] == with_launcher
+    assert server.process.poll() is None, server.log()
+    come_to_rest(server)
+    wait_until_closed(server, before)
+    return storm.outcomes
+
+
+def create_functions(server: Server) -> None:
     layer = server.client("lambda").publish_layer_version(
         LayerName="ext", Content={"ZipFile": zipped({"extensions/ext": EXTENSION}, executable=["extensions/ext"])}
     )
-    for number in range(3):
-        settings = {"Layers": [layer["LayerVersionArn"]]} if number == 2 else {}
-        server.create_function(f"storm-{number}", FUNCTION, Timeout=3, MemorySize=256, **settings)
-    storms = []
-    for number in range(rounds):
-        one = Storm(server, seed=number)
-        one.run(invocations // rounds)
-        storms.append(one)
-        assert one.wrong == []
-        assert one.outcomes["answered"] > 0, one.outcomes
-        assert set(one.outcomes) <= {"answered", "Runtime.ExitError", "Sandbox.Timedout", "Sandbox.Failure", "Extension.Crash",
-                                     "ServiceException", "TooManyRequestsException"}, one.outcomes  # fmt: skip
-        assert server.process.poll() is None, server.log()
-        for name in ("storm-0", "storm-1", "storm-2"):  # the neighbours of the dead work on
-            wait_until(lambda name=name: works(server, name), 30, f"{name} to work")
-        if number % 2:  # the launcher is killed, which ends the server; the next one finds everything in order
-            launcher = next(pid for pid in children(server.process.pid) if "launcher" in command_line(pid))
-            os.kill(launcher, signal.SIGKILL)
-            server.process.wait(60)
-        else:
-            assert server.stop() == 0, server.log()
-        wait_until(lambda: census() == before, 20, f"nothing to be left of {before}, now {census()}")
-        if number + 1 < rounds:
-            server.start()
-    assert sum(sum(one.kills.values()) for one in storms) > 0
-    assert not [
-        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if belongs_to(pid, folder) and is_running(pid)
-    ]
+    for name in NAMES:
+        settings = {"Layers": [layer["LayerVersionArn"]]} if name == "storm-2" else {}
+        server.create_function(name, FUNCTION, Timeout=2, MemorySize=256, **settings)
+
+
+def come_to_rest(server: Server) -> None:
+    """Every function works once more, and then no environment is there."""
+    for name in NAMES:  # the neighbours of the dead work on
+        wait_until(lambda name=name: works(server, name), 30, f"{name} to work")
+    wait_until(lambda: not any(server.health()["environments"].values()), 30, "all environments to end")
+    wait_until(lambda: not any("/cgroup/" in kind for kind in opened(server)), 30, "what was of the last one to be closed")
+
+
+def opened(server: Server) -> Counter[str]:
+    """What the server and its launcher have open."""
+    launcher = next(pid for pid in children(server.process.pid) if "launcher" in command_line(pid))
+    kinds = {"server": descriptors(server.process.pid), "launcher": descriptors(launcher)}
+    return Counter({f"{who} {kind}": count for who, each in kinds.items() for kind, count in each.items()})
+
+
+def wait_until_closed(server: Server, before: Counter[str]) -> None:
+    """No more is open than was."""
+    deadline = time.monotonic() + 30
+    while more := opened(server) - before:
+        assert time.monotonic() < deadline, more
+        time.sleep(0.1)
 
 
 def works(server: Server, name: str) -> bool:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=b'{"how": "echo", "number": 7}')
-    return bool("FunctionError" not in answer and json.loads(answer["Payload"].read()) == {"echo": 7})
-
-
-def belongs_to(pid: int, folder: Path) -> bool:
+    caller = Caller(server)
     try:
-        return str(folder) in command_line(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+        return caller.invoke(name, {"how": "echo", "number": 7}) == ("answered", {"echo": 7})
+    finally:
+        caller.close()
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_two_hundred_cold_starts_at_once(tmp_path: Path) -> None:
+    """Each has an environment of its own; when they are gone, so is everything that they were made of."""
+    source = "import time\ndef handler(event, context):\n    time.sleep(event['seconds'])\n    return event['number']\n"
+    with running(tmp_path, "--memory-budget-mb", "100000") as server:
+        belongings, lambda_ = Belongings(server.data_dir), server.client("lambda")
+        for name in ("burst", "before"):
+            server.create_function(name, source, Timeout=120)
+        assert server.invoke("before", {"seconds": 0, "number": 1}) == 1
+        lambda_.delete_function(FunctionName="before")
+        wait_until(lambda: not any(server.health()["environments"].values()), 30, "the environment to end")
+        wait_until(lambda: not any("/cgroup/" in kind for kind in opened(server)), 30, "what was of it to be closed")
+        before = opened(server)
+
+        def call(number: int) -> tuple[str, Any]:
+            caller = Caller(server)
+            try:
+                return caller.invoke("burst", {"seconds": 15, "number": number})
+            finally:
+                caller.close()
+
+        with ThreadPoolExecutor(200) as pool:
+            calls = [pool.submit(call, number) for number in range(200)]
+            wait_until(lambda: server.health()["environments"]["busy"] == 200, 60, "two hundred environments")
+            belongings.look(server.process.pid)
+            answers = [one.result() for one in calls]
+        assert answers == [("answered", number) for number in range(200)]
+        lambda_.delete_function(FunctionName="burst")
+        wait_until(lambda: not any(server.health()["environments"].values()), 30, "the environments to end")
+        wait_until_closed(server, before)
+    belongings.wait_until_gone(20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_nothing_is_left_of_a_few_hundred_invocations_with_random_kills(tmp_path: Path) -> None:
-    """Processes, mounts, cgroups, namespaces and links are as many after as before; the launcher is among the killed."""
+    """Each caller gets its own answer or a proper error; processes, namespaces, mounts, cgroups, links and descriptors are as
+    many after as before. Sandboxes, zygotes and the launcher are among the killed."""
     storm(tmp_path, 300, rounds=2)
 
 
 @pytest.mark.long
 def test_nothing_is_left_of_ten_thousand_invocations_with_random_kills(tmp_path: Path) -> None:
     """As above, for longer."""
-    began = time.monotonic()
-    storm(tmp_path, 10_000, rounds=10)
-    print(f"took {time.monotonic() - began:.0f} s")
+    print(storm(tmp_path, 10_000, rounds=10))
