@@ -28,5 +28,5 @@ def test_the_command_line_page_has_every_command_with_its_options() -> None:
     page = pages()["cli.md"]
     for heading in ("## lambdad up\n", "## lambdad invoke\n", "## lambdad credentials create\n"):
         assert heading in page
-    assert "| `--isolation auto\\|namespace\\|process` |" in page
+    assert "| `--isolation auto\\|namespace\\|oci\\|process` |" in page
     assert "| `--follow, -f` |" in page
