@@ -120,6 +120,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
         mint=_mint_from(identities),
         revoke=lambda credentials: identities.revoke(credentials.access_key_id),
         log_sink=logs.buffer.append,
+        is_log_sink_full=lambda stream: logs.buffer.is_full_for(stream.account_id, stream.region, stream.group, stream.name),
         unpack_limits=UnpackLimits(limits.unzipped_bytes),
         serve_endpoint=inside.serve,
         has_cpu_quota=settings.cpu == "strict",

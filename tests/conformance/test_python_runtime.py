@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.programs import CLIENT
+from support.python_runtime import Python
 from support.runtime_api import ARN, REQUEST_ID, RuntimeApi, RuntimeProcess, Told
 
-RUNTIMES = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-
-
-@pytest.fixture(scope="session")
-def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Interpreter]:
-    places = Places.usual(os.environ, Path.home())
-    cache = tmp_path_factory.mktemp("interpreters") / "interpreters.json"
-    return asyncio.run(InterpreterFinder(places, cache).find())
-
-
-@dataclass
-class Python:
-    """One Python and the means to run a function in it."""
-
-    interpreter: Interpreter
-    folder: Path
-    api: RuntimeApi
-
-    @property
-    def version(self) -> tuple[int, int]:
-        return self.interpreter.version[:2]
-
-    def run(self, source: str, handler: str = "app.handler", **environment: str) -> RuntimeProcess:
-        self.write("app.py", source)
-        return self.start(handler, **environment)
-
-    def start(self, handler: str, **environment: str) -> RuntimeProcess:
-        command = [str(self.interpreter.executable), str(CLIENT / "bootstrap.py")]
-        return RuntimeProcess(command, self.folder / "task", CLIENT, self.api, handler, environment)
-
-    def write(self, name: str, source: str) -> None:
-        path = self.folder / "task" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("# coding: utf-8\n" + source, encoding="utf-8")
-
-    def error(self, error_type: str, message: str, stack: list[str], request_id: str = REQUEST_ID) -> bytes:
-        """The error's JSON as AWS writes it for this version."""
-        members: dict[str, Any] = {"errorMessage": message, "errorType": error_type}
-        if self.version >= (3, 9):
-            members["requestId"] = request_id
-        if stack or self.version >= (3, 9):
-            members["stackTrace"] = stack
-        return json.dumps(members, ensure_ascii=self.version < (3, 12)).encode()
-
-
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.runtime(name), id=name) for name in RUNTIMES])
-def python(request: pytest.FixtureRequest, interpreters: dict[str, Interpreter], tmp_path: Path) -> Iterator[Python]:
-    if request.param not in interpreters:
-        pytest.skip(f"no interpreter for {request.param}")
-    with RuntimeApi() as api:
-        yield Python(interpreters[request.param], tmp_path, api)
 
 
 def test_a_handlers_result_is_posted_as_json(python: Python) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lambdad.model.log_settings import DEFAULT_LEVEL
 from lambdad.model.version import Version
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS
@@ -13,6 +14,9 @@ from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRES
 #: Names with an underscore first are the platform's, except these, which AWS lets through.
 CUSTOMER_UNDERSCORED = frozenset({"_HANDLER", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT", "_LAMBDA_TELEMETRY_LOG_FD"})
 X_RAY_PORT = 2000
+#: Where the managed runtimes' clients write messages in frames: standard output itself, so that what a function prints and
+#: what it logs stay in order. See `log_frames`.
+FRAMES_DESCRIPTOR = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,11 @@ def _reserved(version: Version, log_stream: str) -> dict[str, str]:
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
     }
+    settings = version.log_settings
+    if settings.format == "JSON":
+        variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        variables["AWS_LAMBDA_LOG_LEVEL"] = settings.application_level or DEFAULT_LEVEL
     if version.runtime not in CUSTOM_RUNTIMES:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
+        variables["_LAMBDA_TELEMETRY_LOG_FD"] = FRAMES_DESCRIPTOR
     return variables

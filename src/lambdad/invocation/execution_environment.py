@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -24,7 +24,9 @@ from lambdad.invocation.environment_variables import FunctionCredentials, enviro
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.life import Life, external_extensions
 from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
-from lambdad.invocation.run import Run
+from lambdad.invocation.output_pipe import Allowance, shared_allowance
+from lambdad.invocation.platform_events import Span
+from lambdad.invocation.run import Run, Timing
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
@@ -32,6 +34,7 @@ from lambdad.model.version import Version
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, RuntimeAnswer, RuntimeSession
+from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
 
 INIT_SECONDS = 10.0  #: AWS's limit of the Init phase
@@ -61,7 +64,8 @@ class EnvironmentParts:
     unpack_limits: UnpackLimits
     serve_endpoint: ServeEndpoint | None = None
     revoke: Callable[[FunctionCredentials], None] = lambda credentials: None
-    is_log_sink_full: Callable[[], bool] = lambda: False
+    is_log_sink_full: Callable[[LogStream], bool] = lambda stream: False
+    output_allowance: Allowance = field(default_factory=shared_allowance)
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
@@ -89,7 +93,15 @@ class ExecutionEnvironment:
         self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
         self._life: Life | None = None
         self._extension_names: list[str] = []
-        self._log = FunctionLog(self._log_stream(), parts.log_sink, clock=parts.clock, is_sink_full=parts.is_log_sink_full)
+        self._log = FunctionLog(
+            self._log_stream(),
+            parts.log_sink,
+            clock=parts.clock,
+            is_sink_full=parts.is_log_sink_full,
+            settings=version.log_settings,
+            has_frames=version.runtime not in CUSTOM_RUNTIMES,
+            shared=parts.output_allowance,
+        )
         self._sandbox: Sandbox | None = None
         self._environment: Mapping[str, str] = {}
         self._endpoint: Closable | None = None
@@ -253,7 +265,7 @@ class ExecutionEnvironment:
             answer = await life.session.invoke(request)
             run.is_answered = True
             if self._log.wants_details and answer.kind is not AnswerKind.ENDED:
-                self._tell_runtime_done(run, "success", answer.error_type, len(answer.body))
+                run.timing = Timing(self._parts.monotonic(), answer.transfer_seconds, len(answer.body), answer.error_type)
             return answer
         finally:
             self._conclude_when_settled(run, life)
@@ -302,20 +314,44 @@ class ExecutionEnvironment:
         version, trace = self.version.version, invocation.trace_header
         self._log.begin(invocation.request_id, version, trace, wants_tail=invocation.wants_log_tail)
 
-    def _tell_runtime_done(self, run: Run, status: str, error_type: str, size: int) -> None:
-        invocation = run.invocation
-        duration_ms = (self._parts.monotonic() - run.started) * 1000
-        if error_type and status == "success":
-            status, error_type = "error", failure.normalized_type(error_type)
+    def _tell_runtime_done(self, run: Run, reason: Failure | None) -> None:
+        """The runtime is done with an invocation: it has asked for the next one, or never will, for this reason."""
+        now, timing, invocation = self._parts.monotonic(), run.timing, run.invocation
+        status, error_type, size = "success", "", 0
+        if timing is not None:
+            timing.done, size = now, timing.size
+            if timing.error_type:
+                status, error_type = "error", failure.normalized_type(timing.error_type)
+        if reason is not None:
+            status = "failure" if reason.error_type.startswith("Sandbox.Failure") else reason.status
+            error_type = reason.reported_type
         self._log.drain()
+        spans = () if timing is None else self._spans(run, timing, now)
+        duration_ms = (now - run.started) * 1000
         event = platform_events.runtime_done(
-            invocation.request_id, status, error_type, duration_ms, size, invocation.trace_header
+            invocation.request_id, status, error_type, duration_ms, size, invocation.trace_header, spans
         )
         self._log.platform(event, None)
+        if reason is not None and reason.error_type == "Runtime.ExitError":
+            self._log.platform(platform_events.fault(invocation.request_id), None)
+
+    def _spans(self, run: Run, timing: Timing, now: float) -> tuple[Span, ...]:
+        response = timing.answered - timing.transfer_seconds
+        return (
+            self._span("responseLatency", run.started, response),
+            self._span("responseDuration", response, timing.answered),
+            self._span("runtimeOverhead", timing.answered, now),
+        )
+
+    def _span(self, name: str, start: float, end: float) -> Span:
+        start_ms = int((self._parts.clock() - (self._parts.monotonic() - start)) * 1000)
+        return Span(name, start_ms, (end - start) * 1000)
 
     def _conclude_when_settled(self, run: Run, life: Life) -> None:
         if self._run is not run:
             return
+        if run.timing is not None and run.timing.done is None and life.session.is_ready:
+            self._tell_runtime_done(run, None)
         if life.is_settled:
             self._conclude(run)
         else:
@@ -357,9 +393,15 @@ class ExecutionEnvironment:
         elif not run.is_begun:
             self._report_init(reason, now - run.started, "invoke")
             self._begin_log(run)
-        if reason is not None and not run.is_answered and self._log.wants_details:
-            status = "failure" if reason.error_type.startswith("Sandbox.Failure") else reason.status
-            self._tell_runtime_done(run, status, reason.reported_type, 0)
+        if reason is not None and self._log.wants_details and (run.timing is None or run.timing.done is None):
+            self._tell_runtime_done(run, reason)
+        if (
+            run.timing is not None
+            and run.timing.done is not None
+            and self._life is not None
+            and self._life.extensions.registered
+        ):
+            run.extension_overhead = self._span("extensionOverhead", run.timing.done, now)
         self._unreported = (run, (now - run.started) * 1000)
         if reason is not None or run.invocation.wants_log_tail:
             self._report_unreported()
@@ -379,9 +421,10 @@ class ExecutionEnvironment:
         if self._unreported is not None:
             (run, duration_ms), self._unreported = self._unreported, None
             self._log.drain()  # reading may have been paused
-            run.log_tail = self._report(run.invocation, duration_ms, run.failure)
+            run.log_tail = self._report(run, duration_ms)
 
-    def _report(self, invocation: Invocation, duration_ms: float, reason: Failure | None) -> bytes | None:
+    def _report(self, run: Run, duration_ms: float) -> bytes | None:
+        invocation, reason = run.invocation, run.failure
         if reason is not None and reason.status == "timeout":
             duration_ms = min(duration_ms, self.version.timeout_seconds * 1000)
         figures = log_lines.Report(
@@ -394,7 +437,8 @@ class ExecutionEnvironment:
             "" if reason is None else reason.reported_type,
         )
         self._init_ms = None
-        return self._log.finish(figures, invocation.trace_header)
+        spans = () if run.extension_overhead is None else (run.extension_overhead,)
+        return self._log.finish(figures, invocation.trace_header, spans)
 
     # Between invocations
 

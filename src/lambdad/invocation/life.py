@@ -175,7 +175,7 @@ class Life:
             self.end()
             return
         self._programs[name] = process
-        output = ExtensionOutput(process.log_pipe, self._loop, self._log.extension_line)
+        output = ExtensionOutput(process.log_pipe, self._loop, self._log.extension_line, self._log.shared)
         self._outputs.append(output)
         self._spawn(self._watch_extension(name, process))
 
@@ -209,7 +209,7 @@ class Life:
         for old in [one for one in self._subscribers if (one.wish.extension, one.wish.api) == (wish.extension, wish.api)]:
             self._subscribers.remove(old)
             self._spawn(old.close())
-        subscriber = Subscriber(wish, self._sandbox, self._loop)
+        subscriber = Subscriber(wish, self._sandbox, self._loop, has_json_logs=self._log.settings.format == "JSON")
         for time_ms, event in self._log.early():
             subscriber.hear(time_ms, event)
         self._subscribers.append(subscriber)

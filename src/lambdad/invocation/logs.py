@@ -1,28 +1,29 @@
-"""What an environment writes: reads its pipe, cuts it into lines, puts START, END and REPORT around it, keeps the tail.
-
-A flood of output costs this server neither time nor memory: reading pauses, the pipe fills, and the function waits.
-"""
+"""What an environment writes: takes lines from its pipe, puts START, END and REPORT around them, keeps the tail."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
 
 from lambdad.invocation import log_lines, platform_events
-from lambdad.invocation.platform_events import LEVELS, PlatformEvent
+from lambdad.invocation.output_lines import MAX_LINE_BYTES, Line, OutputLines
+from lambdad.invocation.output_pipe import Allowance, OutputPipe, shared_allowance
+from lambdad.invocation.platform_events import PlatformEvent
 from lambdad.model.invocation import LogBatch, LogEvent
+from lambdad.model.log_settings import DEFAULT_LEVEL, LEVELS, TEXT, LogSettings, is_below
 
 TAIL_BYTES = 4096  #: of START to REPORT, in the answer to an invocation with LogType=Tail
-MAX_LINE_BYTES = 256 * 1024  #: CloudWatch Logs' largest event; a longer line becomes several
-READ_BYTES = 64 * 1024
-#: Output that an environment may have read on its behalf at once, and for how long it lasts: 8 MiB a second on average.
-FLOW_BYTES = 4 * 1024 * 1024
-FLOW_SECONDS = 0.5
-PAUSE_SECONDS = 0.05
 
 _MAX_EARLY = 1000
+_MAX_EARLY_BYTES = 1024 * 1024
+#: Events that have no line in a log.
+_LOGS_API_ONLY = frozenset({"platform.end", "platform.fault"})
+#: Names of levels that loggers use beside AWS's.
+_OTHER_NAMES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 LogSink = Callable[[LogBatch], None]
 
@@ -38,8 +39,9 @@ class LogStream:
 class FunctionLog:
     """The log of one execution environment. Owns the read end of its pipe.
 
-    With a `json_level` the platform's lines are JSON, and only those of that level and above. `hear` is told of every event of
-    the platform and of every line, with its time in milliseconds: for the Telemetry API. Neither costs where it is not wanted.
+    In JSON format the platform's lines are JSON, and what is below the levels of the settings is left out. `hear` is told of
+    every event of the platform and of every line, with its time in milliseconds: for the Telemetry API. Neither costs where it
+    is not wanted.
     """
 
     def __init__(
@@ -48,43 +50,43 @@ class FunctionLog:
         sink: LogSink,
         *,
         clock: Callable[[], float],
-        is_sink_full: Callable[[], bool] = lambda: False,
-        json_level: str | None = None,
+        is_sink_full: Callable[[LogStream], bool] = lambda stream: False,
+        settings: LogSettings = TEXT,
+        has_frames: bool = False,
+        shared: Allowance | None = None,
     ) -> None:
         self.stream = stream
+        self.settings = settings
+        self.hear: Callable[[int, PlatformEvent], None] | None = None
         self._sink = sink
         self._clock = clock
         self._is_sink_full = is_sink_full
-        self._json_level = json_level
-        self.hear: Callable[[int, PlatformEvent], None] | None = None
+        self._is_json = settings.format == "JSON"
+        self._system_level = settings.system_level or DEFAULT_LEVEL
+        self._application_level = settings.application_level if self._is_json else None
+        self.shared = shared or shared_allowance()
         self._early: list[tuple[int, PlatformEvent]] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pipe = -1
-        self._partial = b""
+        self._early_bytes = self._lost_early = self._lost_early_bytes = 0
+        self._lines = OutputLines(has_frames=has_frames)
+        self._pipe: OutputPipe | None = None
         self._start: LogEvent | None = None  #: START line of the running invocation, not yet handed on
         self._tail: bytearray | None = None  #: what the running invocation wrote so far, when its invoker wants to see it
-        self._flow_bytes = 0
-        self._flow_since = 0.0
-        self._resume: asyncio.TimerHandle | None = None
 
     def open(self, pipe: int, loop: asyncio.AbstractEventLoop) -> None:
         """Reads from this pipe from now on. What is left in the one before is read first."""
         self.close()
-        self._pipe = pipe
-        self._loop = loop
-        self._flow_since = loop.time()
-        loop.add_reader(pipe, self._readable)
+        self._pipe = OutputPipe(pipe, loop, self._take, shared=self.shared, is_full=lambda: self._is_sink_full(self.stream))
 
     @property
     def wants_details(self) -> bool:
         """Somebody hears, or reads, of what has no line in text format."""
-        return self.hear is not None or self._json_level in ("TRACE", "DEBUG", "INFO", "WARN")
+        return self.hear is not None or self._is_json
 
     def platform(self, event: PlatformEvent, text: str | None) -> None:
         """Something that the platform tells of besides START to REPORT; `text` is its line in text format, if it has one."""
         now = self._now_ms()
         self._tell(now, event)
-        line = text if self._json_level is None else self._system_line(now, event)
+        line = self._system_line(now, event) if self._is_json else text
         if line is not None:
             self._emit([LogEvent(now, line)])
 
@@ -98,150 +100,139 @@ class FunctionLog:
         """START. It is handed on together with what follows it."""
         now = self._now_ms()
         line: str | None = None
-        if self._json_level is None:
+        if not self._is_json:
             line = log_lines.start(request_id, version)
-        if self.hear is not None or self._json_level is not None:
+        if self.hear is not None or self._is_json:
             event = platform_events.start(request_id, version, trace_header)
             self._tell(now, event)
             line = line or self._system_line(now, event)
         self._start = None if line is None else LogEvent(now, line)
+        self._lines.not_before(now)
         self._tail = bytearray() if wants_tail else None
         if wants_tail and line is not None:
             self._tail = bytearray(line.encode() + b"\n")
 
-    def finish(self, report: log_lines.Report, trace_header: str = "") -> bytes | None:
+    def finish(
+        self, report: log_lines.Report, trace_header: str = "", spans: Sequence[platform_events.Span] = ()
+    ) -> bytes | None:
         """END and REPORT. Gives the tail if it was wanted."""
         now = self._now_ms()
-        lines = [self._take_partial()] if self._partial else []
-        if self._json_level is None:
-            lines += [log_lines.end(report.request_id), log_lines.report(report)]
-        if self.hear is not None or self._json_level is not None:
+        if not self._lines.is_empty:
+            self._hand_on(self._lines.finish(now))
+        lines = []
+        if not self._is_json:
+            lines = [log_lines.end(report.request_id), log_lines.report(report)]
+        if self.hear is not None or self._is_json:
             self._tell(now, platform_events.end(report.request_id))
-            event = platform_events.report(report, trace_header)
+            event = platform_events.report(report, trace_header, spans)
             self._tell(now, event)
-            if self._json_level is not None and (line := self._system_line(now, event)) is not None:
+            if self._is_json and (line := self._system_line(now, event)) is not None:
                 lines.append(line)
-        self._emit([LogEvent(now, line) for line in lines])
+        if lines or self._start is not None:
+            self._emit([LogEvent(now, line) for line in lines])
         tail, self._tail = self._tail, None
         return None if tail is None else bytes(tail[-TAIL_BYTES:])
 
     def keep_early(self) -> None:
         """From now on events are kept for who subscribes late, until `forget_early`."""
         self._early = []
+        self._early_bytes = self._lost_early = self._lost_early_bytes = 0
 
     def early(self) -> list[tuple[int, PlatformEvent]]:
-        return self._early or []
+        """In the end how much was too much to be kept."""
+        early = list(self._early or [])
+        if self._lost_early:
+            early.append((self._now_ms(), platform_events.logs_dropped(self._lost_early, self._lost_early_bytes)))
+        return early
 
     def forget_early(self) -> None:
         self._early = None
 
     def _tell(self, time_ms: int, event: PlatformEvent) -> None:
-        if self._early is not None and len(self._early) < _MAX_EARLY:
-            self._early.append((time_ms, event))
+        if self._early is not None:
+            self._keep_early(self._early, time_ms, event)
         if self.hear is not None:
             self.hear(time_ms, event)
 
+    def _keep_early(self, early: list[tuple[int, PlatformEvent]], time_ms: int, event: PlatformEvent) -> None:
+        size = len(event.record) if isinstance(event.record, str) else 0  # the platform's own are few and small
+        if len(early) < _MAX_EARLY and self._early_bytes + size <= _MAX_EARLY_BYTES:
+            early.append((time_ms, event))
+            self._early_bytes += size
+        else:
+            self._lost_early += 1
+            self._lost_early_bytes += size
+
     def _system_line(self, time_ms: int, event: PlatformEvent) -> str | None:
         """The event as JSON, if the function wants to see events of its level."""
-        if event.type == "platform.end" or LEVELS.index(event.level) < LEVELS.index(self._json_level or "INFO"):
+        if event.type in _LOGS_API_ONLY or is_below(event.level, self._system_level):
             return None
         return platform_events.as_json(time_ms, event)
 
     def drain(self) -> None:
         """Reads what is in the pipe at this moment, so that it stands before the REPORT line."""
-        for _ in range(FLOW_BYTES // READ_BYTES):
-            if self._pipe < 0 or not self._read():
-                return
+        if self._pipe is not None:
+            self._pipe.drain()
 
     def close(self) -> None:
         """Reads what is left and gives the pipe back. May be repeated."""
-        self.drain()
-        self._close_pipe()
-        if self._partial:
-            self._emit([LogEvent(self._now_ms(), self._take_partial())])
+        if self._pipe is None:
+            return
+        lost = self._pipe.close()
+        self._pipe = None
+        self._hand_on(self._lines.finish(self._now_ms()))
+        if lost:
+            text = f"lambdad: {lost} bytes of output lost, because they came faster than they could be read"
+            self._emit([LogEvent(self._now_ms(), text)])
 
-    def _readable(self) -> None:
-        assert self._loop is not None
-        if self._is_flooding():
-            self._loop.remove_reader(self._pipe)
-            self._resume = self._loop.call_later(PAUSE_SECONDS, self._resume_reading)
-        else:
-            self._read()
-
-    def _is_flooding(self) -> bool:
-        if self._is_sink_full():
-            return True
-        if self._flow_bytes < FLOW_BYTES:
-            return False
-        assert self._loop is not None
-        now = self._loop.time()
-        if now - self._flow_since < FLOW_SECONDS:
-            return True
-        self._flow_bytes = 0
-        self._flow_since = now
-        return False
-
-    def _resume_reading(self) -> None:
-        self._resume = None
-        if self._pipe >= 0 and self._loop is not None:
-            self._loop.add_reader(self._pipe, self._readable)
-
-    def _read(self) -> bool:
-        """Takes one piece from the pipe; False when there is none."""
-        try:
-            data = os.read(self._pipe, READ_BYTES)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._close_pipe()
-            return False
-        self._flow_bytes += len(data)
-        self._take(data)
-        return True
-
-    def _take(self, data: bytes) -> None:
-        lines = []
-        pending = self._partial + data
-        if len(pending) > MAX_LINE_BYTES and pending.find(b"\n", 0, MAX_LINE_BYTES + 1) < 0:
-            lines.append(pending[:MAX_LINE_BYTES])
-            pending = pending[MAX_LINE_BYTES:]
-        *whole, self._partial = pending.split(b"\n")
-        lines += whole
+    def _take(self, data: bytes) -> int:
+        lines = self._lines.feed(data, self._now_ms())
         if lines:
-            now = self._now_ms()
-            events = [LogEvent(now, line.decode("utf-8", "replace")) for line in lines]
-            if self.hear is not None or self._early is not None:
-                for event in events:
-                    self._tell(now, platform_events.line("function", event.message))
-            self._emit(events)
+            self._hand_on(lines)
+        return len(lines)
 
-    def _take_partial(self) -> str:
-        text = self._partial.decode("utf-8", "replace")
-        self._partial = b""
-        return text
+    def _hand_on(self, lines: list[Line]) -> None:
+        if self.hear is not None or self._early is not None:
+            for line in lines:
+                self._tell(line.timestamp_ms, platform_events.line("function", line.message))
+        if self._application_level is not None:
+            lines = [line for line in lines if not is_below(line.level or _level_of(line.message), self._application_level)]
+        if lines:
+            self._emit(lines)
 
-    def _emit(self, events: list[LogEvent]) -> None:
+    def _emit(self, events: Sequence[LogEvent]) -> None:
         if self._tail is not None:
             for event in events:
                 self._tail += event.message.encode() + b"\n"
             if len(self._tail) > 2 * MAX_LINE_BYTES:
                 del self._tail[:-TAIL_BYTES]
         if self._start is not None:
-            events.insert(0, self._start)
+            events = (self._start, *events)
             self._start = None
         stream = self.stream
         self._sink(LogBatch(stream.account_id, stream.region, stream.group, stream.name, tuple(events)))
 
-    def _close_pipe(self) -> None:
-        if self._pipe < 0:
-            return
-        if self._resume is not None:
-            self._resume.cancel()
-            self._resume = None
-        elif self._loop is not None:
-            self._loop.remove_reader(self._pipe)
-        os.close(self._pipe)
-        self._pipe = -1
-
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+class _Levelled(msgspec.Struct):
+    """A JSON line that says what level it has. AWS believes it only if it says when as well."""
+
+    level: str
+    timestamp: datetime
+
+
+_levelled = msgspec.json.Decoder(_Levelled)
+
+
+def _level_of(text: str) -> str:
+    """Of a line that did not come in a frame."""
+    if not text.startswith("{"):
+        return DEFAULT_LEVEL
+    try:
+        level = _levelled.decode(text).level.upper()
+    except msgspec.DecodeError:
+        return DEFAULT_LEVEL
+    level = _OTHER_NAMES.get(level, level)
+    return level if level in LEVELS else DEFAULT_LEVEL

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from lambdad.invocation.log_lines import Report, runtime_version
 
-LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-
 
 class PlatformEvent(NamedTuple):
     type: str
@@ -54,19 +52,36 @@ def start(request_id: str, version: str, trace_header: str) -> PlatformEvent:
     return PlatformEvent("platform.start", {"requestId": request_id, "version": version, **_tracing(trace_header)})
 
 
-def runtime_done(request_id: str, status: str, error_type: str, duration_ms: float, size: int, trace: str) -> PlatformEvent:
+class Span(NamedTuple):
+    """A part of an invocation."""
+
+    name: str
+    start_ms: int
+    duration_ms: float
+
+
+def runtime_done(
+    request_id: str,
+    status: str,
+    error_type: str,
+    duration_ms: float,
+    size: int,
+    trace: str,
+    spans: Sequence[Span] = (),
+) -> PlatformEvent:
     """`status` is "success", "failure", "error" or "timeout"; `size` the bytes of the response."""
     record = {
         "requestId": request_id,
         "status": status,
         "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": size},
+        **_spans(spans),
         **_error(error_type),
         **_tracing(trace),
     }
     return PlatformEvent("platform.runtimeDone", record, _level(status, "DEBUG"))
 
 
-def report(figures: Report, trace_header: str) -> PlatformEvent:
+def report(figures: Report, trace_header: str, spans: Sequence[Span] = ()) -> PlatformEvent:
     metrics: dict[str, Any] = {
         "durationMs": round(figures.duration_ms, 3),
         "billedDurationMs": figures.billed_ms,
@@ -80,6 +95,7 @@ def report(figures: Report, trace_header: str) -> PlatformEvent:
         "requestId": figures.request_id,
         "metrics": metrics,
         "status": status,
+        **_spans(spans),
         **_error(figures.error_type),
         **_tracing(trace_header),
     }
@@ -89,6 +105,11 @@ def report(figures: Report, trace_header: str) -> PlatformEvent:
 def end(request_id: str) -> PlatformEvent:
     """Of the Logs API alone."""
     return PlatformEvent("platform.end", {"requestId": request_id})
+
+
+def fault(request_id: str) -> PlatformEvent:
+    """Of the Logs API alone: the runtime ended in the invocation."""
+    return PlatformEvent("platform.fault", f"RequestId: {request_id} Process exited before completing request", "WARN")
 
 
 def extension(name: str, state: str, events: Sequence[str], error_type: str = "") -> PlatformEvent:
@@ -129,6 +150,17 @@ def _level(status: str, success: str) -> str:
 
 def _error(error_type: str) -> dict[str, str]:
     return {"errorType": error_type} if error_type else {}
+
+
+def _spans(spans: Sequence[Span]) -> dict[str, Any]:
+    if not spans:
+        return {}
+    return {
+        "spans": [
+            {"name": span.name, "start": timestamp(span.start_ms), "durationMs": round(max(0.0, span.duration_ms), 3)}
+            for span in spans
+        ]
+    }
 
 
 def _tracing(trace_header: str) -> dict[str, Any]:

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 from lambdad.invocation import failure
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.failure import Failure
+from lambdad.invocation.platform_events import Span
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.runtime_api.session import AnswerKind, InvocationRequest, RuntimeAnswer
+
+
+@dataclass(slots=True)
+class Timing:
+    """When what happened, monotonic, in seconds."""
+
+    answered: float
+    transfer_seconds: float
+    size: int
+    error_type: str
+    done: float | None = None  #: the runtime has asked for the next invocation
 
 
 @dataclass(slots=True)
@@ -22,6 +34,8 @@ class Run:
     timer: asyncio.TimerHandle
     is_begun: bool = False  #: START is in the log: a runtime is there to take it
     is_answered: bool = False
+    timing: Timing | None = None  #: only where somebody is told of it
+    extension_overhead: Span | None = None
     lease: Lease | None = None  #: to be given back at the end, when the invoker has gone before it
     failure: Failure | None = None
     log_tail: bytes | None = None

@@ -19,6 +19,7 @@ from lambdad.sandbox.base import Sandbox
 _BUFFERED_BATCHES = 4
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _MAX_ANSWER_BYTES = 64 * 1024
+_SCHEMAS_WITH_OBJECTS = frozenset({"2022-12-13", "2025-01-29"})
 #: The Logs API knows these; the last one from its second schema on.
 _LOGS_API = frozenset(
     {
@@ -39,8 +40,11 @@ _LOGS_API = frozenset(
 class Subscriber:
     """One subscription, from its beginning to the end of the life that it belongs to."""
 
-    def __init__(self, wish: Subscription, sandbox: Sandbox, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, wish: Subscription, sandbox: Sandbox, loop: asyncio.AbstractEventLoop, *, has_json_logs: bool = False
+    ) -> None:
         self.wish = wish
+        self._sends_objects = has_json_logs and wish.schema in _SCHEMAS_WITH_OBJECTS
         self._sandbox = sandbox
         self._loop = loop
         self._waiting: list[bytes] = []
@@ -97,8 +101,8 @@ class Subscriber:
         return kind.partition(".")[0] in self.wish.types
 
     def _line(self, text: str) -> object:
-        """A line that is a JSON object is sent as one, to those who know that schema."""
-        if self.wish.schema in ("2022-12-13", "2025-01-29") and text.startswith("{"):
+        """A line that is a JSON object is sent as one where logs are in JSON, to those who know that schema."""
+        if self._sends_objects and text.startswith("{"):
             try:
                 return json.loads(text)
             except ValueError:

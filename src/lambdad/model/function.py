@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lambdad.model.layer import LayerUse
+from lambdad.model.log_settings import TEXT, LogSettings
 from lambdad.model.version import LATEST, CodeArchive, Version
 
 State = Literal["Pending", "Active", "Failed"]
@@ -50,6 +51,7 @@ class Configuration:
     layers: tuple[LayerUse, ...] = ()
     architecture: str = "x86_64"
     log_group: str | None = None  #: None for the default, /aws/lambda/NAME
+    log_settings: LogSettings = TEXT
 
     def digests(self) -> tuple[str, ...]:
         return (self.code.digest, *(layer.code.digest for layer in self.layers))
@@ -131,6 +133,7 @@ class FunctionVersion:
             role=configuration.role,
             architecture=configuration.architecture,
             log_group=configuration.log_group or f"/aws/lambda/{self.function_name}",
+            log_settings=configuration.log_settings,
         )
 
 

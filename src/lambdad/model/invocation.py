@@ -30,7 +30,7 @@ class InvocationResult(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
 
 
-class LogEvent(msgspec.Struct, frozen=True):
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int
     message: str  #: without the trailing newline
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lambdad.model.log_settings import TEXT, LogSettings
+
 LATEST = "$LATEST"
 
 
@@ -41,6 +43,7 @@ class Version:
     architecture: str = "x86_64"
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
     reserved_concurrency: int | None = None  #: of all versions of the function together
+    log_settings: LogSettings = TEXT
 
     @property
     def function_arn(self) -> str:

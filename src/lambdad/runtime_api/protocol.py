@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from typing import Protocol, cast
 
 import httptools
@@ -67,6 +68,7 @@ class RuntimeApiConnection(asyncio.Protocol):
         self._expects_continue = False
         self._are_headers_over = False
         self._stream: ResponseStream | None = None  #: where the present body goes piece by piece
+        self._begun_at = 0.0  #: when the first of a body came that did not come at once
 
     # asyncio.Protocol
 
@@ -88,6 +90,8 @@ class RuntimeApiConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(answers.BAD_REQUEST)
             return
+        if self._body and not self._begun_at:
+            self._begun_at = monotonic()
         if self._overhead > MAX_HEAD_BYTES:
             self._refuse(answers.HEADERS_TOO_LARGE)
         elif self._held and not (self._is_waiting and self._held[-1] is answers.ACCEPTED):
@@ -217,6 +221,8 @@ class RuntimeApiConnection(asyncio.Protocol):
             whole = body[0] if len(body) == 1 else b"".join(body)
             request = Request(self._parser.get_method(), self._path(), self._headers, whole)
         request.keep_alive = self._parser.should_keep_alive()
+        if self._begun_at:
+            request.transfer_seconds = monotonic() - self._begun_at
         self._begin()
         if not self._is_waiting:
             self._process(request)

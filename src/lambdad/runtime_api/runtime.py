@@ -52,6 +52,7 @@ class Request:
     is_too_large: bool = False
     was_reported: bool = False  #: the invoker was told that it is too large before the body had ended
     keep_alive: bool = True
+    transfer_seconds: float = 0.0  #: see `RuntimeAnswer`
 
 
 def answer(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
@@ -134,6 +135,8 @@ def _invocation(session: RuntimeSession, request: Request) -> bytes:
     try:
         session.check(request_id, event)
         posted = _posted(request, event)
+        if request.transfer_seconds:
+            posted = msgspec.structs.replace(posted, transfer_seconds=request.transfer_seconds)
         session.answer(request_id, event, posted)
     except InvalidRequestID:
         return answers.INVALID_REQUEST_ID

@@ -64,6 +64,7 @@ class RuntimeAnswer(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str = "application/json"
     error_type: str = ""
+    transfer_seconds: float = 0.0  #: from its first byte to its last, if it did not come at once
     stream: ResponseStream | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
+from lambdad.model.log_settings import LogSettings
 
 CREDENTIALS = FunctionCredentials("ASIA1", "secret", "token")
 
@@ -79,3 +80,21 @@ def test_runtimes_differ(version, runtime, has, lacks):
     seen = environment_variables(version(runtime=runtime), CREDENTIALS, "s")
     assert has <= set(seen)
     assert not lacks & set(seen)
+
+
+def test_log_settings(version):
+    """A function with logs in JSON is told so, and its level; nothing is said to one with text."""
+    seen = environment_variables(version(log_settings=LogSettings("JSON", "WARN", "DEBUG")), CREDENTIALS, "stream")
+    assert (seen["AWS_LAMBDA_LOG_FORMAT"], seen["AWS_LAMBDA_LOG_LEVEL"]) == ("JSON", "WARN")
+    mine = {"AWS_LAMBDA_LOG_FORMAT": "Text", "AWS_LAMBDA_LOG_LEVEL": "ERROR"}
+    settings = LogSettings("JSON", "INFO", "INFO")
+    seen = environment_variables(version(environment=mine, log_settings=settings), CREDENTIALS, "stream")
+    assert (seen["AWS_LAMBDA_LOG_FORMAT"], seen["AWS_LAMBDA_LOG_LEVEL"]) == ("JSON", "INFO")
+    seen = environment_variables(version(), CREDENTIALS, "stream")
+    assert "AWS_LAMBDA_LOG_FORMAT" not in seen and "AWS_LAMBDA_LOG_LEVEL" not in seen
+
+
+def test_frames(version):
+    """The clients of managed runtimes are told where frames go, custom runtimes are not."""
+    assert environment_variables(version(), CREDENTIALS, "s")["_LAMBDA_TELEMETRY_LOG_FD"] == "1"
+    assert "_LAMBDA_TELEMETRY_LOG_FD" not in environment_variables(version(runtime="provided.al2023"), CREDENTIALS, "s")

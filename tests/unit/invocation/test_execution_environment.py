@@ -427,7 +427,7 @@ async def test_flood_of_output(world, version):
 async def test_output_held_back_stands_before_the_report(world, version):
     """What a flooding function wrote last stands in its own request's lines, though reading was paused when it ended."""
     is_full = []
-    world.parts = replace(world.parts, is_log_sink_full=lambda: bool(is_full))
+    world.parts = replace(world.parts, is_log_sink_full=lambda stream: bool(is_full))
 
     async def script(runtime):
         while True:

@@ -97,9 +97,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     made.close()
 
 
-async def subscriber(receiver: Receiver, **changes: object) -> Subscriber:
-    port = await receiver.open()
-    return Subscriber(replace(WISH, port=port, **changes), Inside(), asyncio.get_running_loop())  # type: ignore[arg-type]
+async def subscriber(receiver: Receiver, has_json_logs: bool = False, **changes: object) -> Subscriber:
+    wish = replace(WISH, port=await receiver.open(), **changes)  # type: ignore[arg-type]
+    return Subscriber(wish, Inside(), asyncio.get_running_loop(), has_json_logs=has_json_logs)  # type: ignore[arg-type]
 
 
 async def test_events_arrive_in_batches(receiver: Receiver) -> None:
@@ -118,10 +118,18 @@ async def test_events_arrive_in_batches(receiver: Receiver) -> None:
     await one.close()
 
 
-@pytest.mark.parametrize(("schema", "first"), [("2022-12-13", {"a": 1}), ("2022-07-01", '{"a": 1}')])
-async def test_lines_of_json_are_objects_in_newer_schemas(receiver: Receiver, schema: str, first: object) -> None:
-    """And text in older ones, as is what only looks like an object."""
-    one = await subscriber(receiver, schema=schema)
+@pytest.mark.parametrize(
+    ("schema", "has_json_logs", "first"),
+    [
+        ("2022-12-13", True, {"a": 1}),
+        ("2025-01-29", True, {"a": 1}),
+        ("2022-07-01", True, '{"a": 1}'),
+        ("2022-12-13", False, '{"a": 1}'),
+    ],
+)
+async def test_lines_of_json_are_objects(receiver: Receiver, schema: str, has_json_logs: bool, first: object) -> None:
+    """Where logs are in JSON, in newer schemas; else they are text, as is what only looks like an object."""
+    one = await subscriber(receiver, has_json_logs, schema=schema)
     for text in ('{"a": 1}', '{"a": ', '["a"]'):
         one.hear(0, platform_events.line("function", text))
     assert [event["record"] for event in await receiver.expect(3)] == [first, '{"a": ', '["a"]']

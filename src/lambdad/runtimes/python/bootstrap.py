@@ -95,7 +95,7 @@ def _load(client, pid):
     except Exception:
         description = lambda_runtime_fault.describe(sys.exc_info())
         if os.getpid() == pid:
-            lambda_runtime_log.write_block(lambda_runtime_fault.log_block(description))
+            lambda_runtime_log.write_error(description, "")
             lambda_runtime_log.flush()
             client.report_init_error(_error_body(description, ""), description[0])
         sys.exit(1)
@@ -138,7 +138,7 @@ def handle_invocation(client, request_handler, invocation, pid):
         body, content_type = lambda_runtime_marshaller.marshal_response(response)
     except Exception:
         description = lambda_runtime_fault.describe(sys.exc_info())
-        lambda_runtime_log.write_block(lambda_runtime_fault.log_block(description))
+        lambda_runtime_log.write_error(description, request_id)
     lambda_runtime_log.flush()
     _leave_if_forked(pid)
     if description is None:

@@ -44,7 +44,7 @@ def payload(description, request_id):
 
 
 def log_block(description):
-    """One log event: lines parted by carriage returns, indented by no-break spaces so that no reader strips them."""
+    """The lines of one log event, indented by no-break spaces so that no reader strips them."""
     error_type, message, stack = description
     head = u"[ERROR]"
     if error_type:
@@ -56,7 +56,7 @@ def log_block(description):
         for line in element.splitlines() or [u""]:
             bare = line.lstrip(u" ")
             lines.append(u"\u00a0" * (len(line) - len(bare)) + bare)
-    return u"\r".join(lines).replace(u"\n", u"\r") + u"\n"
+    return lines
 
 
 def _message(value):

@@ -6,10 +6,17 @@ import os
 import sys
 import time
 
+import lambda_runtime_fault as fault
+import lambda_runtime_frames as frames
+import lambda_runtime_record as json_record
+
 _PYTHON_3 = sys.version_info[0] >= 3
 _FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 
 current_request_id = ""
+
+_descriptor = None  #: where frames go; None where the platform reads none
+_is_json = False
 
 
 class _Unbuffered(io.TextIOWrapper):
@@ -26,10 +33,17 @@ class _Unbuffered(io.TextIOWrapper):
 
 
 class LambdaLoggerHandler(logging.Handler):
-    """Line ends inside a record become carriage returns, so that a record stays one log event."""
+    """A record is one log event: a frame, or a line in which line ends have become carriage returns."""
 
     def emit(self, record):
         message = self.format(record)
+        if _descriptor is not None:
+            level = frames.LEVEL_BITS[json_record.plain_level(record.levelno)]
+            try:
+                frames.write(_descriptor, getattr(record, "lambda_frame_type", frames.TEXT | level), _bytes(message))
+            except OSError:
+                self.handleError(record)
+            return
         text = message[:-1].replace("\n", "\r") + message[-1:]
         if not _PYTHON_3 and not isinstance(text, str):
             text = text.encode("utf-8")
@@ -63,11 +77,17 @@ def _open_output(fd, errors):
 
 
 def set_up_logging():
+    global _descriptor, _is_json
+    _descriptor, _is_json = frames.taken_descriptor(), json_record.is_wanted()
     logging.Formatter.converter = time.gmtime
     handler = LambdaLoggerHandler()
-    handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(json_record.JsonFormatter() if _is_json else logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(LambdaLoggerFilter())
-    logging.getLogger().addHandler(handler)
+    root = logging.getLogger()
+    level = json_record.chosen_level()
+    if level is not None:
+        root.setLevel(level)
+    root.addHandler(handler)
 
 
 def set_request_id(request_id):
@@ -75,14 +95,25 @@ def set_request_id(request_id):
     current_request_id = request_id
 
 
-def write_block(text):
+def write_error(description, request_id):
     """Writes past whatever the function made of sys.stdout, and whatever letters the text holds."""
-    data = text.encode("utf-8", "backslashreplace" if _PYTHON_3 else "replace")
+    lines = [json_record.error_line(description, request_id)] if _is_json else fault.log_block(description)
     try:
-        while data:
-            data = data[os.write(1, data) :]
+        if _descriptor is not None:
+            kind = frames.JSON if _is_json else frames.TEXT
+            frames.write(_descriptor, kind | frames.LEVEL_BITS[logging.ERROR], _bytes(u"\n".join(lines)))
+        else:
+            data = _bytes(u"\r".join(lines).replace(u"\n", u"\r") + u"\n")
+            while data:
+                data = data[os.write(1, data) :]
     except OSError:
         return  # the function closed its own output; nobody is left to be told
+
+
+def _bytes(text):
+    if isinstance(text, bytes):
+        return text  # Python 2: as the function wrote it
+    return text.encode("utf-8", "backslashreplace" if _PYTHON_3 else "replace")
 
 
 def flush():

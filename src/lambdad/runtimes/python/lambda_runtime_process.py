@@ -25,7 +25,7 @@ _LOADED_ON_AWS = frozenset(
 _SDK = frozenset("boto3 botocore dateutil jmespath s3transfer six urllib3".split())
 
 _OWN = ("bootstrap",) + tuple(
-    "lambda_runtime_" + name for name in ("client", "context", "fault", "log", "marshaller", "process")
+    "lambda_runtime_" + name for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record")
 )
 
 _standard_library = None

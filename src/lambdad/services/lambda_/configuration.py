@@ -11,6 +11,7 @@ from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.code import check_change
 from lambdad.services.lambda_.function import check_unpacked_size
 from lambdad.services.lambda_.layer_use import using_layers
+from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.runtime import check_runtime
@@ -27,7 +28,7 @@ async def get_function_configuration(state: LambdaState, context: RequestContext
 async def update_function_configuration(
     state: LambdaState, context: RequestContext, request: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Each member that is given replaces the old one whole."""
+    """Each member that is given replaces the old one whole, but for LoggingConfig, of which what is not given stays."""
     name = named_unqualified(context, request["FunctionName"])
     settings = chosen_settings(request, state.quotas, state.architecture)
     if "Runtime" in request:
@@ -43,7 +44,8 @@ async def update_function_configuration(
         check_change(change.stored, request, name.arn)
         if "Layers" in request:
             settings["layers"] = layers
-        configuration = replace(change.stored.function.latest.configuration, **settings)
+        before = change.stored.function.latest.configuration
+        configuration = replace(before, **settings, **chosen_logging(request, before.log_settings))
         check_unpacked_size(state, configuration)
         function = change.stored.function.updated(configuration, state.new_id(), state.clock())
         await change.save(replace(change.stored, function=function))

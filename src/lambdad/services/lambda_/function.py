@@ -8,12 +8,14 @@ from typing import Any
 
 from lambdad.model.arn import FunctionName
 from lambdad.model.function import Configuration, Function, FunctionVersion, is_latest
+from lambdad.model.log_settings import TEXT
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.account import check_code_storage
 from lambdad.services.lambda_.archive import too_big
 from lambdad.services.lambda_.layer_use import using_layers
+from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
 from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
@@ -96,7 +98,7 @@ def check_unpacked_size(state: LambdaState, configuration: Configuration) -> Non
 
 
 def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
-    settings = chosen_settings(request, state.quotas, state.architecture)
+    settings = chosen_settings(request, state.quotas, state.architecture) | chosen_logging(request, TEXT)
     if "Runtime" not in request or "Handler" not in request:
         raise invalid_parameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
     settings["runtime"] = check_runtime(state, request["Runtime"], Change.CREATE)

@@ -47,7 +47,7 @@ _UNABLE = "Lambda was unable to configure your environment variables because the
 def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: str) -> dict[str, Any]:
     """The members that CreateFunction and UpdateFunctionConfiguration share, checked, as fields of Configuration.
 
-    Runtime, layers and code are checked by their own modules. Absent members give absent fields.
+    Runtime, layers, logging and code are checked by their own modules. Absent members give absent fields.
     """
     check_unsupported_values(request)
     chosen: dict[str, Any] = {}
@@ -65,8 +65,6 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
         chosen["ephemeral_storage_mb"] = _tmp_size(request["EphemeralStorage"], quotas)
     if "Environment" in request:
         chosen["environment"] = _environment(request["Environment"].get("Variables", {}), quotas)
-    if "LoggingConfig" in request and "LogGroup" in request["LoggingConfig"]:
-        chosen["log_group"] = request["LoggingConfig"]["LogGroup"]
     if "Architectures" in request:
         chosen["architecture"] = _architecture(request["Architectures"], architecture)
     return chosen
@@ -85,13 +83,6 @@ def check_unsupported_values(request: Mapping[str, Any]) -> None:
         raise _unsupported("SnapStart ApplyOn PublishedVersions", "use None")
     if request.get("PackageType", "Zip") != "Zip":
         raise _unsupported("PackageType Image", "use Zip")
-    logging = request.get("LoggingConfig", {})
-    if logging.get("LogFormat", "Text") != "Text":
-        raise _unsupported("LoggingConfig LogFormat JSON", "use Text")
-    if "ApplicationLogLevel" in logging or "SystemLogLevel" in logging:
-        raise invalid_parameter(
-            "To use ApplicationLogLevel or SystemLogLevel, LogFormat must be JSON, which is not supported yet."
-        )
 
 
 def in_range(name: str, value: int, low: int, high: int) -> int:

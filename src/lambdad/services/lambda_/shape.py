@@ -12,6 +12,7 @@ from lambdad.model.alias import Alias
 from lambdad.model.arn import function_arn
 from lambdad.model.function import FunctionVersion
 from lambdad.model.layer import LayerVersion
+from lambdad.services.lambda_.logging_config import logging_shape
 
 
 def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, *, with_state: bool = True) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, 
         "Architectures": [configuration.architecture],
         "EphemeralStorage": {"Size": configuration.ephemeral_storage_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": configuration.log_group or f"/aws/lambda/{name}"},
+        "LoggingConfig": logging_shape(configuration.log_settings, configuration.log_group or f"/aws/lambda/{name}"),
     }
     if configuration.environment is not None:
         shape["Environment"] = {"Variables": dict(configuration.environment)}

@@ -96,6 +96,10 @@ async def test_create_keeps_every_setting(world: World) -> None:
 
 ENVIRONMENT = "Lambda was unable to configure your environment variables because the environment variables you have provided "
 
+LEVELS_NEED_JSON = (
+    'LogLevel is not supported when LogFormat is set to "Text". '
+    'Remove LogLevel from your request or change the LogFormat to "JSON" and try again.'
+)
 REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"Code": {"ZipFile": b"no zip"}},
@@ -144,10 +148,9 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, INVALID, "SnapStart ApplyOn PublishedVersions"),
     ({"PackageType": "Image"}, INVALID, "PackageType Image is not supported"),
     ({"Architectures": ["arm64"]}, INVALID, "Architecture arm64 is not supported"),
-    (
-        {"LoggingConfig": {"LogFormat": "JSON"}},
-        INVALID,
-        "LoggingConfig LogFormat JSON is not supported",
+    *(
+        ({"LoggingConfig": config}, INVALID, LEVELS_NEED_JSON)
+        for config in ({"SystemLogLevel": "INFO"}, {"LogFormat": "Text", "ApplicationLogLevel": "INFO"})
     ),
     (
         {"Tags": {f"k{n}": "" for n in range(51)}},

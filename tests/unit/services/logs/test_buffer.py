@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from lambdad.model.invocation import LogBatch, LogEvent
-from lambdad.services.logs.buffer import LogBuffer
+from lambdad.services.logs.buffer import LogBuffer, memory_of
 from lambdad.store.memory import MemoryStore
 from support.logs_service import NOW_MS, Logs
 
@@ -25,7 +25,8 @@ def batch(*lines: str, stream: str = "s", group: str = "g", start: int = 0) -> L
 
 async def test_oldest_give_way(logs: Logs) -> None:
     """A stream that is too fast loses its oldest lines, is told how many, and takes nothing from another stream."""
-    buffer = LogBuffer(logs.state.records, stream_bytes=1000)
+    one = memory_of(LogEvent(0, "x" * 74))
+    buffer = LogBuffer(logs.state.records, stream_bytes=10 * one)
     buffer.append(batch("quiet", stream="t"))
     for number in range(100):
         buffer.append(batch(f"line {number:03d}" + "x" * 66, start=number))
@@ -38,10 +39,11 @@ async def test_oldest_give_way(logs: Logs) -> None:
 
 async def test_bounded_in_all(logs: Logs) -> None:
     """All streams together have a bound."""
-    buffer = LogBuffer(logs.state.records, total_bytes=5000)
+    one = memory_of(LogEvent(0, "x" * 74))
+    buffer = LogBuffer(logs.state.records, total_bytes=50 * one)
     for number in range(200):
         buffer.append(batch("x" * 74, stream=f"{number}"))
-    assert buffer._bytes == 5000
+    assert buffer._bytes == 50 * one
     await buffer.flush()
     assert buffer._bytes == 0
 
@@ -84,3 +86,39 @@ async def test_store_trouble(logs: Logs, caplog: pytest.LogCaptureFixture, monke
     buffer.append(batch("kept"))
     await buffer.flush()
     assert await logs.got() == ["kept\n"]
+
+
+async def test_full_for_one_stream(logs: Logs) -> None:
+    """A stream with half of what it may have waiting is full, whoever else writes is not, and storing makes room again."""
+    one = memory_of(LogEvent(0, "x" * 74))
+    buffer = LogBuffer(logs.state.records, stream_bytes=10 * one)
+    stream = ("000000000000", "us-east-1", "g")
+    buffer.append(batch(*["x" * 74] * 5))
+    assert not buffer.is_full_for(*stream, "s")
+    buffer.append(batch("x" * 74))
+    assert buffer.is_full_for(*stream, "s")
+    assert not buffer.is_full_for(*stream, "t")
+    assert not buffer.is_full_for("000000000000", "us-east-1", "h", "s")
+    await buffer.flush()
+    assert not buffer.is_full_for(*stream, "s")
+
+
+async def test_much_is_written_in_slices(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is stored by commits of bounded size, whole and in order, whatever streams it is of."""
+    monkeypatch.setattr("lambdad.services.logs.buffer._SLICE_BYTES", 4 * memory_of(LogEvent(0, "00")))
+    written = []
+    write = logs.state.records.write
+
+    async def count(scope: object, group: str, events_of: dict[str, list[LogEvent]], **options: bool) -> None:
+        written.append(sum(map(len, events_of.values())))
+        await write(scope, group, events_of, **options)
+
+    monkeypatch.setattr(logs.state.records, "write", count)
+    buffer = LogBuffer(logs.state.records)
+    buffer.append(batch(*(f"{number:02d}" for number in range(10))))
+    buffer.append(batch("t0", "t1", stream="t"))
+    await buffer.flush()
+    assert written == [4, 4, 4]
+    assert await logs.got() == [f"{number:02d}\n" for number in range(10)]
+    assert await logs.got(logStreamName="t") == ["t0\n", "t1\n"]
+    assert buffer._bytes == 0
