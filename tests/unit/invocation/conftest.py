@@ -236,7 +236,7 @@ class World:
             has_cpu_quota=bool(settings.pop("has_cpu_quota", False)),
             init_seconds=float(settings.pop("init_seconds", 5.0)),  # type: ignore[arg-type]
         )
-        self.concurrency = Concurrency(lambda version: ConcurrencyLimits(account=self.limit))
+        self.concurrency = Concurrency(lambda version: ConcurrencyLimits(unreserved=self.limit))
         settings.setdefault("memory_budget_mb", 100_000)
         settings.setdefault("settle_seconds", 5.0)  # this machine may be busy; no test waits for it
         self.placement = Placement(lambda version: ExecutionEnvironment(version, self.parts), **settings)  # type: ignore[arg-type]
