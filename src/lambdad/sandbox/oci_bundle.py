@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import resource
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,14 @@ from lambdad.sandbox.private_root import ZYGOTE_DIR, ZYGOTE_SOURCE, interpreter_
 from lambdad.sandbox.records import Start
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell import TMP_FILES_PER_MB
+from lambdad.sandbox.zygote import zygote_masks
 
 _VERSION = "1.0.2"
 _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 _OWN_NAMESPACES = ("pid", "mount", "ipc", "uts", "cgroup")
-_MAX_OPEN_FILES = 1024
-#: Files of /proc that tell about the machine or reach into its kernel.
-_MASKED = ("/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list")
+#: As `zygote_environment` has them and explains them.
+_LIMITS = {"NOFILE": 1024, "CORE": 1, "MEMLOCK": 8 << 20, "MSGQUEUE": 819200, "NICE": 0, "RTPRIO": 0}
 _QUIET = ("nosuid", "nodev")
-_OOM_SCORE = -999  # as in `zygote_environment`: the memory limit is for the function, and its messenger should die last
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ class Root:
 @dataclass(frozen=True, slots=True)
 class Limits:
     memory_besides_mb: int  #: what the runtime needs within the sandbox's memory limit
-    can_lower_oom_score: bool
 
 
 def write_bundle(folder: Path, start: Start, root: Root, uid: int, network: Path, cgroup: str, limits: Limits) -> None:
@@ -89,11 +88,9 @@ def configuration(
         "env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "cwd": "/",
         "capabilities": {name: [] for name in _CAPABILITY_SETS},
-        "rlimits": [_rlimit("RLIMIT_NOFILE", _MAX_OPEN_FILES), _rlimit("RLIMIT_CORE", 0)],
+        "rlimits": [_rlimit(f"RLIMIT_{name}", most) for name, most in _LIMITS.items()],
         "noNewPrivileges": True,
     }
-    if limits.can_lower_oom_score:
-        process["oomScoreAdj"] = _OOM_SCORE
     folders = [(folder, folder) for folder in root.shown]
     folders += [(run, Path("/run")), (ZYGOTE_SOURCE, Path(ZYGOTE_DIR)), (program.runtime_dir, Path("/var/runtime"))]
     if is_language_mounted:
@@ -114,7 +111,7 @@ def configuration(
             ],
             "cgroupsPath": cgroup,
             "resources": _resources(start.memory_mb, limits.memory_besides_mb),
-            "maskedPaths": list(_MASKED),
+            "maskedPaths": [*zygote_masks.FILES, *zygote_masks.FOLDERS],
             "rootfsPropagation": "private",
             "seccomp": oci_profile(),
         },
@@ -154,5 +151,8 @@ def _resources(memory_mb: int, besides_mb: int) -> dict[str, Any]:
     }
 
 
-def _rlimit(kind: str, value: int) -> dict[str, Any]:
+def _rlimit(kind: str, most: int) -> dict[str, Any]:
+    """Narrowed, never widened: that would take a capability."""
+    hard = resource.getrlimit(getattr(resource, kind))[1]
+    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
     return {"type": kind, "soft": value, "hard": value}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import resource
 import shutil
 import signal
@@ -60,7 +59,6 @@ _ROOT, _BUNDLES, _RUNTIME, _STAGING, _TRIAL = (
     "trial",
 )  # folders in the state directory
 _MAKING_AT_ONCE = 2 * (os.cpu_count() or 1)
-_CAP_SYS_RESOURCE = 24
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -104,7 +102,7 @@ class OciLauncher:
                 name,
                 self._made(_BUNDLES),
                 Root.make(self._made(_ROOT), mount_points()),
-                Limits(kind.memory_besides_mb, _has_capability(_CAP_SYS_RESOURCE)),
+                Limits(kind.memory_besides_mb),
             )
             self._workshop = workshop
             self._uids = deque(beginning_anywhere(uids[1:], name))
@@ -278,11 +276,6 @@ def _hide_version_2() -> None:
         linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
         for mount_point in unwanted:
             linux.unmount(os.fspath(mount_point))
-
-
-def _has_capability(number: int) -> bool:
-    effective = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return effective is not None and bool(int(effective[1], 16) >> number & 1)
 
 
 async def _run(settings: Settings, server: Channel) -> None:

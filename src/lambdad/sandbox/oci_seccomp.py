@@ -14,7 +14,7 @@ from typing import Any
 
 from lambdad.errors import StartupError
 from lambdad.sandbox.seccomp import ARCHITECTURES
-from lambdad.sandbox.seccomp_rules import NUMBERS, RULES, MaskRule, PairRule, Rule, ValueRule
+from lambdad.sandbox.seccomp_rules import NUMBERS, RULES, AnyRule, MaskRule, PairRule, PointerRule, Rule, ValueRule
 
 _OCI_NAMES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _BITS = 32
@@ -50,7 +50,7 @@ def blocks_without(values: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield from divide(0, 1 << _BITS, values)
 
 
-def _entries(rule: Rule | MaskRule | ValueRule | PairRule, column: int) -> list[dict[str, Any]]:
+def _entries(rule: AnyRule, column: int) -> list[dict[str, Any]]:
     calls = rule.calls if isinstance(rule, Rule) else (rule.call,)
     names = [call for call in calls if NUMBERS[call][column] is not None]
     refusal = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": rule.error}
@@ -61,11 +61,14 @@ def _entries(rule: Rule | MaskRule | ValueRule | PairRule, column: int) -> list[
     return [{**refusal, "args": comparisons} for comparisons in _alternatives(rule)]
 
 
-def _alternatives(rule: MaskRule | ValueRule | PairRule) -> list[list[_Comparison]]:
+def _alternatives(rule: MaskRule | ValueRule | PairRule | PointerRule) -> list[list[_Comparison]]:
     """Each one is enough for a refusal; within one, all have to hold."""
     if isinstance(rule, MaskRule):
         bits = [1 << bit for bit in range(_BITS) if rule.mask >> bit & 1]
-        return [[_compare(rule.argument, bit, bit)] for bit in bits]
+        where = [] if rule.first is None else [_compare(0, _WHOLE, rule.first)]
+        return [[*where, _compare(rule.argument, bit, bit)] for bit in bits]
+    if isinstance(rule, PointerRule):
+        return [[_compare(rule.argument, _WHOLE, rule.value), {"index": rule.pointer, "op": "SCMP_CMP_NE", "value": 0}]]
     if isinstance(rule, PairRule):
         others = blocks_without([rule.value])
         return [[_compare(0, _WHOLE, rule.first), _compare(rule.argument, *block)] for block in others]

@@ -24,6 +24,7 @@ _FOLDERS = (
     "tmp",
     "run",
     "etc/ssl",
+    "var/empty",
     "var/lang",
     "var/runtime",
     "var/task/lib",

@@ -6,7 +6,17 @@ import platform
 import struct
 
 from lambdad.errors import StartupError
-from lambdad.sandbox.seccomp_rules import LAST_REVIEWED, NUMBERS, RULES, MaskRule, PairRule, Rule, ValueRule
+from lambdad.sandbox.seccomp_rules import (
+    LAST_REVIEWED,
+    NUMBERS,
+    RULES,
+    AnyRule,
+    MaskRule,
+    PairRule,
+    PointerRule,
+    Rule,
+    ValueRule,
+)
 
 _LOAD, _JUMP_ALWAYS, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06  # of 32-bit words
 _ALLOW, _KILL_PROCESS, _FAIL = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
@@ -41,7 +51,7 @@ def filter_program(machine: str | None = None) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
-def _compile(rule: Rule | MaskRule | ValueRule | PairRule, column: int) -> list[_Instruction]:
+def _compile(rule: AnyRule, column: int) -> list[_Instruction]:
     """One test after the other: the kernel looks through the whole row once and remembers which calls always pass."""
     if isinstance(rule, Rule):
         numbers = [number for call in rule.calls if (number := NUMBERS[call][column]) is not None]
@@ -53,10 +63,21 @@ def _compile(rule: Rule | MaskRule | ValueRule | PairRule, column: int) -> list[
     return [(_JUMP_EQUAL, 0, len(conditions) + 1, number), *conditions, (_LOAD, 0, 0, _NUMBER)]
 
 
-def _conditions(rule: MaskRule | ValueRule | PairRule) -> list[_Instruction]:
+def _conditions(rule: MaskRule | ValueRule | PairRule | PointerRule) -> list[_Instruction]:
     """Ends in a refusal, or falls through with an argument in the accumulator."""
     if isinstance(rule, MaskRule):
-        return [_load_argument(rule.argument), (_JUMP_ANY_BIT, 0, 1, rule.mask), _fail(rule.error)]
+        test = [_load_argument(rule.argument), (_JUMP_ANY_BIT, 0, 1, rule.mask), _fail(rule.error)]
+        return test if rule.first is None else [_load_argument(0), (_JUMP_EQUAL, 0, len(test), rule.first), *test]
+    if isinstance(rule, PointerRule):
+        return [
+            _load_argument(rule.argument),
+            (_JUMP_EQUAL, 0, 5, rule.value),
+            _load_argument(rule.pointer),
+            (_JUMP_EQUAL, 0, 2, 0),
+            _load_upper_half(rule.pointer),
+            (_JUMP_EQUAL, 1, 0, 0),
+            _fail(rule.error),
+        ]
     if isinstance(rule, PairRule):
         return [
             _load_argument(0),
@@ -76,8 +97,12 @@ def _conditions(rule: MaskRule | ValueRule | PairRule) -> list[_Instruction]:
 
 
 def _load_argument(index: int) -> _Instruction:
-    """The low half of an argument: all that is tested here are 32-bit values, and the kernel looks at no more of them."""
+    """The low half of an argument: all values that are tested here have 32 bits, and the kernel looks at no more of them."""
     return (_LOAD, 0, 0, _FIRST_ARGUMENT + 8 * index)
+
+
+def _load_upper_half(index: int) -> _Instruction:
+    return (_LOAD, 0, 0, _FIRST_ARGUMENT + 8 * index + 4)
 
 
 def _fail(error: int) -> _Instruction:

@@ -25,13 +25,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class MaskRule:
-    """Denied when any bit of `mask` is set in the argument."""
+    """Denied when any bit of `mask` is set in the argument; with `first` only where that is the first argument."""
 
     call: str
     argument: int
     mask: int
     reason: str
     error: int = errno.EPERM
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,24 @@ class PairRule:
     error: int = errno.EPERM
 
 
-RULES: tuple[Rule | MaskRule | ValueRule | PairRule, ...] = (
+@dataclass(frozen=True, slots=True)
+class PointerRule:
+    """Where the argument `argument` is `value`, the argument `pointer`, of 64 bits, must be null."""
+
+    call: str
+    argument: int
+    value: int
+    pointer: int
+    reason: str
+    error: int = errno.EPERM
+
+
+AnyRule = Rule | MaskRule | ValueRule | PairRule | PointerRule
+
+_CORE_LIMIT = 4  # RLIMIT_CORE
+_CORE_REASON = "the limit of 1 byte keeps crashes from starting the machine's core_pattern program as root; no other limit does"
+
+RULES: tuple[AnyRule, ...] = (
     MaskRule("clone", 0, NAMESPACE_FLAGS, "a new user namespace gives its maker every capability inside it"),
     Rule(("clone3",), "its flags lie in memory where a filter cannot see them; libc falls back to clone", errno.ENOSYS),
     Rule(("unshare", "setns"), "no new namespaces, no entering of others"),
@@ -86,6 +104,8 @@ RULES: tuple[Rule | MaskRule | ValueRule | PairRule, ...] = (
     Rule(("move_pages", "migrate_pages"), "moves other processes' memory"),
     ValueRule("personality", 0, (0x0000_0000, 0x0002_0000, 0xFFFF_FFFF), "other personalities switch protections off"),
     ValueRule("prlimit64", 0, (1,), "process 1 of the sandbox has the same user, and needs its limits", is_denied=True),
+    ValueRule("setrlimit", 0, (_CORE_LIMIT,), _CORE_REASON, errno.EINVAL, is_denied=True),
+    PointerRule("prlimit64", 1, _CORE_LIMIT, 2, _CORE_REASON, errno.EINVAL),
     ValueRule("ioctl", 1, (0x5412, 0x541C), "TIOCSTI and TIOCLINUX put words into a terminal's input", is_denied=True),
     ValueRule(
         "socket",
@@ -93,6 +113,27 @@ RULES: tuple[Rule | MaskRule | ValueRule | PairRule, ...] = (
         (1, 2, 10, 16),  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
         "all else (AF_ALG, AF_PACKET, AF_VSOCK, ...) is rarely tested code or leads out of the network namespace",
         errno.EAFNOSUPPORT,
+    ),
+    ValueRule(
+        "socketpair", 0, (1,), "no other family has pairs, but the kernel would load and enter its code", errno.EAFNOSUPPORT
+    ),
+    ValueRule(
+        "socket",
+        2,
+        (0, 1, 6, 17, 58),  # the family's own, ICMP (ping), TCP, UDP, ICMPv6
+        "all else (SCTP, DCCP, L2TP, SMC, MPTCP, ...) is rarely tested code, loaded at the first use",
+        errno.EPROTONOSUPPORT,
+    ),
+    *(
+        MaskRule(
+            "socket",
+            1,
+            0xC,
+            "SOCK_SEQPACKET and above are SCTP where it is loaded already",
+            errno.ESOCKTNOSUPPORT,
+            first=family,
+        )
+        for family in (2, 10)
     ),
     PairRule("socket", 16, 2, 0, "of netlink only NETLINK_ROUTE, which getifaddrs asks", errno.EPROTONOSUPPORT),
 )
@@ -157,8 +198,10 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
     "setns": (308, 268),
+    "setrlimit": (160, 164),
     "settimeofday": (164, 170),
     "socket": (41, 198),
+    "socketpair": (53, 199),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "sysfs": (139, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -369,7 +370,60 @@ class TestLimits:
         """1,024 descriptors, as on AWS, and no core files."""
         code = "import resource as r; result = [r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)]"
         async with started(sandboxes, tmp_path) as (_, peer):
-            assert await peer.run(code) == [[1024, 1024], [0, 0]]
+            assert await peer.run(code) == [[1024, 1024], [1, 1]]
+
+    async def test_limits_of_whoever_started_the_server_do_not_count(self, tmp_path: Path) -> None:
+        """A server that may lock memory, be real-time or dump cores makes sandboxes that may not."""
+        code = "import resource as r; result = [list(r.getrlimit(number)) for number in (8, 12, 13, 14)]"
+        before = [resource.getrlimit(number) for number in (8, 12, 13, 14)]
+        for number, (_, hard) in zip((8, 12, 13, 14), before, strict=True):
+            resource.setrlimit(number, (hard, hard))
+        backend = NamespaceSandboxes(tmp_path / "state")
+        await backend.open()
+        try:
+            async with started(backend, tmp_path) as (_, peer):
+                assert await peer.run(code) == [[8 << 20] * 2, [819200] * 2, [0, 0], [0, 0]]
+        finally:
+            await backend.close()
+            for number, limits in zip((8, 12, 13, 14), before, strict=True):
+                resource.setrlimit(number, limits)
+
+    async def test_crashes_start_no_program_of_the_machines(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """The core limit of one byte, which alone keeps the kernel from running what core_pattern names, cannot be changed."""
+        code = """
+        import ctypes, mmap, resource, struct
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        aligned = libc.mmap(ctypes.c_void_p(1 << 36), ctypes.c_size_t(4096), 3, 0x100022, -1, ctypes.c_long(0))
+        assert aligned == 1 << 36  # its lower half is null
+        result = [
+            libc.setrlimit(resource.RLIMIT_CORE, struct.pack("QQ", 0, 0)),
+            libc.prlimit(0, resource.RLIMIT_CORE, ctypes.c_void_p(aligned), None),
+            list(resource.getrlimit(resource.RLIMIT_CORE)),
+        ]
+        """
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(code) == [-1, -1, [1, 1]]
+
+    async def test_who_goes_first_when_memory_is_short(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+        """Processes of a function are killed before the machine's own; none, not even one started anew, can be spared."""
+        code = """
+        result = [int(open("/proc/self/oom_score_adj").read())]
+        for score in (0, -1, -999):
+            try:
+                with open("/proc/self/oom_score_adj", "w") as file:
+                    file.write(str(score))
+                result.append(score)
+            except OSError:
+                pass
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            assert await peer.run(code) == [500, 0]
+            await sandbox.kill_all()
+            os.close(sandbox.runtime.log_pipe)
+            await sandbox.run_runtime(ENVIRONMENT)
+            again = await Peer.of(sandbox)
+            assert await again.run(code) == [500, 0]
 
     async def test_user_ids_run_out(self, tmp_path: Path) -> None:
         """When every user id is in use, a start is refused; one that is given back serves again."""

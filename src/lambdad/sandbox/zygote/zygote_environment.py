@@ -17,6 +17,7 @@ import sys
 
 import zygote_init
 import zygote_linux as linux
+import zygote_masks
 
 try:
     import _signal as signal  # without the enumerations that the module of Python 3 makes of every number
@@ -28,9 +29,18 @@ PORTS = (9001, 4566)
 HOST_NAME = b"sandbox"
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
 QUIET = linux.MS_NOSUID | linux.MS_NODEV
-# Files of /proc that tell about the machine or reach into its kernel. Their owner is root, whom nobody inside can become;
-# the mask is there in case a kernel forgets to check.
-MASKED = (b"/proc/kcore", b"/proc/keys", b"/proc/sysrq-trigger", b"/proc/timer_list")
+EMPTY_FOLDER = b"/var/empty"
+# As on AWS: 1,024 descriptors. The rest is the kernel's default, which a machine may have raised for root: no locked memory and
+# no message queues beyond a little, no real-time scheduling, no better priority. A core file of one byte is none; and unlike a
+# limit of nothing, one byte keeps the kernel from starting the program that a core_pattern names, as root, at every crash.
+LIMITS = (
+    (resource.RLIMIT_NOFILE, 1024),
+    (resource.RLIMIT_CORE, 1),
+    (resource.RLIMIT_MEMLOCK, 8 << 20),
+    (12, 819200),  # RLIMIT_MSGQUEUE, which Python 2.7 has no name for, nor for the next two
+    (13, 0),  # RLIMIT_NICE
+    (14, 0),  # RLIMIT_RTPRIO
+)
 REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 3) for number in range(20)))
 READY = b'{"ready": true}'
 
@@ -44,20 +54,35 @@ def run(settings, uid, control, cgroups):
         linux.unshare(NAMESPACES)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # before the runtime covers this /proc
+        _limit()
+        _be_known_by(uid)
         commands, server = _pair(socket.SOCK_SEQPACKET)
         runtime = os.fork()
         if runtime == 0:
             os.close(commands)
             _run_runtime(settings["filter"], uid, control, server)
-        _survive_want_of_memory(score)
         _give_up_privileges(settings["filter"], uid, control, commands)
         zygote_init.Init(commands, runtime, run_another_runtime).serve()
     except BaseException as error:  # anything at all, and then the sandbox is over
         _report(control, _encoded({"error": str(error)}))
     os._exit(0)
+
+
+def _limit():
+    """What is inherited from whoever started the server is narrowed, never widened."""
+    for limit, most in LIMITS:
+        hard = resource.getrlimit(limit)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (value, value))
+
+
+def _be_known_by(uid):
+    """In the machine's audit log everything inside bears the sandbox's user. Whoever left this open could claim to be root."""
+    try:
+        with open("/proc/self/loginuid", "w") as file:
+            file.write(str(uid))
+    except EnvironmentError:  # no audit in this kernel, or it was set for good when somebody logged in
+        return
 
 
 def _prepare(uid, commands):
@@ -90,9 +115,10 @@ def _pair(kind):
 def _mount_system(uid):
     linux.unmount(b"/proc")  # the zygote's, which shows the machine's processes
     linux.mount(b"proc", b"/proc", b"proc", QUIET | linux.MS_NOEXEC, b"hidepid=2")
-    for path in MASKED:
-        if os.path.exists(path):
-            linux.mount(b"/dev/null", path, None, linux.MS_BIND)
+    for cover, paths in ((b"/dev/null", zygote_masks.FILES), (EMPTY_FOLDER, zygote_masks.FOLDERS)):
+        for path in paths:
+            if os.path.exists(path):
+                linux.mount(cover, path.encode("ascii"), None, linux.MS_BIND)
     # /etc/passwd and /etc/group are links to here, since every sandbox has its own user.
     linux.mount(b"tmpfs", b"/run", b"tmpfs", QUIET | linux.MS_NOEXEC, b"size=64k,nr_inodes=8,mode=755")
     for name, line in (("passwd", "%s:x:%d:%d::/tmp:/sbin/nologin\n"), ("group", "%s:x:%d:\n")):
@@ -131,17 +157,6 @@ def _give_up_privileges(filter_program, uid, control, commands):
         os._exit(0)
 
 
-def _survive_want_of_memory(score):
-    """The memory limit is for the function: its messenger should be the last that the kernel kills.
-
-    Not -1000, which means never: whoever is started from here could set that for itself, too.
-    """
-    try:
-        os.write(score, b"-999")
-    except OSError:
-        return  # without CAP_SYS_RESOURCE; a dead messenger is understood as well
-
-
 def _is_alone(control):
     poll = select.poll()
     poll.register(control, 0)
@@ -151,6 +166,7 @@ def _is_alone(control):
 def _run_runtime(filter_program, uid, control, commands):
     """The first child of the init. Never returns."""
     try:
+        linux.offer_first()
         own, doors = _prepare(uid, commands)
         _confine(filter_program, uid, own + doors + [control])
         rehearse()
@@ -186,7 +202,7 @@ def _serve(connection, log, environment):
         _set_environment(environment)
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
-        own = (__name__, linux.__name__, zygote_init.__name__)
+        own = (__name__, linux.__name__, zygote_init.__name__, zygote_masks.__name__)
         client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name) for name in own]
         client.serve(connection)
     except BaseException:  # the runtime client ends its process by itself; if not, this is where it does

@@ -208,9 +208,7 @@ def be_ordinary(kept):
     """In a child of the init: makes it a process like any other. `kept` are the descriptors it goes on with."""
     linux.close_all_but(kept)
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # not before it has let go of the init's socket
-    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-    os.write(score, b"0")
-    os.close(score)
+    linux.offer_first()
     os.setsid()
     linux.unblock_signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
