@@ -1,19 +1,14 @@
-"""Functions that bring their own runtime: `bootstrap` files in shell and Python, and AWS's own runtime interface clients."""
+"""Functions that bring their own runtime: `bootstrap` files in shell and Python."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.server import CACHE_DIR, ROLE, Server, zipped
+from support.server import ROLE, Server, zipped
 
 pytestmark = pytest.mark.root
 
@@ -52,10 +47,6 @@ while True:
     body = json.dumps({"environment": dict(os.environ), "signals": state[0], "descriptors": state[1]})
     api.request("POST", "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"], body)
     api.getresponse().read()
-"""
-
-INTERFACE_CLIENT = """#!/bin/sh
-exec /usr/bin/env {command} "$_HANDLER"
 """
 
 
@@ -132,73 +123,3 @@ def test_a_custom_runtime_starts_clean(server: Server) -> None:
     assert not [name for name in variables if name.startswith("_LAMBDAD")]
     assert seen["signals"] == ["SigIgn:", "0000000000000000"]
     assert seen["descriptors"] == ["0", "1", "2", "3"], "3 is the listing's own"
-
-
-def test_aws_python_interface_client_runs_a_function(server: Server) -> None:
-    """awslambdaric, unmodified, as the bootstrap of a custom runtime: answers, raises, logs with the request's id."""
-    found = importlib.util.find_spec("awslambdaric")
-    if found is None or found.origin is None:
-        pytest.skip("needs awslambdaric")
-    version = subprocess.run(["/usr/bin/python3", "-V"], capture_output=True, text=True).stdout.split()[-1]
-    if not version.startswith(f"{sys.version_info[0]}.{sys.version_info[1]}."):
-        pytest.skip("awslambdaric's compiled part is for the tests' Python, and /usr/bin/python3 is another")
-    packages = Path(found.origin).parents[1]
-    files: dict[str, str | bytes] = {
-        f"{path.relative_to(packages)}": path.read_bytes()
-        for pattern in ("awslambdaric/*.py", "runtime_client*.so", "simplejson/*.py", "snapshot_restore_py/*.py")
-        for path in packages.glob(pattern)
-    }
-    files["bootstrap"] = INTERFACE_CLIENT.format(command="python3 -m awslambdaric")
-    files["app.py"] = (
-        "import logging\ndef handler(event, context):\n    logging.getLogger().error('seen %s', event)\n"
-        "    if event == 'raise': raise ValueError('as asked')\n    return {'id': context.aws_request_id, 'event': event}\n"
-    )
-    create(server, "awslambdaric", files, MemorySize=512)
-    for event in ("grüße", {"k": [1]}):
-        assert server.invoke("awslambdaric", event)["event"] == event
-    error = failed(server, "awslambdaric", "raise")
-    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "as asked")
-    assert server.invoke("awslambdaric", "again")["event"] == "again"
-    lines = server.messages("/aws/lambda/awslambdaric")
-    assert any(line.startswith("[ERROR]") and "seen again" in line for line in lines), lines
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_aws_node_interface_client_runs_a_function(server: Server) -> None:
-    """aws-lambda-ric, unmodified, as the bootstrap of a custom runtime: answers and throws."""
-    client = node_interface_client()
-    files: dict[str, str | bytes] = {
-        f"ric/{path.relative_to(client)}": path.read_bytes()
-        for path in [client / "package.json", *(client / "bin").iterdir(), *(client / "dist").iterdir()]
-        if path.is_file()
-    }
-    files["bootstrap"] = INTERFACE_CLIENT.format(command="node /var/task/ric/bin/index.mjs")
-    files["app.js"] = (
-        "exports.handler = async (event, context) => {\n"
-        "  if (event === 'throw') throw new RangeError('as asked');\n"
-        "  return {id: context.awsRequestId, event, left: context.getRemainingTimeInMillis() > 0};\n};\n"
-    )
-    create(server, "aws-lambda-ric", files, MemorySize=512)
-    for event in ("grüße", {"k": [1]}):
-        answer = server.invoke("aws-lambda-ric", event)
-        assert (answer["event"], answer["left"]) == (event, True)
-    error = failed(server, "aws-lambda-ric", "throw")
-    assert (error["errorType"], error["errorMessage"]) == ("RangeError", "as asked")
-    assert server.invoke("aws-lambda-ric", "again")["event"] == "again"
-
-
-def node_interface_client() -> Path:
-    """The package with its compiled part, fetched and built once for all runs of the tests."""
-    if shutil.which("node", path="/usr/bin:/bin") is None or shutil.which("npm") is None:
-        pytest.skip("needs node in /usr/bin, and npm")
-    folder = CACHE_DIR.parent / "aws-lambda-ric"
-    package = folder / "node_modules" / "aws-lambda-ric"
-    if not (package / "dist" / "rapid-client.node").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "aws-lambda-ric@3"]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "npm_config_ignore_scripts": "false"})
-        if done.returncode:
-            missing = "autoreconf" if "autoreconf" in done.stderr else "a compiler or the package"
-            pytest.skip(f"aws-lambda-ric could not be built: {missing} is missing")
-    return package
