@@ -42,7 +42,7 @@ class Nursery:
     failure: str | None = None
     is_dead: bool = False
     failures: int = 0  #: shells that could not be made since the last that could
-    is_heir: bool = False  #: it has the waiting starts of one whose zygote was killed, and has not yet made a shell itself
+    ancestors: int = 0  #: zygotes whose waiting starts it has, since they were killed; none once it has made a shell itself
     started: float = 0.0
 
     @property

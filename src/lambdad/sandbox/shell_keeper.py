@@ -29,6 +29,7 @@ _STUCK_START_SECONDS = 60.0  # importing the runtime client, on a machine with m
 #: killed, and with one.
 _SILENT_FAILURES = 2 * _FORKING_AT_ONCE
 _TOLD_FAILURES = 1
+_ANCESTORS = 3  # zygotes killed one after the other before starts are refused
 
 Answer = Callable[[ToServer, Sequence[int]], None]
 
@@ -193,15 +194,15 @@ class ShellKeeper:
                 self._end(shell)
 
     def _bequeath(self, nursery: Nursery, reason: str) -> None:
-        """A zygote that had been at work was killed: a new one takes over who waits. If it is killed over that, nobody does."""
+        """A zygote that has ended without a word was killed: a new one takes over who waits."""
         heir = None
-        if nursery.waiting and nursery.is_ready and not nursery.is_heir:
+        if nursery.waiting and nursery.failure is None and nursery.ancestors < _ANCESTORS:
             try:
                 heir = self._nursery(nursery.program)
             except OSError as error:
                 reason = str(error)
         if heir is not None:
-            heir.is_heir = True
+            heir.ancestors = nursery.ancestors + 1
             heir.waiting.extend(nursery.waiting)
             nursery.waiting.clear()
         while nursery.waiting:
@@ -257,7 +258,7 @@ class ShellKeeper:
         if shell.is_prepared:
             shell.enter("spare")
             shell.nursery.failures = 0
-            shell.nursery.is_heir = False
+            shell.nursery.ancestors = 0
             shell.nursery.forking.discard(shell.number)
             shell.nursery.spares.append(shell)
             self._serve_waiting(shell.nursery)
