@@ -27,6 +27,7 @@ from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
 from lambdad.invocation.output_pipe import Allowance, shared_allowance
 from lambdad.invocation.platform_events import Span
 from lambdad.invocation.run import Run, Timing
+from lambdad.invocation.telemetry_delivery import DeliveryMemory
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
@@ -65,6 +66,7 @@ class EnvironmentParts:
     serve_endpoint: ServeEndpoint | None = None
     revoke: Callable[[FunctionCredentials], None] = lambda credentials: None
     is_log_sink_full: Callable[[LogStream], bool] = lambda stream: False
+    delivery_memory: DeliveryMemory = field(default_factory=DeliveryMemory)
     output_allowance: Allowance = field(default_factory=shared_allowance)
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -201,6 +203,7 @@ class ExecutionEnvironment:
             self._environment,
             self._extension_names,
             lambda reason: self._life_ended(life, reason),
+            self._parts.delivery_memory,
         )
         self._life = life
         self._api.renew(life.session)

@@ -18,7 +18,7 @@ from lambdad.invocation.extension_output import ExtensionOutput
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.logs import FunctionLog
 from lambdad.invocation.platform_events import PlatformEvent
-from lambdad.invocation.telemetry_delivery import Subscriber
+from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
 from lambdad.runtime_api.extension_session import ExtensionSession, FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import RuntimeSession
@@ -58,6 +58,7 @@ class Life:
         environment: Mapping[str, str],
         extension_names: Sequence[str],
         on_end: Callable[[Failure], None],
+        memory: DeliveryMemory | None = None,
     ) -> None:
         self.extensions = ExtensionSession(loop, identity, extension_names, self._extension_failed, self._subscribe)
         self.session = RuntimeSession(loop, self.extensions)
@@ -66,6 +67,7 @@ class Life:
         self._environment = environment
         self._names = extension_names
         self._on_end = on_end
+        self._memory = memory or DeliveryMemory()
         self._runtime: SandboxProcess | None = None
         self._programs: dict[str, SandboxProcess] = {}
         self._outputs: list[ExtensionOutput] = []
@@ -139,7 +141,7 @@ class Life:
             await asyncio.wait(self._tasks)
         for output in self._outputs:
             output.close()
-        self._log.hear = None
+        self._log.hear, self._log.listeners = None, 0
         self._log.forget_early()
         for subscriber in self._subscribers:
             await subscriber.close()
@@ -175,7 +177,7 @@ class Life:
             self.end()
             return
         self._programs[name] = process
-        output = ExtensionOutput(process.log_pipe, self._loop, self._log.extension_line, self._log.shared)
+        output = ExtensionOutput(process.log_pipe, self._loop, self._log)
         self._outputs.append(output)
         self._spawn(self._watch_extension(name, process))
 
@@ -206,14 +208,23 @@ class Life:
     def _subscribe(self, wish: Subscription) -> None:
         """What happened before, since Init began, is sent as well."""
         assert self._sandbox is not None
+        if any(one.wish == wish for one in self._subscribers):
+            return  # said once more
         for old in [one for one in self._subscribers if (one.wish.extension, one.wish.api) == (wish.extension, wish.api)]:
             self._subscribers.remove(old)
             self._spawn(old.close())
-        subscriber = Subscriber(wish, self._sandbox, self._loop, has_json_logs=self._log.settings.format == "JSON")
+        subscriber = Subscriber(
+            wish,
+            self._sandbox,
+            self._loop,
+            memory=self._memory,
+            has_json_logs=self._log.settings.format == "JSON",
+        )
         for time_ms, event in self._log.early():
             subscriber.hear(time_ms, event)
         self._subscribers.append(subscriber)
         self._log.hear = self._tell_subscribers
+        self._log.listeners = len(self._subscribers)
         told = platform_events.subscription(wish.api, wish.extension, wish.types)
         self._log.platform(told, log_lines.subscription(wish.api, wish.extension, wish.types))
 

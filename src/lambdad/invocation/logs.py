@@ -58,6 +58,7 @@ class FunctionLog:
         self.stream = stream
         self.settings = settings
         self.hear: Callable[[int, PlatformEvent], None] | None = None
+        self.listeners = 0  #: how many are told by it, each of which makes a line cost more
         self._sink = sink
         self._clock = clock
         self._is_sink_full = is_sink_full
@@ -75,7 +76,11 @@ class FunctionLog:
     def open(self, pipe: int, loop: asyncio.AbstractEventLoop) -> None:
         """Reads from this pipe from now on. What is left in the one before is read first."""
         self.close()
-        self._pipe = OutputPipe(pipe, loop, self._take, shared=self.shared, is_full=lambda: self._is_sink_full(self.stream))
+        self._pipe = OutputPipe(pipe, loop, self._take, shared=self.shared, is_full=self.is_sink_full)
+
+    def is_sink_full(self) -> bool:
+        """The lines of this log have nowhere to go at the moment."""
+        return self._is_sink_full(self.stream)
 
     @property
     def wants_details(self) -> bool:
@@ -182,14 +187,18 @@ class FunctionLog:
         self._pipe = None
         self._hand_on(self._lines.finish(self._now_ms()))
         if lost:
-            text = f"lambdad: {lost} bytes of output lost, because they came faster than they could be read"
-            self._emit([LogEvent(self._now_ms(), text)])
+            self.tell_of_loss(lost)
+
+    def tell_of_loss(self, size: int) -> None:
+        """Of so many bytes that were written and never read."""
+        text = f"lambdad: {size} bytes of output lost, because they came faster than they could be read"
+        self._emit([LogEvent(self._now_ms(), text)])
 
     def _take(self, data: bytes) -> int:
         lines = self._lines.feed(data, self._now_ms())
         if lines:
             self._hand_on(lines)
-        return len(lines)
+        return len(lines) * (1 + self.listeners)
 
     def _hand_on(self, lines: list[Line]) -> None:
         if self.hear is not None or self._early is not None:

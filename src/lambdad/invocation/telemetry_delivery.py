@@ -37,13 +37,33 @@ _LOGS_API = frozenset(
 )
 
 
+class DeliveryMemory:
+    """What may wait for all the subscribers of a server together, beside a little for each."""
+
+    def __init__(self, limit: int = 64 * 1024 * 1024, each: int = 64 * 1024) -> None:
+        self._limit = limit
+        self._each = each
+        self.used = 0
+
+    def has_room(self, size: int, waiting: int) -> bool:
+        """For so much more, for one that has so much waiting."""
+        return waiting + size <= self._each or self.used + size <= self._limit
+
+
 class Subscriber:
     """One subscription, from its beginning to the end of the life that it belongs to."""
 
     def __init__(
-        self, wish: Subscription, sandbox: Sandbox, loop: asyncio.AbstractEventLoop, *, has_json_logs: bool = False
+        self,
+        wish: Subscription,
+        sandbox: Sandbox,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        memory: DeliveryMemory,
+        has_json_logs: bool = False,
     ) -> None:
         self.wish = wish
+        self._memory = memory
         self._sends_objects = has_json_logs and wish.schema in _SCHEMAS_WITH_OBJECTS
         self._sandbox = sandbox
         self._loop = loop
@@ -68,12 +88,14 @@ class Subscriber:
         record = self._line(event.record) if isinstance(event.record, str) else event.record
         document = {"time": platform_events.timestamp(time_ms), "type": event.type, "record": record}
         data = json.dumps(document, separators=(",", ":")).encode()
-        if self._waiting_bytes + len(data) > self.wish.max_bytes * _BUFFERED_BATCHES:
+        size, waiting = len(data), self._waiting_bytes
+        if waiting + size > self.wish.max_bytes * _BUFFERED_BATCHES or not self._memory.has_room(size, waiting):
             self._dropped_records += 1
-            self._dropped_bytes += len(data)
+            self._dropped_bytes += size
             return
         self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        self._waiting_bytes += size
+        self._memory.used += size
         self._empty.clear()
         if self._since is None:
             self._since = self._loop.time()
@@ -91,6 +113,8 @@ class Subscriber:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+        self._memory.used -= self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
         self._disconnect()
 
     def _wants(self, kind: str) -> bool:
@@ -145,7 +169,9 @@ class Subscriber:
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._waiting_bytes -= sum(map(len, batch))
+        taken = sum(map(len, batch))
+        self._waiting_bytes -= taken
+        self._memory.used -= taken
         self._since = self._loop.time() if self._waiting else None
         if self._waiting:
             self._news.set()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 TELEMETRY_PATH = b"/2022-07-01/telemetry"
 LOGS_PATH = b"/2020-08-15/logs"
 _SCHEMAS = {TELEMETRY_PATH: ("2022-07-01", "2022-12-13", "2025-01-29"), LOGS_PATH: ("2020-08-15", "2021-03-18")}
-_HOSTS = frozenset({"sandbox", "sandbox.localdomain"})
+_HOSTS = frozenset({"sandbox", "sandbox.localdomain"})  #: both are this environment, and only this
+RESERVED_PORT = 9001
 IDENTIFIER = b"lambda-extension-identifier"
 
 
@@ -100,6 +101,8 @@ def _read(extension: Extension, request: Request) -> Subscription:
             raise ValueError("destination.URI has letters that a path cannot have")
     if port is None:
         raise ValueError("destination.port is required for TCP")
+    if port == RESERVED_PORT:
+        raise ValueError(f"port {RESERVED_PORT} is reserved for the Runtime API")
     return Subscription(
         extension=extension.name,
         api="TELEMETRY" if request.path == TELEMETRY_PATH else "LOGS",

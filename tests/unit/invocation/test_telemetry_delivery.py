@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from lambdad.invocation import platform_events
-from lambdad.invocation.telemetry_delivery import Subscriber
+from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
 from lambdad.runtime_api.subscriptions import Subscription
 
 WISH = Subscription("x", "TELEMETRY", "2022-12-13", ("platform", "function"), "HTTP", 0, "/in", timeout_seconds=0.02)
@@ -99,7 +100,12 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 async def subscriber(receiver: Receiver, has_json_logs: bool = False, **changes: object) -> Subscriber:
     wish = replace(WISH, port=await receiver.open(), **changes)  # type: ignore[arg-type]
-    return Subscriber(wish, Inside(), asyncio.get_running_loop(), has_json_logs=has_json_logs)  # type: ignore[arg-type]
+    return subscribed(wish, has_json_logs=has_json_logs)
+
+
+def subscribed(wish: Subscription, memory: DeliveryMemory | None = None, *, has_json_logs: bool = False) -> Subscriber:
+    loop = asyncio.get_running_loop()
+    return Subscriber(wish, Inside(), loop, memory=memory or DeliveryMemory(), has_json_logs=has_json_logs)  # type: ignore[arg-type]
 
 
 async def test_events_arrive_in_batches(receiver: Receiver) -> None:
@@ -192,7 +198,7 @@ async def test_nobody_listens(receiver: Receiver) -> None:
     await receiver.open()
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    one = Subscriber(replace(WISH, port=port), Inside(), asyncio.get_running_loop())  # type: ignore[arg-type]
+    one = subscribed(replace(WISH, port=port))
     one.hear(0, platform_events.line("function", "x"))
     await asyncio.wait_for(one.flush(0.2), 5)
     await asyncio.wait_for(one.close(), 5)
@@ -211,7 +217,7 @@ async def test_answers_that_make_no_sense(answer: bytes) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    one = Subscriber(replace(WISH, port=port), Inside(), asyncio.get_running_loop())  # type: ignore[arg-type]
+    one = subscribed(replace(WISH, port=port))
     one.hear(0, platform_events.line("function", "x"))
     await asyncio.wait_for(one.flush(0.3), 5)
     await asyncio.wait_for(one.close(), 5)
@@ -227,3 +233,58 @@ async def test_the_logs_api_has_its_own_events(receiver: Receiver) -> None:
     assert [event["type"] for event in await receiver.expect(1)] == ["platform.end"]
     assert receiver.requests[0].startswith(b"PUT ")
     await one.close()
+
+
+async def test_all_subscribers_share_what_may_wait(receiver: Receiver) -> None:
+    """One that takes nothing fills what all have together; another still has a little of its own, and closing gives back."""
+    receiver.hold = asyncio.Event()
+    port, memory = await receiver.open(), DeliveryMemory(limit=10_000, each=2_000)
+    wish = replace(WISH, port=port, timeout_seconds=30.0)
+    greedy, late = subscribed(wish, memory), subscribed(wish, memory)
+    for _ in range(100):
+        greedy.hear(0, platform_events.line("function", "x" * 400))
+    full = memory.used
+    assert 9_000 < full <= 10_000
+    for _ in range(100):
+        late.hear(0, platform_events.line("function", "x" * 400))
+    assert full + 1_000 < memory.used <= full + 2_000
+    await greedy.close()
+    await late.close()
+    assert memory.used == 0
+
+
+async def test_one_that_never_answers(receiver: Receiver) -> None:
+    """A subscriber that takes a batch and says nothing keeps nobody waiting beyond the time for the flush."""
+    receiver.hold = asyncio.Event()
+    memory = DeliveryMemory()
+    one = subscribed(replace(WISH, port=await receiver.open()), memory)
+    for _ in range(3000):
+        one.hear(0, platform_events.line("function", "x" * 1000))
+    assert memory.used <= 4 * WISH.max_bytes
+    await asyncio.wait_for(one.flush(0.2), 5)
+    await asyncio.wait_for(one.close(), 5)
+    assert memory.used == 0
+
+
+async def test_an_answer_that_does_not_end() -> None:
+    """An answer of any length is not kept: its connection is given up once it has grown too long."""
+    connections = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"]")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    one = subscribed(replace(WISH, port=server.sockets[0].getsockname()[1]))
+    one.hear(0, platform_events.line("function", "x"))
+    async with asyncio.timeout(10):
+        while len(connections) < 2:
+            await asyncio.sleep(0.01)
+    await asyncio.wait_for(one.close(), 5)
+    server.close()
+    for writer in connections:
+        writer.transport.abort()
