@@ -10,6 +10,9 @@ from typing import Protocol
 HIGH_WATER_BYTES = 64 * 1024
 #: AWS's limit of a streamed response, 200 MB.
 MAX_STREAM_BYTES = 200 * 1024 * 1024
+#: AWS's pace of a streamed response: the first 6 MB as fast as they come, then 2 MB a second.
+UNPACED_BYTES = 6 * 1024 * 1024
+BYTES_PER_SECOND = 2 * 1024 * 1024
 
 TRUNCATED = "Runtime.TruncatedResponse"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
@@ -39,6 +42,7 @@ class ResponseStream:
     """Iterated once, by one reader, who gets bytes as they come and at the end looks at `failure`.
 
     A reader that is slow makes the runtime wait: here are at most `HIGH_WATER_BYTES` and what one read of a socket brings.
+    AWS's pace makes it wait too, however fast the reader is.
     A reader that leaves before the end has to `close`; the runtime can then finish in vain. Whoever gets a stream has to do
     one of the two, else its runtime waits until the function times out.
     """
@@ -53,6 +57,9 @@ class ResponseStream:
         self._is_over = False  #: the runtime has sent all that counts
         self._is_closed = False  #: the reader has left
         self._is_paused = False
+        self._is_behind = False  #: the reader has not taken what there is
+        self._debt = 0  #: bytes that came faster than the pace allows
+        self._payment: asyncio.TimerHandle | None = None  #: until they would have come
         self._reader: asyncio.Future[None] | None = None
 
     @property
@@ -76,14 +83,15 @@ class ResponseStream:
                 self._reader = None
         piece = bytes(self._buffer)
         self._buffer.clear()
-        self._resume()
+        self._is_behind = False
+        self._pause_or_resume()
         return piece
 
     def close(self) -> None:
         """What is still to come goes nowhere. May be repeated, and after the end."""
         self._is_closed = True
         self._buffer.clear()
-        self._resume()
+        self._let_go()
         self._wake()
 
     # The runtime
@@ -100,9 +108,14 @@ class ResponseStream:
             self.finish(StreamFailure(TOO_LARGE))
             return
         self._wake()
-        if len(self._buffer) > HIGH_WATER_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._source.pause_stream()
+        if self._is_closed:
+            return
+        self._is_behind = len(self._buffer) > HIGH_WATER_BYTES
+        if self._received > UNPACED_BYTES:
+            self._debt += min(len(piece), self._received - UNPACED_BYTES)
+            if self._payment is None:
+                self._pay()
+        self._pause_or_resume()
 
     def finish(self, failure: StreamFailure | None = None) -> None:
         """Nothing more comes. The first call counts."""
@@ -110,11 +123,33 @@ class ResponseStream:
             return
         self._is_over = True
         self.failure = failure
-        self._resume()
+        self._let_go()
         self._wake()
 
-    def _resume(self) -> None:
-        if self._is_paused:
+    def _pay(self) -> None:
+        debt, self._debt = self._debt, 0
+        self._payment = self._loop.call_later(debt / BYTES_PER_SECOND, self._paid)
+
+    def _paid(self) -> None:
+        self._payment = None
+        if self._debt:
+            self._pay()
+        self._pause_or_resume()
+
+    def _let_go(self) -> None:
+        """Nothing is waited for any more."""
+        if self._payment is not None:
+            self._payment.cancel()
+            self._payment = None
+        self._is_behind = False
+        self._pause_or_resume()
+
+    def _pause_or_resume(self) -> None:
+        must_wait = self._is_behind or self._payment is not None
+        if must_wait and not self._is_paused:
+            self._is_paused = True
+            self._source.pause_stream()
+        elif self._is_paused and not must_wait:
             self._is_paused = False
             self._source.resume_stream()
 

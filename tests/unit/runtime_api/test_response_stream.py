@@ -9,7 +9,7 @@ import json
 import pytest
 
 from lambdad.runtime_api import answers, response_stream
-from lambdad.runtime_api.response_stream import HIGH_WATER_BYTES, ResponseStream, StreamFailure
+from lambdad.runtime_api.response_stream import HIGH_WATER_BYTES, MAX_STREAM_BYTES, ResponseStream, StreamFailure
 from lambdad.runtime_api.session import AnswerKind
 
 PATH = b"/2018-06-01/runtime/invocation/"
@@ -105,6 +105,62 @@ async def test_limit_of_a_stream(monkeypatch):
     assert stream.failure == StreamFailure("Function.ResponseSizeTooLarge")
 
 
+class Timers:
+    """As much of an event loop as a stream's pace needs: time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, object]] = []
+
+    def call_later(self, delay, callback):
+        entry = (delay, callback)
+        self.waiting.append(entry)
+        return type("Handle", (), {"cancel": lambda handle: self.waiting.remove(entry)})()
+
+    def pass_by(self) -> float:
+        delay, callback = self.waiting.pop(0)
+        callback()
+        return delay
+
+
+async def test_pace_of_a_stream():
+    """The first 6 MB come as fast as they can; then the source waits as long as 2 MB a second take, whatever comes at once."""
+    source, timers = Source(), Timers()
+    stream = ResponseStream("text/plain", source, timers)
+    for _ in range(96):
+        stream.write(b"x" * 65536)
+        await anext(stream)
+    assert not source.is_paused and not timers.waiting
+    stream.write(b"x" * 32768)
+    stream.write(b"x" * 65536)  # had been read already
+    assert source.is_paused
+    await anext(stream)
+    assert timers.pass_by() == 1 / 64
+    assert source.is_paused
+    assert timers.pass_by() == 1 / 32
+    assert not source.is_paused and not timers.waiting
+
+
+def test_pace_begins_within_a_piece():
+    """Only what is beyond the first 6 MB is waited for."""
+    source, timers = Source(), Timers()
+    stream = ResponseStream("text/plain", source, timers)
+    stream.write(b"x" * (6 * 1024 * 1024 + 1024 * 1024))
+    assert timers.pass_by() == 0.5
+    assert source.is_paused, "its reader has read nothing"
+
+
+@pytest.mark.parametrize("leave", [ResponseStream.close, ResponseStream.finish])
+def test_no_pace_for_nobody(leave):
+    """When the reader has left, or the stream is over, the runtime may finish at once."""
+    source, timers = Source(), Timers()
+    stream = ResponseStream("text/plain", source, timers)
+    stream.write(b"x" * (8 * 1024 * 1024))
+    leave(stream)
+    assert not source.is_paused and not timers.waiting
+    stream.write(b"x" * (8 * 1024 * 1024))
+    assert not source.is_paused and not timers.waiting
+
+
 async def test_first_end_counts():
     """A stream that failed is not made whole by what comes later."""
     stream = ResponseStream("text/plain", Source(), asyncio.get_running_loop())
@@ -161,8 +217,9 @@ async def test_stream_without_a_content_type(api):
     assert stream.content_type == "application/octet-stream"
 
 
-async def test_slow_reader_slows_the_runtime(api):
+async def test_slow_reader_slows_the_runtime(api, monkeypatch):
     """While nobody reads, the runtime cannot get rid of more than sockets hold, and little of it is in the server's memory."""
+    monkeypatch.setattr(response_stream, "UNPACED_BYTES", MAX_STREAM_BYTES)
     runtime, stream = await streaming(api)
     total = 64 * 1024 * 1024
 
