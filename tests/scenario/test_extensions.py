@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.go import built
 from support.server import Server, wait_until, zipped
 
 pytestmark = pytest.mark.root
@@ -162,15 +162,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def go_extension(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("needs go")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(GO)
-    (folder / "go.mod").write_text("module extension\n")
-    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-    subprocess.run([go, "build", "-o", "extension", "."], cwd=folder, env=environment, check=True, timeout=120)
-    return (folder / "extension").read_bytes()
+    return built(GO, tmp_path_factory.mktemp("go"))
 
 
 def test_a_shell_extension_hears_of_every_invocation(server: Server) -> None:

@@ -212,6 +212,7 @@ def come_to_rest(server: Server) -> None:
         assert time.monotonic() < deadline, (counts, server.log())
         time.sleep(0.1)
     wait_until(lambda: not any("/cgroup/" in kind for kind in opened(server)), 30, "what was of the last one to be closed")
+    wait_until(lambda: len(of_kind(server, "inside")) == 2 * 2, 30, "the two spares to be there, of two processes each")
 
 
 def opened(server: Server) -> Counter[str]:

@@ -202,9 +202,9 @@ class ExtensionSession:
             if event == SHUTDOWN and not is_external:
                 text = "ShutdownEventNotSupportedForInternalExtension"
                 raise ExtensionRefusal("Extension.InvalidEventType", f"{event}: {text}")
+        if self._is_full(is_external=is_external):
+            raise ExtensionRefusal("Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached")
         if extension is None:
-            if len(self._extensions) >= MAX_EXTENSIONS:
-                raise ExtensionRefusal("Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached")
             extension = Extension(name, is_external=False)
         extension.to(ExtensionEvent.REGISTER)
         extension.events = tuple(dict.fromkeys(events))
@@ -243,6 +243,13 @@ class ExtensionSession:
 
     def subscribe(self, subscription: Subscription) -> None:
         self._on_subscription(subscription)
+
+    def _is_full(self, *, is_external: bool) -> bool:
+        """External ones that have not registered yet keep their places, but not against each other."""
+        counted = self._extensions.values()
+        if is_external:
+            return sum(1 for one in counted if one.state is not ExtensionState.STARTED) >= MAX_EXTENSIONS
+        return len(counted) >= MAX_EXTENSIONS
 
     def _has_come(self, extension: Extension) -> bool:
         return extension.state not in (ExtensionState.STARTED, ExtensionState.EXITED)

@@ -158,6 +158,16 @@ async def test_ten_at_most(api, session):
     assert (await client.ask(register(b"outside")))[0] == 200, "its place was kept for it"
 
 
+async def test_ten_external_ones_at_most(api):
+    """Where layers bring eleven, the one that comes last is refused."""
+    names = [f"outside-{number}" for number in range(MAX_EXTENSIONS + 1)]
+    api.session.extensions = ExtensionSession(asyncio.get_running_loop(), IDENTITY, names)
+    client = await api.connect()
+    answers = [await client.ask(register(name.encode())) for name in reversed(names)]
+    assert [status for status, _, _ in answers] == [200] * MAX_EXTENSIONS + [403]
+    assert json.loads(answers[-1][2])["errorType"] == "Extension.TooManyExtensions"
+
+
 async def test_registration_closes(api, session):
     """Once the runtime has asked for work nobody can register any more."""
     session.close_registration()

@@ -1,0 +1,24 @@
+"""Programs in Go for functions and layers; what the compiler made of its library is kept for all runs of the tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.server import CACHE_DIR
+
+
+def built(source: str, folder: Path) -> bytes:
+    """One static binary; skips where there is no Go."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("needs go")
+    (folder / "main.go").write_text(source)
+    (folder / "go.mod").write_text("module program\n")
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+    environment["GOCACHE"] = str(CACHE_DIR.parent / "go-build")
+    subprocess.run([go, "build", "-o", "program", "."], cwd=folder, env=environment, check=True, timeout=170)
+    return (folder / "program").read_bytes()
