@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test test-long check bench format docs clean
+.PHONY: help run serve test test-long test-tools check bench format docs clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -24,6 +24,13 @@ test: $(VENV)/.installed-dev ## the whole suite
 
 test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
+
+test-tools: ## install the OCI runtimes that tests want, where root can: Debian packages runc, crun, runsc
+	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		for p in runc crun runsc; do command -v $$p >/dev/null && continue; \
+			DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$p >/dev/null \
+			|| echo "$$p could not be installed; the tests that need it are skipped by name." >&2; done; \
+	else echo "Not root on Debian: tests with OCI runtimes that are not installed are skipped by name." >&2; fi
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -16,6 +16,21 @@ from support.runtime_api import ARN, REQUEST_ID, RuntimeApi, RuntimeProcess, Tol
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
+def test_a_connection_that_has_nothing_yet_is_waited_for(python: Python) -> None:
+    """Some kernels (gVisor's) answer EAGAIN on a blocking socket: no reason to end."""
+    source = """
+import fcntl, os
+def handler(event, context):
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and os.path.exists("/proc/self/fd/%d" % fd):
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
+    return "x" * event
+"""
+    with python.run(source) as process:
+        for size in (1, 5_000_000, 1):
+            assert len(process.invoke(str(size).encode()).body) == size + 2
+
+
 def test_a_handlers_result_is_posted_as_json(python: Python) -> None:
     """The result goes to the invocation's response URL as JSON, with letters escaped up to python3.11 and as UTF-8 after."""
     with python.run("def handler(event, context):\n    return [event['k'], None, True, u'\\u3053']\n") as process:

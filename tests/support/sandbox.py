@@ -75,6 +75,7 @@ class Backend:
     options: Sequence[str] = ()  #: what else `lambdad up` has to be told: `running(folder, *backend.options, isolation=...)`
     isolates: bool = True
     missing: str | None = None  #: why it cannot run on this machine
+    is_long: bool = False  #: so much like another one that `make test-long` is soon enough
 
     def __str__(self) -> str:
         return self.name
@@ -86,7 +87,9 @@ def backends(*, isolating: bool = False) -> list[ParameterSet]:
     made = []
     for backend in _all_backends():
         if backend.isolates or not isolating:
-            marks = [pytest.mark.skip(reason=f"{backend.name}: {backend.missing}")] if backend.missing else []
+            marks = [pytest.mark.long] if backend.is_long else []
+            if backend.missing:
+                marks.append(pytest.mark.skip(reason=f"{backend.name}: {backend.missing}"))
             made.append(pytest.param(backend, id=backend.name, marks=marks))
     return made
 
@@ -112,6 +115,7 @@ def _oci_backend(runtime: str, is_root: bool) -> Backend:
         lambda state: OciSandboxes(state, runtime),
         options=("--oci-runtime", runtime),
         missing=missing,
+        is_long=runtime == "crun",
     )
 
 

@@ -28,6 +28,7 @@ from lambdad.sandbox.zygote import zygote_masks
 
 _VERSION = "1.0.2"
 _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+_NEVER_GIVEN = ("inheritable", "ambient")  # would outlive the exec of a program
 _OWN_NAMESPACES = ("pid", "mount", "ipc", "uts", "cgroup")
 #: As `zygote_environment` has them and explains them.
 _LIMITS = {"NOFILE": 1024, "CORE": 1, "MEMLOCK": 8 << 20, "MSGQUEUE": 819200, "NICE": 0, "RTPRIO": 0}
@@ -52,24 +53,29 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Ways:
+    """What differs from machine to machine, and from runtime to runtime."""
+
     memory_besides_mb: int  #: what the runtime needs within the sandbox's memory limit
+    init_capabilities: Sequence[str]  #: of the init, which is root if it has any
+
+    def init_uid(self, uid: int) -> int:
+        """In a sandbox whose user is `uid`."""
+        return 0 if self.init_capabilities else uid
 
 
-def write_bundle(folder: Path, start: Start, root: Root, uid: int, network: Path, cgroup: str, limits: Limits) -> None:
+def write_bundle(folder: Path, start: Start, root: Root, uid: int, network: Path, cgroup: str, ways: Ways) -> None:
     """`network` is the path of a network namespace, `cgroup` that of the control group, from the top of the hierarchies."""
     run = folder / "run"
     run.mkdir(mode=0o755)
     for name, line in (("passwd", f"{uid}:{uid}::/tmp:/sbin/nologin"), ("group", f"{uid}:")):
         rest = "0:0:root:/:/sbin/nologin" if name == "passwd" else "0:"
         (run / name).write_text(f"root:x:{rest}\nsbx_user1051:x:{line}\n")
-    written = configuration(start, root, run, uid, network, cgroup, limits)
+    written = configuration(start, root, run, uid, network, cgroup, ways)
     (folder / "config.json").write_bytes(msgspec.json.encode(written))
 
 
-def configuration(
-    start: Start, root: Root, run: Path, uid: int, network: Path, cgroup: str, limits: Limits
-) -> Mapping[str, Any]:
+def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, cgroup: str, ways: Ways) -> Mapping[str, Any]:
     program = RuntimeProgram(
         start.program.name,
         Path(start.program.interpreter),
@@ -79,15 +85,16 @@ def configuration(
     interpreter, is_language_mounted = interpreter_inside(program)
     process: dict[str, Any] = {
         "terminal": False,
-        "user": {"uid": uid, "gid": uid, "umask": 0o022},
+        "user": {"uid": ways.init_uid(uid), "gid": ways.init_uid(uid), "umask": 0o022},
         "args": [
             interpreter,
             *("-B", "-E", "-s", "-S", f"{ZYGOTE_DIR}/container_init.py"),
             base64.b64encode(filter_program()).decode(),
+            str(uid),
         ],
         "env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "cwd": "/",
-        "capabilities": {name: [] for name in _CAPABILITY_SETS},
+        "capabilities": {name: [] if name in _NEVER_GIVEN else list(ways.init_capabilities) for name in _CAPABILITY_SETS},
         "rlimits": [_rlimit(f"RLIMIT_{name}", most) for name, most in _LIMITS.items()],
         "noNewPrivileges": True,
     }
@@ -110,7 +117,7 @@ def configuration(
                 {"type": "network", "path": os.fspath(network)},
             ],
             "cgroupsPath": cgroup,
-            "resources": _resources(start.memory_mb, limits.memory_besides_mb),
+            "resources": _resources(start.memory_mb, ways.memory_besides_mb),
             "maskedPaths": [*zygote_masks.FILES, *zygote_masks.FOLDERS],
             "rootfsPropagation": "private",
             "seccomp": oci_profile(),

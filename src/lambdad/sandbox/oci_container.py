@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,14 +16,14 @@ import msgspec
 
 from lambdad.errors import SandboxError
 from lambdad.sandbox.cgroup import Cgroups, Group
-from lambdad.sandbox.oci_bundle import Limits, Root, write_bundle
+from lambdad.sandbox.oci_bundle import Root, Ways, write_bundle
 from lambdad.sandbox.oci_network import Network
 from lambdad.sandbox.oci_runtime import OciRuntime
 from lambdad.sandbox.records import Channel, Start, close_all
 
 _READY_SECONDS = 60.0
 _DEATH_SECONDS = 10.0
-_NO_CAPABILITIES = re.compile("0+")
+_CAPABILITY_NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Workshop:
     cgroup_name: str
     bundles: Path
     root: Root
-    limits: Limits
+    ways: Ways
 
 
 class Container:
@@ -119,7 +118,7 @@ class Container:
         self._network = Network()
         self._bundle.mkdir(mode=0o755)
         cgroup = f"/{workshop.cgroup_name}/{self._name}"
-        write_bundle(self._bundle, self._start, workshop.root, self.uid, self._network.path, cgroup, workshop.limits)
+        write_bundle(self._bundle, self._start, workshop.root, self.uid, self._network.path, cgroup, workshop.ways)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._init = Channel(ours)
         with theirs:
@@ -138,17 +137,19 @@ class Container:
         if not is_member:
             raise SandboxError("the OCI runtime has not put the sandbox into the control group that it was told")
         self._group.prepare()
-        self._group.limit(self._start.memory_mb, besides_mb=self._workshop.limits.memory_besides_mb)
+        self._group.limit(self._start.memory_mb, besides_mb=self._workshop.ways.memory_besides_mb)
 
     def _check(self, report: dict[str, Any]) -> None:
         """By what the first process says of itself, before anything of a function runs."""
         if "ready" not in report:
             raise SandboxError(f"its first process failed: {report.get('failed', report)}")
         status = report["ready"]
-        uid = str(self.uid)
-        if set(status["Uid"]) != {uid} or set(status["Gid"]) != {uid} or status.get("Groups"):
-            raise SandboxError(f"the OCI runtime started it as user {status['Uid']} and not as {uid}")
-        gained = [name for name in status if name.startswith("Cap") and not _NO_CAPABILITIES.fullmatch(status[name][0])]
+        ways = self._workshop.ways
+        uid = str(ways.init_uid(self.uid))
+        if set(status["Uid"]) != {uid} or set(status["Gid"]) != {uid} or set(status.get("Groups", ())) - {uid}:
+            raise SandboxError(f"the OCI runtime started it as another user than {uid}: {status}")
+        allowed = sum(1 << _CAPABILITY_NUMBERS[name] for name in ways.init_capabilities)
+        gained = [name for name in status if name.startswith("Cap") and int(status[name][0], 16) & ~allowed]
         if gained:
             raise SandboxError(f"the OCI runtime left it capabilities: {', '.join(gained)}")
 

@@ -26,7 +26,7 @@ from lambdad.sandbox.cgroup import Cgroups, mount_points, remove_everywhere, ver
 from lambdad.sandbox.children import Children
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.launcher import beginning_anywhere, lock_folder
-from lambdad.sandbox.oci_bundle import Limits, Root
+from lambdad.sandbox.oci_bundle import Root, Ways
 from lambdad.sandbox.oci_container import Container, Workshop
 from lambdad.sandbox.oci_runtime import OciRuntime, Program
 from lambdad.sandbox.oci_trial import try_out
@@ -102,7 +102,7 @@ class OciLauncher:
                 name,
                 self._made(_BUNDLES),
                 Root.make(self._made(_ROOT), mount_points()),
-                Limits(kind.memory_besides_mb),
+                Ways(kind.memory_besides_mb, kind.init_capabilities),
             )
             self._workshop = workshop
             self._uids = deque(beginning_anywhere(uids[1:], name))

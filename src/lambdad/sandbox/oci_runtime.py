@@ -27,6 +27,9 @@ class Kind:
     oldest: tuple[int, ...] = ()  #: of its versions, where they are numbers
     memory_besides_mb: int = 0  #: what it needs of a sandbox's memory for itself
     weaknesses: Sequence[str] = ()
+    #: Of process 1, which is root then: only where it has no other protection from a function that is its equal, and where
+    #: being root is not the machine's affair.
+    init_capabilities: Sequence[str] = ()
     takes_mixed_cgroups: bool = True  #: works where hierarchies of version 1 and a controller of version 2 are mounted
 
 
@@ -39,9 +42,12 @@ KINDS = {
         # them. And all that is mounted is read-only: there is nothing to lay over it.
         options=("--network=host", "--overlay2=none"),
         memory_besides_mb=64,
+        init_capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID"),
         weaknesses=(
             "gVisor's own memory counts: a sandbox is killed at 64 MB above its memory size, and Max Memory Used is higher.",
+            "Threads are not counted, and a function that makes a thousand processes ends with its whole environment.",
             "Functions reach the kernel's network code, in a network namespace of their own, and not gVisor's.",
+            "Some versions of runsc answer read(2) and write(2) on a blocking TCP connection with EAGAIN instead of waiting.",
         ),
     ),
 }
@@ -110,7 +116,7 @@ class OciRuntime:
         finished = await self._run("delete", "--force", name, stdin=self._nothing)
         if finished.code == 0 or not any(entry.name.split("_")[0] == name for entry in self._state.iterdir()):
             return None
-        return _last_line(finished)
+        return reason_of(finished)
 
     async def _command(self, *arguments: str | Path, stdin: int | None = None) -> None:
         try:
@@ -118,17 +124,17 @@ class OciRuntime:
         except TimeoutError:
             raise SandboxError(f"{self._program.name} {arguments[0]} did not end in {_COMMAND_SECONDS:.0f} seconds") from None
         if finished.code != 0:
-            raise SandboxError(f"{self._program.name} {arguments[0]} failed: {_last_line(finished)}")
+            raise SandboxError(f"{self._program.name} {arguments[0]} failed: {reason_of(finished)}")
 
     async def _run(self, *arguments: str | Path, stdin: int) -> Finished:
         command = (self._program.path, "--root", self._state, *self._program.kind.options, *arguments)
         return await self._children.run(command, stdin=stdin, seconds=_COMMAND_SECONDS)
 
 
-def _last_line(finished: Finished) -> str:
+def reason_of(finished: Finished) -> str:
     """Runtimes say what matters last, some of them as a record of a log."""
     if not finished.output:
         return f"it ended with {finished.code}"
     last = finished.output.splitlines()[-1]
     message = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
-    return message[1] if message else last
+    return re.sub(r"\\(.)", r"\1", message[1]) if message else last

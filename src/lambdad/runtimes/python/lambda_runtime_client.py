@@ -184,13 +184,22 @@ def _error_headers(error_type):
 
 
 def _retried(call, *arguments):
-    """Before Python 3.5 a signal's handler, which the function may have set, ends a system call early."""
+    """Before Python 3.5 a signal's handler, which the function may have set, ends a system call early. And gVisor has answered
+    EAGAIN where a blocking socket of the host's had nothing yet."""
     while True:
         try:
             return call(*arguments)
         except (OSError, select.error) as error:
-            if error.args[0] != errno.EINTR:
+            if error.args[0] == errno.EAGAIN:
+                _wait(arguments[0], select.POLLIN if call is os.read else select.POLLOUT)
+            elif error.args[0] != errno.EINTR:
                 raise
+
+
+def _wait(fd, event):
+    poll = select.poll()
+    poll.register(fd, event)
+    _retried(poll.poll)
 
 
 def _native(text):

@@ -4,6 +4,9 @@ It is the init of `zygote_init` in another world. Its standard input is the sock
 requests and never go out, since gVisor lets them pass in that direction only: the write end of a process's output comes with the
 request that starts it. A runtime is a program here, which finds the Runtime API by AWS_LAMBDA_RUNTIME_API.
 
+Where process 1 has no protection from its equals (gVisor), it is root, with the capabilities to kill and to become another user, and
+what it starts becomes the user whose number is its second argument. Elsewhere it is that user, without any capability.
+
 Before the first request it tells the launcher what the OCI runtime has made of it: its status as /proc has it, or its failure.
 """
 
@@ -26,18 +29,24 @@ STATUS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAm
 
 
 class ContainerInit(zygote_init.Init):
-    def __init__(self, commands):
+    def __init__(self, commands, uid):
         zygote_init.Init.__init__(self, commands, None, None)
         self._numbers.clear()
+        self._uid = uid
 
     def _start_runtime(self, command):
         return self._start_program([sys.executable, RUNTIME], TASK_ROOT, command)
+
+    def _step_down(self):
+        if os.getuid() != self._uid:
+            linux.become(self._uid)
+            linux.prctl(linux.PR_SET_DUMPABLE, 1)  # as it is for others once they run a program
 
     def _make_log(self, command):
         return [], os.dup(command["given"][0])
 
 
-def main(filter_program):
+def main(filter_program, uid):
     commands = os.dup(0)
     try:
         _confine(filter_program, commands)
@@ -45,7 +54,7 @@ def main(filter_program):
     except BaseException as error:
         linux.send(commands, json.dumps({"failed": "%s: %s" % (type(error).__name__, error)}).encode("ascii"))
         os._exit(1)
-    ContainerInit(commands).serve()
+    ContainerInit(commands, uid).serve()
     os._exit(0)
 
 
@@ -71,4 +80,4 @@ def _status():
 
 
 if __name__ == "__main__":
-    main(base64.b64decode(sys.argv[1]))
+    main(base64.b64decode(sys.argv[1]), int(sys.argv[2]))

@@ -95,7 +95,8 @@ class Init(object):
         environment = _variables(command["environment"])
         failure, failed = os.pipe()
         try:
-            pid, log = self._fork(command, lambda writer: _become_program(arguments, folder, environment, writer, failed))
+            program = (arguments, folder, environment)
+            pid, log = self._fork(command, lambda writer: _become_program(program, writer, failed, self._step_down))
             os.close(failed)
             failed = None
             reason = _outcome(failure, pid)
@@ -139,6 +140,9 @@ class Init(object):
                 os._exit(1)
         os.close(writer)
         return pid, log
+
+    def _step_down(self):
+        """In a child: gives up what the init is and its children must not be, which is nothing here."""
 
     def _make_log(self, command):
         log, writer = os.pipe()
@@ -215,13 +219,15 @@ def be_ordinary(kept):
         signal.signal(number, signal.SIG_DFL)
 
 
-def _become_program(arguments, folder, environment, log, failed):
+def _become_program(program, log, failed, step_down):
     """Never returns. What goes wrong is told as the number of the error."""
     try:
         for target in (1, 2):
             os.dup2(log, target)
         be_ordinary([failed])
         fcntl.fcntl(failed, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        step_down()
+        arguments, folder, environment = program
         os.chdir(folder)
         os.execve(arguments[0], arguments, environment)
     except OSError as error:

@@ -1,0 +1,433 @@
+"""The oci backend: what is particular to OCI runtimes, what is not believed of them, and what stays behind: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox import oci
+from lambdad.sandbox.base import ExitStatus, Sandbox
+from lambdad.sandbox.oci import OciSandboxes
+from support.processes import children, command_line, is_running
+from support.sandbox import Backend, Peer, backends, find_interpreters, make_program, make_spec, make_task
+
+pytestmark = pytest.mark.root
+
+RUNTIMES = [each for each in backends() if each.id.startswith("oci-")]
+
+#: A server with one sandbox, which it freezes if it is told to: says the process ids of itself and of its launcher, and waits.
+SERVER = """
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lambdad.sandbox.oci import OciSandboxes
+from support.processes import children
+from support.sandbox import make_program, make_spec, make_task
+
+async def main():
+    folder = Path(sys.argv[2])
+    sandboxes = OciSandboxes(folder / "state", sys.argv[3])
+    await sandboxes.open()
+    sandbox = await sandboxes.start(make_spec(make_program(folder / "runtime"), make_task(folder / "task")))
+    await sandbox.freeze()
+    print(os.getpid(), children(os.getpid())[0], flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=RUNTIMES)
+async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OciSandboxes]:
+    backend = request.param.make(tmp_path / "state")
+    await backend.open()
+    yield backend
+    await backend.close()
+    assert remains(tmp_path / "state") == []
+
+
+@pytest.fixture
+def runc(tmp_path: Path) -> str:
+    found = shutil.which("runc", path=os.environ["PATH"] + ":/usr/sbin")
+    if found is None:
+        pytest.skip("runc is not installed (Debian: apt-get install runc)")
+    return found
+
+
+@asynccontextmanager
+async def started(sandboxes: OciSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
+    program = changes.pop("program", None) or make_program(folder / "runtime")
+    sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
+    peer = await Peer.of(sandbox)
+    try:
+        yield sandbox, peer
+    finally:
+        peer.close()
+        await sandbox.stop()
+        os.close(sandbox.runtime.log_pipe)
+
+
+def remains(state: Path) -> list[str]:
+    """What a backend with this folder, now closed, has left on the machine."""
+    name = "lambdad-" + hashlib.sha256(os.fsencode(state.absolute())).hexdigest()[:8]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{name}")]
+    groups += [str(path) for path in Path("/sys/fs/cgroup").glob(name)]
+    containers = [str(path) for path in state.glob("runtime/*")] + [str(path) for path in state.glob("bundles/*")]
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
+    return groups + containers + mounts
+
+
+def wrapped(folder: Path, runc: str, script: str) -> str:
+    """A runtime that is runc, after `script` has done something with the bundle when it is told to create."""
+    path = folder / "wrapper"
+    path.write_text(
+        "#!/bin/sh\n"
+        'bundle=$(expr "$*" : ".*--bundle \\([^ ]*\\)")\n'
+        f'case "$*" in *" create "*)\n{script}\n;; esac\n'
+        f'exec {runc} "$@"\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+class TestInside:
+    async def test_rights(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """A function has its own user, no groups of others, no capabilities, a filter, and the limits of AWS."""
+        look = """
+        import os, pwd, resource as r, socket
+        status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+        result = {
+            "status": status,
+            "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
+            "name": pwd.getpwuid(os.getuid()).pw_name,
+            "limits": [r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)],
+            "host": socket.gethostname(), "umask": os.umask(0o022),
+            "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:3],
+        }
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            seen = await peer.run(look)
+            listing = await sandbox.run("/bin/ls", {})
+            assert await listing.exited() == ExitStatus(code=0)
+            os.close(listing.log_pipe)
+        uid = seen["uids"][0]
+        assert 20_000 < uid < 30_000
+        assert seen["uids"] == seen["gids"] == [uid] * 3
+        assert set(seen["groups"]) <= {uid}
+        assert all(int(seen["status"][f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff"))
+        assert seen["status"]["Seccomp"] == "2"
+        assert seen["name"] == "sbx_user1051"
+        assert seen["limits"] == [[1024, 1024], [1, 1]]
+        assert (seen["host"], seen["umask"], seen["descriptors"]) == ("sandbox", 0o022, [0, 1, 2])
+
+    async def test_files(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """Of the machine's files only those that programs need are seen; all but /tmp refuses to be written to."""
+        hidden = ["/root", "/home", "/boot", "/etc/shadow", "/dev/kmsg", "/mnt", "/var/lib", "/dev/vda", str(tmp_path)]
+        read_only = ["/", "/var/task", "/opt", "/var/runtime", "/usr", "/etc", "/run", "/dev", "/var/lang", "/var/lambdad"]
+        look = f"""
+        import os
+        refused = []
+        for folder in {read_only!r}:
+            try:
+                open(folder + "/new", "w")
+            except OSError as error:
+                refused.append(error.errno)
+        open("/tmp/new", "w").write("x")
+        with open("/dev/null", "w") as nothing:
+            nothing.write("x")
+        with open("/dev/stdout", "w") as out:
+            out.write("by its name")
+        result = [[path for path in {hidden!r} if os.path.exists(path)], refused]
+        """
+        async with started(sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (sandbox, peer):
+            seen, refused = await peer.run(look)
+            assert os.read(sandbox.runtime.log_pipe, 100) == b"by its name"
+        assert seen == []
+        assert len(refused) == len(read_only)
+        assert set(refused) <= {errno.EROFS, errno.EACCES}
+
+    async def test_system_calls(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """What the rules deny is denied with the rules' errors, calls that nobody has heard of included; threads work."""
+        calls = {
+            "unshare": (272, 0x10000000),
+            "ptrace": (101, 0, 0, 0, 0),
+            "clone3": (435, 0, 0),
+            "socket": (41, 38, 5, 0),
+            "personality": (135, 0x0400000),
+            "unknown": (469 + 20,),
+        }
+        if os.uname().machine != "x86_64":
+            pytest.skip("the numbers are those of x86_64")
+        code = f"""
+        import ctypes, threading
+        libc = ctypes.CDLL(None, use_errno=True)
+        result = {{}}
+        for name, numbers in {calls!r}.items():
+            answer = libc.syscall(*(ctypes.c_long(number) for number in numbers))
+            result[name] = ctypes.get_errno() if answer == -1 else 0
+        thread = threading.Thread(target=lambda: result.update(thread="ran"))
+        thread.start()
+        thread.join()
+        """
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(code) == {
+                "unshare": errno.EPERM,
+                "ptrace": errno.EPERM,
+                "clone3": errno.ENOSYS,
+                "socket": errno.EAFNOSUPPORT,
+                "personality": errno.EPERM,
+                "unknown": errno.ENOSYS,
+                "thread": "ran",
+            }
+
+    async def test_the_init_is_out_of_reach(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """No signal ends or stops it, no limit of its can be changed, its memory is closed: it still obeys."""
+        attack = """
+        import os, resource
+        refused = []
+        for number in range(1, 65):
+            try:
+                os.kill(1, number)
+            except OSError:
+                continue
+        for deed in (
+            lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0)),
+            lambda: open("/proc/1/mem", "rb"),
+            lambda: open("/proc/1/fd/3"),
+        ):
+            try:
+                deed()
+            except OSError:
+                refused.append(True)
+        result = refused
+        """
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            assert await peer.run(attack) == [True] * 3
+            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+            assert await process.exited() == ExitStatus(code=0)
+            os.close(process.log_pipe)
+            await asyncio.wait_for(sandbox.kill_all(), 20)
+
+    async def test_network(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """There is the loopback address and the two doors of the server, and no way anywhere else."""
+        code = """
+        import os, socket
+        result = {"names": [name for _, name in socket.if_nameindex()], "reached": []}
+        for address in (("169.254.100.1", 4566), ("169.254.169.254", 80), ("192.0.2.1", 80), ("127.0.0.1", 22)):
+            try:
+                with socket.create_connection(address, 2):
+                    result["reached"].append(address[0])
+            except OSError:
+                continue
+        """
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run(code) == {"names": ["lo"], "reached": ["169.254.100.1"]}
+
+    async def test_memory(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """A runtime that wants more memory than it has is killed, and the reason is told."""
+        async with started(sandboxes, tmp_path, memory_mb=128) as (sandbox, peer):
+            assert await peer.ask("blocks = [bytearray(b'x') * (16 << 20) for _ in range(40)]") is None
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
+
+    async def test_tmp(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """/tmp holds as much as was asked for and no more."""
+        code = """
+        with open("/tmp/big", "wb") as file:
+            for _ in range(200):
+                file.write(bytearray(1 << 20))
+        """
+        async with started(sandboxes, tmp_path, tmp_mb=20, memory_mb=256) as (_, peer):
+            answer = await peer.ask(code)
+            assert answer is not None
+            assert answer["errno"] == errno.ENOSPC
+
+    async def test_a_bomb_of_processes(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """It comes to an end within the sandbox, another one does not notice it, and stop clears all away."""
+        code = """
+        import os, time
+        try:
+            while True:
+                if os.fork() == 0:
+                    time.sleep(600)
+                    os._exit(0)
+        except OSError:
+            result = "no more"
+        """
+        async with started(sandboxes, tmp_path, sandbox_id="two") as (_, other):
+            async with started(sandboxes, tmp_path, memory_mb=2048) as (_, peer):
+                answer = await asyncio.wait_for(peer.ask(code), 120)
+                assert answer in (None, {"result": "no more"})
+                assert await other.run("result = 1") == 1
+            assert await other.run("result = 2") == 2
+
+    async def test_cpu_quota(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """limit_cpu has no effect on a backend that was not made for it."""
+        async with started(sandboxes, tmp_path) as (sandbox, peer):
+            sandbox.limit_cpu(0.01)
+            assert await peer.run("result = sum(range(1000000))") == 499999500000
+
+
+class TestLanguages:
+    @pytest.mark.parametrize("interpreter", list(find_interpreters("2.7", "3.6", "3.13")), ids=lambda path: path.name)
+    async def test_every_python(self, tmp_path: Path, runc: str, interpreter: Path) -> None:
+        """The init runs on any Python from 2.7 on, as the function does, which sees its language as /var/lang."""
+        sandboxes = OciSandboxes(tmp_path / "state", runc)
+        await sandboxes.open()
+        program = make_program(tmp_path / "runtime", interpreter)
+        async with started(sandboxes, tmp_path, program=program) as (sandbox, peer):
+            assert await peer.run("import sys; result = sys.executable") == f"/var/lang/bin/{interpreter.name}"
+            await sandbox.kill_all()
+            assert await sandbox.runtime.exited() == ExitStatus(signal=9)
+        await sandboxes.close()
+
+    async def test_a_language_that_does_not_start(self, tmp_path: Path, runc: str) -> None:
+        """A start with an interpreter that is none is refused, with a reason, and nothing of it is left."""
+        sandboxes = OciSandboxes(tmp_path / "state", runc)
+        await sandboxes.open()
+        language = tmp_path / "language" / "bin"
+        language.mkdir(parents=True)
+        (language / "python3.11").write_text("#!/bin/sh\nexit 1\n")
+        (language / "python3.11").chmod(0o755)
+        program = make_program(tmp_path / "runtime", language / "python3.11")
+        with pytest.raises(SandboxError, match="first process ended"):
+            await sandboxes.start(make_spec(program, make_task(tmp_path / "task")))
+        assert list((tmp_path / "state/bundles").iterdir()) == list((tmp_path / "state/runtime").iterdir()) == []
+        await sandboxes.close()
+
+
+class TestDistrust:
+    """A runtime that does not do what it is told is found out at the trial."""
+
+    @pytest.mark.parametrize(
+        ("script", "reason"),
+        [
+            ('sed -i \'s/"uid":[0-9]*,"gid":[0-9]*,/"uid":0,"gid":0,/\' "$bundle/config.json"', "another user than"),
+            (
+                'sed -i \'s/"permitted":\\[\\]/"permitted":["CAP_KILL"]/;s/"bounding":\\[\\]/"bounding":["CAP_KILL"]/\' '
+                '"$bundle/config.json"',
+                "capabilities: Cap",
+            ),
+            ('sed -i \'s,"cgroupsPath":"/,"cgroupsPath":"/elsewhere-,\' "$bundle/config.json"', "control group"),
+            ("sed -i 's,container_init,no_such_init,' \"$bundle/config.json\"", "first process ended"),
+            ("echo no such luck >&2; exit 3", "runc create failed: no such luck"),
+        ],
+        ids=["root", "capabilities", "control group", "no init", "failure"],
+    )
+    async def test_it_is_not_used(self, tmp_path: Path, runc: str, script: str, reason: str) -> None:
+        """The server does not start, and says what is wrong with which program; nothing of the trial is left."""
+        sandboxes = OciSandboxes(tmp_path / "state", wrapped(tmp_path, runc, script))
+        with pytest.raises(StartupError, match=reason) as raised:
+            await sandboxes.open()
+        assert str(tmp_path / "wrapper") in str(raised.value)
+        assert remains(tmp_path / "state") == []
+        for folder in [*Path("/sys/fs/cgroup").glob("elsewhere-*"), *Path("/sys/fs/cgroup").glob("*/elsewhere-*")]:
+            folder.rmdir()  # what runc leaves of a path
+
+    async def test_standard_input_has_to_arrive(self, tmp_path: Path, runc: str) -> None:
+        """A runtime that gives process 1 another standard input than the socket cannot be used."""
+        sandboxes = OciSandboxes(tmp_path / "state", wrapped(tmp_path, runc, "exec </dev/null"))
+        with pytest.raises(StartupError, match="no sandbox can be made"):
+            await sandboxes.open()
+        assert remains(tmp_path / "state") == []
+
+
+class TestEndings:
+    @pytest.mark.parametrize("backend", RUNTIMES)
+    @pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["server", "launcher", "both"])
+    async def test_after_kill_9(self, tmp_path: Path, backend: Backend, victims: tuple[int, ...]) -> None:
+        """Server, launcher or both are killed while a sandbox is frozen: after the next open and close nothing is left."""
+        command = [sys.executable, "-c", SERVER, str(Path(__file__).parents[2]), str(tmp_path), backend.options[1]]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+            try:
+                assert server.stdout is not None
+                pids = [int(word) for word in server.stdout.readline().split()]
+                family = descendants(pids[0])
+                assert len(family) >= 2
+                for victim in victims:
+                    os.kill(pids[victim], signal.SIGKILL)
+            finally:
+                server.kill()
+        sandboxes = backend.make(tmp_path / "state")
+        await sandboxes.open()
+        assert not any(is_running(pid) for pid in family)
+        async with started(sandboxes, tmp_path) as (_, peer):
+            assert await peer.run("result = 1") == 1
+        await sandboxes.close()
+        assert remains(tmp_path / "state") == []
+
+    async def test_loss_of_the_launcher(self, tmp_path: Path, runc: str) -> None:
+        """The end of the launcher is told, ends every sandbox, and starts are refused; nobody waits in vain."""
+        sandboxes = OciSandboxes(tmp_path / "state", runc)
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        sandbox = await sandboxes.start(make_spec(program, task))
+        starting = asyncio.create_task(sandboxes.start(make_spec(program, task, "late")))
+        await asyncio.sleep(0)
+        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
+        os.kill(launcher, signal.SIGKILL)
+        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 20)
+        assert await asyncio.wait_for(sandbox.runtime.exited(), 20) == ExitStatus(signal=9)
+        for refused in (starting, sandboxes.start(make_spec(program, task, "new")), sandbox.open_socket()):
+            with pytest.raises(SandboxError):
+                await refused
+        await sandbox.stop()
+        await sandboxes.close()
+        os.close(sandbox.runtime.log_pipe)
+
+    async def test_user_ids_run_out(self, tmp_path: Path, runc: str) -> None:
+        """When every user id is in use, a start is refused; one that is given back serves again."""
+        sandboxes = OciSandboxes(tmp_path / "state", runc, uids=range(20_000, 20_002))
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        first = await sandboxes.start(make_spec(program, task))
+        with pytest.raises(SandboxError, match="user ids"):
+            await sandboxes.start(make_spec(program, task, "second"))
+        await first.stop()
+        third = await sandboxes.start(make_spec(program, task, "third"))
+        await sandboxes.close()
+        for sandbox in (first, third):
+            os.close(sandbox.runtime.log_pipe)
+
+
+class TestMachine:
+    def test_root_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another user is told so."""
+        monkeypatch.setattr(oci.os, "geteuid", lambda: 1000)
+        with pytest.raises(StartupError, match="needs root"):
+            OciSandboxes(tmp_path, "runc")
+
+    def test_linux_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another system is told so."""
+        monkeypatch.setattr(oci.sys, "platform", "darwin")
+        with pytest.raises(StartupError, match="Linux"):
+            OciSandboxes(tmp_path, "runc")
+
+    @pytest.mark.parametrize("uids", [range(10), range(20_000, 20_001), range(20_000, 20_010, 2)])
+    def test_user_ids_have_to_be_usable(self, tmp_path: Path, runc: str, uids: range) -> None:
+        """Root's id, a single one, or one with gaps is refused."""
+        with pytest.raises(StartupError, match="user ids"):
+            OciSandboxes(tmp_path, runc, uids=uids)
+
+    def test_the_name_tells_the_runtime(self, tmp_path: Path, runc: str) -> None:
+        """What is in force is the runtime with its version."""
+        assert OciSandboxes(tmp_path, runc).name.startswith("oci (runc 1.")
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found

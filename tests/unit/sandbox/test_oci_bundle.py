@@ -1,0 +1,124 @@
+"""What an OCI runtime is told, as a document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.sandbox.oci_bundle import Root, Ways, configuration, write_bundle
+from lambdad.sandbox.records import Program, Start
+
+PROGRAM = Program("python3.11", "/opt/py/bin/python3.11", "/opt/py", "/cache/runtime")
+START = Start("one", PROGRAM, "/code/task", "/code/layers", 1769, 512)
+USUAL = Ways(memory_besides_mb=0, init_capabilities=())
+
+
+def made(start: Start = START, ways: Ways = USUAL, shown: tuple[Path, ...] = (Path("/usr"),)) -> Any:
+    root = Root(Path("/state/root"), shown)
+    document = configuration(start, root, Path("/bundle/run"), 20_007, Path("/proc/1/fd/9"), "/lambdad-x/7", ways)
+    return json.loads(json.dumps(document))
+
+
+def test_nothing_is_granted() -> None:
+    """The process has its user, no capability, no way to one, and few descriptors."""
+    process = made()["process"]
+    assert (process["user"]["uid"], process["user"]["gid"]) == (20_007, 20_007)
+    assert set(process["capabilities"]) == {"bounding", "effective", "inheritable", "permitted", "ambient"}
+    assert not any(process["capabilities"].values())
+    assert process["noNewPrivileges"] is True
+    assert {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 1024} in process["rlimits"]
+    assert process["args"][0] == "/var/lang/bin/python3.11"
+    assert process["args"][-1] == "20007"
+
+
+def test_a_root_of_the_runtimes_own_kernel() -> None:
+    """Where the init is root, it is told whom to become, and what it starts inherits nothing."""
+    process = made(ways=Ways(64, ("CAP_KILL",)))["process"]
+    assert (process["user"]["uid"], process["args"][-1]) == (0, "20007")
+    assert process["capabilities"]["effective"] == process["capabilities"]["bounding"] == ["CAP_KILL"]
+    assert process["capabilities"]["ambient"] == process["capabilities"]["inheritable"] == []
+
+
+def test_namespaces() -> None:
+    """All are its own, and the network is the one that was made for it."""
+    namespaces = {each["type"]: each.get("path") for each in made()["linux"]["namespaces"]}
+    assert namespaces == {"pid": None, "mount": None, "ipc": None, "uts": None, "cgroup": None, "network": "/proc/1/fd/9"}
+
+
+def test_limits() -> None:
+    """Memory with what the runtime itself needs, processes, the share of a processor, no devices."""
+    linux = made(ways=Ways(64, ()))["linux"]
+    assert linux["cgroupsPath"] == "/lambdad-x/7"
+    assert linux["resources"]["memory"] == {"limit": 1833 << 20, "swap": 1833 << 20}
+    assert linux["resources"]["pids"] == {"limit": 1024}
+    assert linux["resources"]["cpu"] == {"shares": 1024}
+    assert linux["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+
+
+def test_mounts() -> None:
+    """Whatever comes from the machine is read-only and without set-user-id programs; /tmp has its size."""
+    document = made()
+    mounts = {each["destination"]: each for each in document["mounts"]}
+    assert document["root"] == {"path": "/state/root", "readonly": True}
+    bound = {target: mount["source"] for target, mount in mounts.items() if mount["type"] == "bind"}
+    assert bound.pop("/var/lambdad").endswith("/sandbox/zygote")
+    assert bound == {
+        "/usr": "/usr",
+        "/run": "/bundle/run",
+        "/var/lang": "/opt/py",
+        "/var/runtime": "/cache/runtime",
+        "/var/task": "/code/task",
+        "/opt": "/code/layers",
+    }
+    for target in (*bound, "/var/lambdad"):
+        assert {"ro", "nosuid", "nodev"} <= set(mounts[target]["options"])
+    assert {"size=512m", "nosuid", "nodev", "mode=1777"} <= set(mounts["/tmp"]["options"])
+    assert "hidepid=2" in mounts["/proc"]["options"]
+
+
+def test_without_layers_and_with_the_systems_language() -> None:
+    """There is no /opt and no /var/lang then."""
+    start = Start("one", Program("p", "/usr/bin/python3", "/usr", "/cache/runtime"), "/code/task", None, 128, 512)
+    document = made(start)
+    targets = {each["destination"] for each in document["mounts"]}
+    assert not targets & {"/opt", "/var/lang"}
+    assert document["process"]["args"][0] == "/usr/bin/python3"
+
+
+def test_the_bundle(tmp_path: Path) -> None:
+    """It has the document and the sandbox's own user table."""
+    write_bundle(tmp_path, START, Root(tmp_path, ()), 20_007, Path("/proc/1/fd/9"), "/x/7", USUAL)
+    assert json.loads((tmp_path / "config.json").read_bytes())["hostname"] == "sandbox"
+    assert "sbx_user1051:x:20007:20007::/tmp:" in (tmp_path / "run/passwd").read_text()
+    assert "sbx_user1051:x:20007:" in (tmp_path / "run/group").read_text()
+
+
+class TestRoot:
+    def test_mounts_below_what_is_shown_are_shown(self, tmp_path: Path) -> None:
+        """Each on its own, so that each is read-only; others are not there."""
+        root = Root.make(tmp_path, [Path("/"), Path("/usr/local"), Path("/usr"), Path("/home"), Path("/usr/local/lib")])
+        assert {Path("/usr"), Path("/usr/local"), Path("/usr/local/lib")} <= set(root.shown)
+        assert Path("/home") not in root.shown
+        assert len(set(root.shown)) == len(root.shown)
+        assert list(root.shown).index(Path("/usr")) < list(root.shown).index(Path("/usr/local"))
+
+    def test_it_has_places_for_all_that_is_mounted(self, tmp_path: Path) -> None:
+        """A runtime could not make them in a file system that is read-only."""
+        root = Root.make(tmp_path, [])
+        for mount in made(shown=tuple(root.shown))["mounts"]:
+            assert (tmp_path / mount["destination"][1:]).is_dir(), mount
+
+    def test_tmp_is_everybodys(self, tmp_path: Path) -> None:
+        """What covers it takes its mode."""
+        Root.make(tmp_path, [])
+        assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.parametrize("memory_mb", [128, 10_240])
+def test_the_share_of_processors_has_bounds(memory_mb: int) -> None:
+    """It grows with memory up to six processors, and is never too small for the kernel."""
+    start = Start("one", PROGRAM, "/code/task", None, memory_mb, 512)
+    assert 2 <= made(start)["linux"]["resources"]["cpu"]["shares"] <= 6 * 1024
