@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.errors import StartupError
-from lambdad.sandbox.cgroup import Cgroups, GroupFiles, remove_tree
+from lambdad.sandbox.cgroup import Cgroups, GroupFiles, mount_points, remove_everywhere, remove_tree, version_2_beside_1
 
 V2_FILES = ("memory.max", "memory.swap.max", "memory.peak", "memory.events", "pids.max", "cpu.weight", "cgroup.freeze")
 V1_FILES = {
@@ -236,3 +236,59 @@ def test_remove_tree_kills_and_removes() -> None:
     cgroups.close()
     assert group.remove() is True
     remove_tree(Path("/sys/fs/cgroup/there/is/none"))
+
+
+def test_at_the_top_all_parents_have_one_path(machine: Machine) -> None:
+    """Whatever cgroups this process is in, in whichever version."""
+    memory, pids = machine.add_v1("/system.slice/lambdad.service", "memory"), machine.add_v1("/elsewhere", "pids")
+    unified = machine.add_v2("/system.slice/lambdad.service", "cpu")
+    for top, names in ((memory, V1_FILES["memory"]), (pids, V1_FILES["pids"]), (unified, ("cpu.weight",))):
+        _fill(top / "lambdad-x/7", names)
+        (top / "lambdad-x/7/cgroup.procs").write_text("12\n34\n")
+    group = Cgroups("lambdad-x", machine.proc, is_at_top=True).group("7")
+    group.limit(128, besides_mb=64)
+    assert (memory / "lambdad-x/7/memory.limit_in_bytes").read_text() == str(192 << 20)
+    assert group.holds(34)
+    assert not group.holds(3)
+
+
+def test_a_member_in_one_hierarchy_only_is_none(machine: Machine) -> None:
+    """A limit holds where the process is in the group."""
+    for name, pid in (("memory", "12"), ("pids", "13")):
+        top = machine.add_v1("/", name)
+        (top / "lambdad-x/7").mkdir(parents=True)
+        (top / "lambdad-x/7/cgroup.procs").write_text(pid + "\n")
+    assert not Cgroups("lambdad-x", machine.proc, is_at_top=True).group("7").holds(12)
+
+
+def test_version_2_beside_1(machine: Machine) -> None:
+    """Is only told where both are mounted."""
+    unified = machine.add_v2("/", "cpu")
+    assert version_2_beside_1(machine.proc) == []
+    machine.add_v1("/", "memory")
+    assert version_2_beside_1(machine.proc) == [unified]
+    assert {unified, machine.top / "memory", Path("/")} == set(mount_points(machine.proc))
+
+
+@pytest.mark.root
+def test_remove_everywhere() -> None:
+    """From every hierarchy of this machine, also from those in which none of our controllers is, with whatever lives there."""
+    name = "lambdad-test-everywhere"
+    cgroups = Cgroups(name, is_at_top=True)
+    tops = [path for path in mount_points() if (path / "cgroup.procs").exists()]
+    folders = [top / name / "7" for top in tops]
+    cgroups.open()
+    with subprocess.Popen(["sleep", "600"]) as sleeper:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        group = cgroups.group("7")
+        for descriptor in group.open_procs():
+            os.write(descriptor, str(sleeper.pid).encode())
+            os.close(descriptor)
+        files = GroupFiles(group.open_files())
+        files.freeze()
+        files.close()
+        remove_everywhere(name)
+        assert sleeper.wait(10) == -9
+    assert not any((top / name).exists() for top in tops)
+    remove_everywhere(name)
