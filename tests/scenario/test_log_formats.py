@@ -124,8 +124,7 @@ def test_json(server: Server, runtime: str) -> None:
     assert json.loads(messages[0])["type"] == "platform.initStart"
     assert [line.rstrip("\n") for line in messages[1:]] == tail
     _, tail = invoke(server, name, "raise")
-    assert json.loads(tail[1])["errorType"] == "ValueError"
-    assert json.loads(tail[2])["type"] == "platform.runtimeDone"
+    assert [json.loads(line).get("errorType") for line in tail] == [None, "ValueError", None]
 
 
 def test_json_of_a_crash(server: Server) -> None:
@@ -197,3 +196,8 @@ def test_an_extension_hears_objects(server: Server) -> None:
     )
     report = next(event["record"] for event in events if event["type"] == "platform.report")
     assert [span["name"] for span in report["spans"]] == ["extensionOverhead"]
+    invoke(server, "heard", "raise")
+    invoke(server, "heard", "exit")
+    wait_until(lambda: sum(event["type"] == "platform.runtimeDone" for event in heard()) == 3, 20, "the failures")
+    done = [event["record"] for event in heard() if event["type"] == "platform.runtimeDone"]
+    assert [(one["status"], one.get("errorType")) for one in done[1:]] == [("success", None), ("error", "Runtime.ExitError")]

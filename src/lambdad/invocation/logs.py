@@ -20,8 +20,6 @@ TAIL_BYTES = 4096  #: of START to REPORT, in the answer to an invocation with Lo
 
 _MAX_EARLY = 1000
 _MAX_EARLY_BYTES = 1024 * 1024
-#: Events that have no line in a log.
-_LOGS_API_ONLY = frozenset({"platform.end", "platform.fault"})
 #: Names of levels that loggers use beside AWS's.
 _OTHER_NAMES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
@@ -170,7 +168,7 @@ class FunctionLog:
 
     def _system_line(self, time_ms: int, event: PlatformEvent) -> str | None:
         """The event as JSON, if the function wants to see events of its level."""
-        if event.type in _LOGS_API_ONLY or is_below(event.level, self._system_level):
+        if event.type in platform_events.LOGS_API_ONLY or is_below(event.level, self._system_level):
             return None
         return platform_events.as_json(time_ms, event)
 

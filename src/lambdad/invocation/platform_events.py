@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from lambdad.invocation.log_lines import Report, runtime_version
 
+#: Events that only the Logs API knows, and that have no line in a log.
+LOGS_API_ONLY = frozenset({"platform.end", "platform.fault"})
+
 
 class PlatformEvent(NamedTuple):
     type: str

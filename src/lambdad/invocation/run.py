@@ -20,7 +20,6 @@ class Timing:
     answered: float
     transfer_seconds: float
     size: int
-    error_type: str
     done: float | None = None  #: the runtime has asked for the next invocation
 
 

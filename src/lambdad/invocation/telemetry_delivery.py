@@ -83,7 +83,7 @@ class Subscriber:
         """Takes an event in if it is wanted. Never waits."""
         if not self._wants(event.type):
             return
-        if self.wish.api == "TELEMETRY" and event.type == "platform.end":
+        if self.wish.api == "TELEMETRY" and event.type in platform_events.LOGS_API_ONLY:
             return
         record = self._line(event.record) if isinstance(event.record, str) else event.record
         document = {"time": platform_events.timestamp(time_ms), "type": event.type, "record": record}

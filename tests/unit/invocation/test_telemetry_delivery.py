@@ -115,6 +115,7 @@ async def test_events_arrive_in_batches(receiver: Receiver) -> None:
     one.hear(1_700_000_000_124, platform_events.line("function", "hello"))
     one.hear(1_700_000_000_125, platform_events.line("extension", "not wanted"))
     one.hear(1_700_000_000_125, platform_events.end("not of this API"))
+    one.hear(1_700_000_000_125, platform_events.fault("nor this"))
     assert await receiver.expect(2) == [
         {"time": "2023-11-14T22:13:20.123Z", "type": "platform.start", "record": {"requestId": "id", "version": "$LATEST"}},
         {"time": "2023-11-14T22:13:20.124Z", "type": "function", "record": "hello"},
@@ -225,12 +226,15 @@ async def test_answers_that_make_no_sense(answer: bytes) -> None:
 
 
 async def test_the_logs_api_has_its_own_events(receiver: Receiver) -> None:
-    """END is told, Init's events are not, and runtimeDone only from the second schema on."""
+    """END and the fault are told, Init's events are not, and runtimeDone only from the second schema on."""
     one = await subscriber(receiver, api="LOGS", schema="2020-08-15", method="PUT")
     one.hear(0, platform_events.init_report("init", "success", "", 1.0))
     one.hear(0, platform_events.runtime_done("id", "success", "", 1.0, 2, ""))
     one.hear(0, platform_events.end("id"))
-    assert [event["type"] for event in await receiver.expect(1)] == ["platform.end"]
+    one.hear(0, platform_events.fault("id"))
+    ended, fault = await receiver.expect(2)
+    assert ended["type"] == "platform.end"
+    assert (fault["type"], fault["record"]) == ("platform.fault", "RequestId: id Process exited before completing request")
     assert receiver.requests[0].startswith(b"PUT ")
     await one.close()
 
