@@ -14,6 +14,8 @@ ON_ONE_SERVER = (
     rows.cold_start_shell,
     rows.burst,
     rows.events,
+    rows.timeout,
+    rows.log_flood,
     rows.idle_environments,
 )
 NOT_MEASURABLE_YET = (

@@ -36,12 +36,13 @@ def invoke_request(function: str, payload: bytes = b'{"n":1}', invocation_type: 
     return head.encode() + payload
 
 
-def run(port: int, request: bytes, *, connections: int, requests: int, status: int) -> Timings:
-    """Sends `requests` copies over `connections` keep-alive connections, each waiting for its answer before the next."""
-    return uvloop.run(_run(port, request, connections, requests, status))
+def run(port: int, request: bytes, *, connections: int, requests: int, status: int, fails: bool = False) -> Timings:
+    """Sends `requests` copies over `connections` keep-alive connections, each waiting for its answer before the next. Every
+    answer must be, or must not be, an error of the function's."""
+    return uvloop.run(_run(port, request, connections, requests, status, fails))
 
 
-async def _run(port: int, request: bytes, connections: int, requests: int, status: int) -> Timings:
+async def _run(port: int, request: bytes, connections: int, requests: int, status: int, fails: bool) -> Timings:
     left = iter(range(requests))
     seconds: list[float] = []
     expected = b"HTTP/1.1 %d " % status
@@ -55,7 +56,7 @@ async def _run(port: int, request: bytes, connections: int, requests: int, statu
             length = _content_length(head)
             body = await reader.readexactly(length) if length else b""
             seconds.append(time.perf_counter() - began)
-            if not head.startswith(expected) or b"x-amz-function-error" in head.lower():
+            if not head.startswith(expected) or (b"x-amz-function-error" in head.lower()) is not fails:
                 raise SystemExit(f"Unexpected answer:\n{head.decode()}{body[:500]!r}")
         writer.close()
         await writer.wait_closed()

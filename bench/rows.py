@@ -13,6 +13,13 @@ from bench.server import Server, zipped
 
 ECHO = "def handler(event, context):\n    return event\n"
 SLOW = "import time\n\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n"
+FLOOD = """import os, time
+
+def handler(event, context):
+    end = time.time() + 8
+    while time.time() < end:
+        os.write(1, b"short\\n" * 10000)
+"""
 HELD = "import time\n\ndef handler(event, context):\n    time.sleep(8)\n"
 
 
@@ -52,6 +59,38 @@ def warm_invoke(server: Server) -> list[Figure]:
         Figure("warm sync invoke, Python echo, one client, p50", one.percentile(0.5) * 1e3, "ms", 0.6, 0.25),
         Figure("warm sync invoke, Python echo, one client, p99", one.percentile(0.99) * 1e3, "ms", 3, 1.5),
         Figure("warm invokes a second, 16 clients", many.per_second, "/s", 4000, 8000, at_least=True),
+    ]
+
+
+def timeout(server: Server) -> list[Figure]:
+    """How long after its time a function that never answers is given up, as its invoker sees it."""
+    server.create_function("late", HELD, Timeout=1)
+    request = client.invoke_request("late")
+    timings = client.run(server.port, request, connections=2, requests=20, status=200, fails=True)
+    late = [seconds - 1 for seconds in sorted(timings.each)[:-2]]  # two waited for their environments
+    return [Figure("a function's timeout, how late, worst of 18", late[-1] * 1e3, "ms", 50, 10)]
+
+
+def log_flood(server: Server) -> list[Figure]:
+    """Warm invocations beside functions that write short lines without end."""
+    server.create_function("warm", ECHO)
+    request = client.invoke_request("warm")
+    client.run(server.port, request, connections=1, requests=300, status=200)
+    with ThreadPoolExecutor(2) as pool:
+        floods = []
+        for number in range(2):
+            server.create_function(f"flood-{number}", FLOOD, Timeout=60)
+            flood = client.invoke_request(f"flood-{number}")
+            floods.append(pool.submit(client.run, server.port, flood, connections=1, requests=1, status=200))
+        time.sleep(1)
+        timings = client.run(server.port, request, connections=1, requests=2000, status=200)
+        for each in floods:
+            each.result()
+    memory_mb = memory.resident_mb(server.pid)
+    return [
+        Figure("warm sync invoke beside two floods of output, p50", timings.percentile(0.5) * 1e3, "ms", 1.2, 0.6),
+        Figure("the same, p99", timings.percentile(0.99) * 1e3, "ms", 20, 5),
+        Figure("the server's memory afterwards", memory_mb, "MB", 200, 120),
     ]
 
 
