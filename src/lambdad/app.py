@@ -136,7 +136,10 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     s3 = S3State(store, blobs, store, delivery)
     events = EventQueue(store)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
-    lambda_ = _lambda_state(functions, blobs, code, code_locations, programs, invoker, events, s3, limits)
+    can_withhold = sandboxes.network.mode != "host"
+    lambda_ = _lambda_state(
+        functions, blobs, code, code_locations, programs, invoker, events, s3, limits, network_can_be_withheld=can_withhold
+    )
     delivery.register("lambda", LambdaReceiver(lambda_))
 
     # The front.
@@ -206,11 +209,15 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
     if settings.isolation == "process":
         if has_cpu_quota:
             raise StartupError("--isolation process cannot hold functions to AWS's processor quota; leave out --cpu strict.")
+        if settings.network != "auto":
+            raise StartupError(f"--isolation process has the machine's network; leave out --network {settings.network}.")
         return ProcessSandboxes(state_dir, endpoint)
     if settings.isolation == "oci":
+        if settings.network == "nat":
+            raise StartupError("--isolation oci cannot give functions a network yet; leave out --network nat.")
         return OciSandboxes(state_dir, settings.oci_runtime, has_cpu_quota=has_cpu_quota)
     try:
-        return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota)
+        return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota, network=settings.network)
     except StartupError as error:
         raise StartupError(
             f"Functions cannot be isolated here: {str(error).rstrip('.')}. "
@@ -228,6 +235,8 @@ def _lambda_state(
     events: EventQueue,
     s3: S3State,
     limits: Quotas,
+    *,
+    network_can_be_withheld: bool,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
@@ -248,6 +257,7 @@ def _lambda_state(
         runtimes=programs,
         fetch_object=fetch_object,
         quotas=limits,
+        network_can_be_withheld=network_can_be_withheld,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )
 

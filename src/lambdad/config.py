@@ -38,6 +38,7 @@ class Settings:
     isolation: str  #: "auto", "namespace", "oci" or "process"
     oci_runtime: str  #: the name of a program, or its absolute path
     cpu: str  #: "weight" or "strict"
+    network: str  #: "auto", "nat" or "none"
     auth: str  #: "on" or "off"
     quotas: str  #: "current" or "2021"
     memory_budget_mb: int
@@ -357,6 +358,11 @@ SETTINGS: tuple[Setting, ...] = (
         "cpu", "weight|strict", "weight or strict", _one_of("weight", "strict"), "weight",
         "How functions share the processors. `weight`: in proportion to their memory, and what is idle is anybody's. `strict`: "
         "no more than AWS gives, one processor for each 1,769 MB up to six; Init runs at full speed.",
+    ),
+    Setting(
+        "network", "auto|nat|none", "auto, nat or none", _one_of("auto", "nat", "none"), "auto",
+        "Where functions get besides the AWS endpoint: `nat`, outside, with this machine's address, but not to this machine; "
+        "`none`, nowhere. `auto` is `nat` where this machine can.",
     ),
     Setting(
         "auth", "on|off", "on or off", _one_of("on", "off"), "off",

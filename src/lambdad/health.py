@@ -20,6 +20,8 @@ class Announcement:
     data_dir: Path
     isolation: str  #: the backend in force: "namespace", "oci (runc 1.1.5)", "process"
     weaknesses: Sequence[str]  #: what that backend does not keep apart here, in full sentences
+    network: str  #: where functions get: "nat", "none", "host"
+    network_remark: str  #: why not further, or what was changed on the machine for it; may be empty
     cpu: str  #: "weight", "strict"
     auth: str
     quotas: str
@@ -49,6 +51,7 @@ def health_document(
         "status": "draining" if is_draining else "running",
         "version": __version__,
         "isolation": {"backend": announcement.isolation, "weaknesses": list(announcement.weaknesses)},
+        "network": {"mode": announcement.network, "remark": announcement.network_remark},
         "runtimes": {"available": list(announcement.runtimes), "problems": dict(announcement.runtime_problems)},
         "environments": {"busy": environments.busy, "idle": environments.idle, "starting": environments.starting},
         "cpu": announcement.cpu,

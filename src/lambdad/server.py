@@ -71,6 +71,8 @@ class ServerStatus:
             data_dir=self._settings.data_dir,
             isolation=self._sandboxes.name,
             weaknesses=self._sandboxes.weaknesses,
+            network=self._sandboxes.network.mode,
+            network_remark=self._sandboxes.network.remark,
             cpu=self._settings.cpu,
             auth=self._settings.auth,
             quotas=self._settings.quotas,

@@ -87,3 +87,18 @@ def test_a_runtime_without_an_interpreter(server: Server) -> None:
 def test_a_processor_quota_without_isolation(tmp_path: Path) -> None:
     """What could not be held is refused."""
     assert_one_sentence(up(tmp_path, "--isolation", "process", "--cpu", "strict"), "leave out --cpu strict")
+
+
+@pytest.mark.parametrize("network", ["nat", "none"])
+def test_no_choice_of_network_without_isolation(tmp_path: Path, network: str) -> None:
+    """`process` keeps nobody from the network, so a setting that says otherwise is refused."""
+    assert_one_sentence(up(tmp_path, "--port", "0", "--isolation", "process", "--network", network), f"--network {network}")
+
+
+@pytest.mark.root
+def test_a_network_that_the_machine_cannot_give(tmp_path: Path) -> None:
+    """An explicit `nat` does not become `none` behind the user's back: the server does not start, and says why."""
+    read_only = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
+    prefix = ["unshare", "--net", "--mount", "sh", "-c", read_only, "sh"]
+    refused = up(tmp_path, "--port", "0", "--network", "nat", prefix=prefix)
+    assert_one_sentence(refused, "cannot be given a way out", "Read-only file system")

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ START_SECONDS = 120  #: the first start may have to prepare things on a busy mac
 class Server:
     """One lambdad on a free port. `start` after `kill` or `stop` opens the same data folder again."""
 
-    def __init__(self, folder: Path, *options: str, isolation: str = "namespace") -> None:
+    def __init__(self, folder: Path, *options: str, isolation: str = "namespace", prefix: Sequence[str] = ()) -> None:
+        """`prefix` is put before the command instead of the interpreter: a program that runs the interpreter."""
         self.folder = folder
         self.data_dir = folder / "data"
         self.options = [*options, "--isolation", isolation]
+        self.prefix = prefix
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[Any] = []
@@ -40,7 +42,16 @@ class Server:
         self._close_clients()
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "lambdad", "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command = [
+            *(self.prefix or [sys.executable]),
+            "-m",
+            "lambdad",
+            "up",
+            "--port",
+            str(self.port),
+            "--data-dir",
+            str(self.data_dir),
+        ]
         command += ["--cache-dir", str(CACHE_DIR), "--ready-file", str(ready), *self.options]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -147,8 +158,8 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, *options: str, isolation: str = "namespace") -> Iterator[Server]:
-    server = Server(folder, *options, isolation=isolation).start()
+def running(folder: Path, *options: str, isolation: str = "namespace", prefix: Sequence[str] = ()) -> Iterator[Server]:
+    server = Server(folder, *options, isolation=isolation, prefix=prefix).start()
     try:
         yield server
     finally:

@@ -54,11 +54,13 @@ def fetch_health(endpoint: str) -> dict[str, Any]:
 def describe(document: dict[str, Any]) -> str:
     """The document in lines for people; parts that this version does not know are left out."""
     isolation, environments = document.get("isolation", {}), document.get("environments", {})
-    runtimes = document.get("runtimes", {})
+    runtimes, network = document.get("runtimes", {}), document.get("network", {})
     lines = [
         f"lambdad {document.get('version', '?')} is {document['status']}, for {document.get('uptime_seconds', 0):.0f} s",
         f"  isolation     {isolation.get('backend', '?')}",
         *(f"                ! {weakness}" for weakness in isolation.get("weaknesses", [])),
+        f"  network       {network.get('mode', '?')}",
+        *([f"                ! {network['remark']}"] if network.get("remark") else []),
         f"  cpu           {document.get('cpu', '?')}",
         f"  auth          {document.get('auth', '?')}",
         f"  quotas        {document.get('quotas', '?')}",

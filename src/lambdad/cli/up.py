@@ -85,6 +85,9 @@ def print_banner(announcement: Announcement) -> None:
     typer.echo("  isolation  " + styled(in_force, colour=None if isolates else "red", bold=not isolates))
     for weakness in announcement.weaknesses:
         typer.echo(styled(f"             ! {weakness}", colour="yellow"))
+    typer.echo(f"  network    {_NETWORK[announcement.network]}")
+    if announcement.network_remark:
+        typer.echo(styled(f"             ! {announcement.network_remark}", colour="yellow"))
     typer.echo(f"  cpu        {_CPU[announcement.cpu]}")
     typer.echo(f"  auth       {_AUTH[announcement.auth]}")
     typer.echo(f"  quotas     {announcement.quotas}")
@@ -94,6 +97,12 @@ def print_banner(announcement: Announcement) -> None:
     typer.echo("Ready. Ctrl-C lets running invocations finish, then stops.")
     sys.stdout.flush()
 
+
+_NETWORK = {
+    "nat": "nat: functions reach the outside with this machine's address, and not this machine",
+    "none": "none: functions reach the AWS endpoint and nothing else",
+    "host": "host: functions reach whatever this machine does, its own services included",
+}
 
 _CPU = {
     "weight": "weight: in proportion to memory; idle processors are anybody's",

@@ -173,6 +173,7 @@ class ExecutionEnvironment:
             tmp_mb=version.ephemeral_storage_mb,
             environment=environment_variables(version, self._credentials, self._log.stream.name),
             waits_with_runtime=bool(self._extension_names),
+            has_network=version.has_network,
         )
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
         self._environment = spec.environment

@@ -30,7 +30,7 @@ SETTLE_SECONDS = 0.02
 #: freezing nor thawing (20 µs and 30 µs, and the processor's caches), and one that is not gains nothing from more haste.
 FREEZE_SECONDS = 0.1
 
-EnvironmentKey = tuple[str, str, str, str, str]
+EnvironmentKey = tuple[str, str, str, str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import TEXT, LogSettings
+from lambdad.model.network_choice import has_network
 from lambdad.model.version import LATEST, CodeArchive, Version
 
 State = Literal["Pending", "Active", "Failed"]
@@ -147,6 +148,10 @@ class Function:
     published_from: str = ""  #: revision of `$LATEST` that the last published version was made from
     tags: Mapping[str, str] = field(default_factory=dict)
     reserved_concurrency: int | None = None  #: of all its versions together
+
+    @property
+    def has_network(self) -> bool:
+        return has_network(self.tags)
 
     @property
     def running(self) -> FunctionVersion:

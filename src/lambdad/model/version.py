@@ -41,6 +41,7 @@ class Version:
     environment: Mapping[str, str] = field(default_factory=dict)
     role: str = ""
     architecture: str = "x86_64"
+    has_network: bool = True  #: False: only its Runtime API and the AWS endpoint
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
     reserved_concurrency: int | None = None  #: of all versions of the function together
     log_settings: LogSettings = TEXT
@@ -50,6 +51,6 @@ class Version:
         return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.function_name}"
 
     @property
-    def environment_key(self) -> tuple[str, str, str, str, str]:
+    def environment_key(self) -> tuple[str, str, str, str, str, bool]:
         """Identifies the executions environments that may serve this version."""
-        return (self.account_id, self.region, self.function_name, self.version, self.revision_id)
+        return (self.account_id, self.region, self.function_name, self.version, self.revision_id, self.has_network)

@@ -18,6 +18,16 @@ from lambdad.model.runtime_program import RuntimeProgram as RuntimeProgram
 SANDBOX_ADDRESS = "169.254.100.1"
 RUNTIME_API_PORT = 9001
 ENDPOINT_PORT = 4566
+RESOLVER_ADDRESS = "169.254.100.2"  #: where it asks for names, if its network leads anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """Where the code in sandboxes gets, besides its Runtime API and the AWS endpoint."""
+
+    #: "nat": outside, and nowhere else. "none": nowhere. "host": wherever this machine does, its own services included.
+    mode: str
+    remark: str = ""  #: why it is not more than that, or what was changed on the machine for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class SandboxSpec:
     environment: Mapping[str, str]
     #: Leave the runtime process out for now: extensions are started first, and then `Sandbox.run_runtime`.
     waits_with_runtime: bool = False
+    has_network: bool = True  #: False: its Runtime API and the AWS endpoint are all that it reaches, whatever others do
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,7 @@ class Sandboxes(Protocol):
     """A backend: makes sandboxes. Its constructor raises StartupError where the machine cannot provide it."""
 
     name: str  #: "namespace", "oci (runc 1.1.5)", "process"
+    network: NetworkStatus  #: what is in force, once `open` has returned
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
 
     async def open(self) -> None:

@@ -23,6 +23,7 @@ from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.file_work import FileWork
+from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
@@ -44,10 +45,11 @@ _PREDECESSOR_SECONDS = 10
 class Settings(msgspec.Struct, frozen=True):
     state_dir: str
     cgroup_name: str
-    first_uid: int  #: unpacks; the rest are the sandboxes'
+    first_uid: int  #: unpacks, and passes on questions for names; the rest are the sandboxes'
     last_uid: int
     spares: int
     has_cpu_quota: bool = False
+    network: str = "none"  #: what is wanted: nat, none, or auto
 
 
 class Launcher:
@@ -65,10 +67,12 @@ class Launcher:
             (self._state_dir / name).mkdir(parents=True, mode=0o700)
         program = filter_program()
         uids = range(settings.first_uid, settings.last_uid + 1)
+        self._networks = NetworkKeeper(settings.network, settings.cgroup_name, uids[0], program)
         self._files = FileWork(self._loop, self._state_dir / _STAGING, uids[0], program, server.send)
         self._shells = ShellKeeper(
             self._loop,
             self._cgroups,
+            self._networks,
             self._state_dir / _ROOT,
             beginning_anywhere(uids[1:], settings.cgroup_name),
             settings.spares,
@@ -79,7 +83,7 @@ class Launcher:
         self._loop.watch_channel(server, self._hear_server)
 
     def run(self) -> None:
-        self._server.send(Opened(self._cgroups.weaknesses))
+        self._server.send(Opened([*self._cgroups.weaknesses, *self._networks.weaknesses], self._networks.status))
         try:
             while self._is_open:
                 self._loop.step(self._shells.patience)

@@ -98,7 +98,7 @@ def inside_mounts(namespace: int) -> contextlib.AbstractContextManager[None]:
 
 
 def inside_network(namespace: int) -> contextlib.AbstractContextManager[None]:
-    """Sockets that are made within belong to the network of `namespace`. For a process of one thread."""
+    """Sockets that are made within, and settings, are those of the network `namespace`. For a process of one thread."""
     return _inside(namespace, CLONE_NEWNET, "net")
 
 

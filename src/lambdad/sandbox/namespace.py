@@ -24,6 +24,7 @@ from lambdad.sandbox.base import (
     ENDPOINT_PORT,
     RUNTIME_API_PORT,
     SANDBOX_ADDRESS,
+    NetworkStatus,
     SandboxSpec,
     UnpackLimits,
     UnpackReport,
@@ -192,14 +193,26 @@ class NamespaceSandboxes:
 
     name = "namespace"
 
-    def __init__(self, state_dir: Path, uids: range = DEFAULT_UIDS, spares: int = 2, *, has_cpu_quota: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        uids: range = DEFAULT_UIDS,
+        spares: int = 2,
+        *,
+        has_cpu_quota: bool = False,
+        network: str = "none",
+    ) -> None:
+        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
         _check_machine()
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
-        self._settings = Settings(os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota)
+        self.network = NetworkStatus("none")
+        self._settings = Settings(
+            os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network
+        )
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None
@@ -232,7 +245,9 @@ class NamespaceSandboxes:
         self._opened = loop.create_future()
         loop.add_reader(ours, self._hear)
         try:
-            self.weaknesses = [TMP_IS_MEMORY, *(await self._opened).weaknesses]
+            opened = await self._opened
+            self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
+            self.network = opened.network
         except StartupError:
             await self.close()
             raise
@@ -394,6 +409,7 @@ def start_record(spec: SandboxSpec) -> Start:
         None if spec.opt_root is None else absolute(spec.opt_root),
         spec.memory_mb,
         spec.tmp_mb,
+        spec.has_network,
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lambdad.errors import SandboxError, StartupError
-from lambdad.sandbox.base import SANDBOX_ADDRESS, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, UnpackLimits, UnpackReport
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
 from lambdad.sandbox.launcher_link import LauncherLink
@@ -28,7 +28,7 @@ from lambdad.sandbox.seccomp import filter_program
 
 _UNPACKING_AT_ONCE = 4
 _LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
-_NO_EGRESS = "Functions cannot reach any network: with --isolation oci there is no way out of a sandbox yet."
+_NO_EGRESS = "with --isolation oci there is no way out of a sandbox yet"
 
 
 class OciInit(InitConnection):
@@ -143,7 +143,8 @@ class OciSandboxes:
         self.name = f"oci ({program.name} {program.version})"
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         own = [*program.kind.weaknesses, *Cgroups(cgroup_name, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
-        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, _NO_EGRESS, *own]
+        self.network = NetworkStatus("none", _NO_EGRESS)
+        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
         self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota)
         self._link = LauncherLink("lambdad.sandbox.oci_launcher", _LOSS)
         self._starting: set[str] = set()
@@ -153,7 +154,7 @@ class OciSandboxes:
 
     async def open(self) -> None:
         opened = await self._link.open(self._settings, self._note_loss)
-        self.weaknesses = [TMP_IS_MEMORY, _NO_EGRESS, *opened.weaknesses]
+        self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
 
     async def start(self, spec: SandboxSpec) -> OciSandbox:
         name = spec.sandbox_id

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from lambdad.sandbox import linux
-from lambdad.sandbox.base import SANDBOX_ADDRESS, RuntimeProgram
+from lambdad.sandbox.base import RESOLVER_ADDRESS, SANDBOX_ADDRESS, RuntimeProgram
 
 ZYGOTE_DIR = PurePosixPath("/var/lambdad")
 ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
@@ -40,7 +40,7 @@ _CERTIFICATES = ("etc/ssl/certs", "etc/pki/tls/certs", "etc/pki/ca-trust/extract
 _WRITTEN = {
     "etc/hosts": f"127.0.0.1 localhost\n{SANDBOX_ADDRESS} sandbox.localdomain sandbox\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-    "etc/resolv.conf": "",  # there is no network to ask
+    "etc/resolv.conf": f"nameserver {RESOLVER_ADDRESS}\n",
     "etc/hostname": "sandbox\n",
 }
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from lambdad.errors import SandboxError, StartupError
-from lambdad.sandbox.base import ExitStatus, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, UnpackLimits, UnpackReport
 
 _WEAKNESSES = (
     "Functions run as ordinary processes of the server's user and can read and change all that this user can.",
@@ -213,6 +213,7 @@ class ProcessSandboxes:
         if os.name != "posix":
             raise StartupError("functions need a POSIX system: Linux, macOS or another Unix")
         self.weaknesses: Sequence[str] = _WEAKNESSES
+        self.network = NetworkStatus("host")
         self._folders = state_dir.absolute() / "sandboxes"
         self._staging = state_dir.absolute() / "unpacking"
         self._endpoint_url = endpoint_url
@@ -229,6 +230,8 @@ class ProcessSandboxes:
     async def start(self, spec: SandboxSpec) -> ProcessSandbox:
         if not self._is_open:
             raise SandboxError("the process backend is closed")
+        if not spec.has_network:
+            raise SandboxError("a function that is to have no network cannot run without isolation")
         if not spec.task_root.is_dir():
             raise SandboxError(f"there is no folder {spec.task_root}")
         folder = self._folders / spec.sandbox_id

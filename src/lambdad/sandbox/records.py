@@ -15,6 +15,8 @@ from typing import Annotated
 
 import msgspec
 
+from lambdad.sandbox.base import NetworkStatus
+
 MAX_RECORD_BYTES = 128 * 1024
 _MAX_DESCRIPTORS = 32
 
@@ -45,6 +47,7 @@ class Start(_Record, frozen=True, tag="start"):
     opt_root: AbsolutePath | None
     memory_mb: MemoryMb
     tmp_mb: TmpMb
+    has_network: bool = True
 
 
 class Stop(_Record, frozen=True, tag="stop"):
@@ -80,6 +83,7 @@ class Opened(_Record, frozen=True, tag="opened"):
     """The launcher is ready."""
 
     weaknesses: list[str]
+    network: NetworkStatus = NetworkStatus("none")
 
 
 class CannotOpen(_Record, frozen=True, tag="cannot-open"):

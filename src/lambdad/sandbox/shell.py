@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup import Group
+from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.records import Channel, Start, close_all
 
 if TYPE_CHECKING:
     from lambdad.sandbox.nursery import Nursery
 
 #: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *assigned* once its
-#: function's files are mounted and the server has its doors; *ended* when the kernel has killed all inside.
+#: function's files are mounted and the server has its doors, *unplugging* before that where the function is to have no network;
+#: *ended* when the kernel has killed all inside.
 NEXT = {
     "forking": {"spare", "ended"},
-    "spare": {"assigned", "ended"},
+    "spare": {"assigned", "unplugging", "ended"},
+    "unplugging": {"assigned", "ended"},
     "assigned": {"ended"},
     "ended": set[str](),
 }
@@ -37,9 +40,12 @@ class Shell:
         self.control = control
         self.inner_control: int | None = inner_control  #: the other end, until a zygote has it
         self.state = "forking"
+        self.procs: list[int] = []  #: of its cgroup, once that is made and until a zygote has them
+        self.outlet: Outlet | None = None  #: its network, once that is made and until a function is assigned
         self.handle: int | None = None  #: pidfd of process 1 inside
         self.doors: list[int] = []  #: as `Started` has them
         self.mounts: int | None = None  #: its mount namespace, for as long as nothing but our own code runs in it
+        self.start: Start | None = None  #: for which it is being unplugged
         self.sandbox_id: str | None = None
         self.is_stopping = False  #: the server wants to hear when nothing of it is left
         self.is_released = False  #: its cgroup is being removed
@@ -51,6 +57,11 @@ class Shell:
         if state not in NEXT[self.state]:
             raise ValueError(f"a shell that is {self.state} cannot become {state}")
         self.state = state
+
+    @property
+    def is_furnished(self) -> bool:
+        """A zygote can fork into its cgroup and its network."""
+        return self.inner_control is not None and bool(self.procs) and self.outlet is not None
 
     @property
     def is_prepared(self) -> bool:
@@ -66,10 +77,14 @@ class Shell:
             self._mount(trees, start.tmp_mb)
         finally:
             close_all(trees)
+        self._let_go_of_network()
         self.sandbox_id = start.sandbox_id
         self.enter("assigned")
 
-    def hand_over_control(self) -> None:
+    def hand_over(self) -> None:
+        """The zygote has its own copies."""
+        close_all(self.procs)
+        self.procs = []
         if self.inner_control is not None:
             os.close(self.inner_control)
             self.inner_control = None
@@ -99,7 +114,8 @@ class Shell:
     def close(self) -> None:
         """Lets go of everything but the cgroup."""
         self.control.close()
-        self.hand_over_control()
+        self.hand_over()
+        self._let_go_of_network()
         close_all(self.take_doors())
         if self.mounts is not None:
             os.close(self.mounts)
@@ -107,6 +123,12 @@ class Shell:
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
+
+    def _let_go_of_network(self) -> None:
+        """The namespace ends with the processes in it."""
+        if self.outlet is not None:
+            os.close(self.outlet.namespace)
+            self.outlet = None
 
     def _mount(self, trees: list[int], tmp_mb: int) -> None:
         assert self.mounts is not None

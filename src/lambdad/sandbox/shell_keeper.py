@@ -15,6 +15,8 @@ import msgspec
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.cgroup_keeper import CgroupKeeper
 from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.network import Outlet
+from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.nursery import Nursery, start_zygote
 from lambdad.sandbox.records import Channel, Program, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
@@ -41,6 +43,7 @@ class ShellKeeper:
         self,
         loop: EventLoop,
         cgroups: Cgroups,
+        networks: NetworkKeeper,
         root: Path,
         uids: Sequence[int],
         spares: int,
@@ -51,6 +54,7 @@ class ShellKeeper:
         self._loop = loop
         self._cgroups = cgroups
         self._keeper = CgroupKeeper(cgroups)
+        self._networks = networks
         self._root = root
         self._uids = deque(uids)
         self._spares = spares
@@ -62,6 +66,7 @@ class ShellKeeper:
         self._sandboxes: dict[str, Shell] = {}  #: by the server's name for it, from assignment until nothing is left
         self._next_number = 0
         loop.watch_channel(self._keeper.channel, self._hear_cgroup_keeper)
+        loop.watch_channel(networks.channel, self._hear_network_keeper)
 
     @property
     def patience(self) -> float | None:
@@ -122,6 +127,7 @@ class ShellKeeper:
             nursery.kill()
             os.waitid(os.P_PID, nursery.pid, os.WEXITED)
         self._keeper.close()
+        self._networks.close()
 
     def _kill_what_is_stuck(self, nursery: Nursery, now: float) -> None:
         """Each end is noticed by itself, and what was waiting for it goes on with another one."""
@@ -141,6 +147,10 @@ class ShellKeeper:
         for nursery in self._nurseries.values():
             for waiting in [item for item in nursery.waiting if item.sandbox_id == sandbox_id]:
                 nursery.waiting.remove(waiting)
+        for shell in self._shells.values():
+            if shell.start is not None and shell.start.sandbox_id == sandbox_id:
+                shell.start = None
+                shell.kill()
 
     # -- zygotes ---------------------------------------------------------------------------------------------------------
 
@@ -222,6 +232,7 @@ class ShellKeeper:
         nursery.forking.add(number)
         self._loop.watch_channel(shell.control, lambda: self._hear_shell(shell))
         self._keeper.make(number, is_urgent=bool(nursery.waiting))
+        self._networks.make(number)
         return True
 
     def _hear_cgroup_keeper(self) -> None:
@@ -231,18 +242,35 @@ class ShellKeeper:
             if answer.is_removal:
                 self._bury_shell(shell, answer.error)
             else:
-                self._populate(shell, answer.error, procs)
-            close_all(procs)
+                shell.procs = procs
+                self._populate(shell, answer.error)
 
-    def _populate(self, shell: Shell, error: str | None, procs: list[int]) -> None:
-        """The cgroup is there: now the zygote can fork into it."""
-        if error is not None or shell.nursery.is_dead:
+    def _hear_network_keeper(self) -> None:
+        while (received := self._networks.receive()) is not None:
+            answer, descriptors = received
+            shell = self._shells.get(answer.number)
+            if shell is None or shell.state == "ended":
+                close_all(descriptors)
+            elif answer.is_unplugged:
+                self._note_unplugged(shell, answer.error)
+            else:
+                shell.outlet = None if answer.error is not None else Outlet(descriptors[0], answer.link)
+                self._populate(shell, answer.error)
+
+    def _populate(self, shell: Shell, error: str | None) -> None:
+        """When the cgroup and the network are there, the zygote can fork into them."""
+        if shell.state == "ended":
+            shell.hand_over()
+        elif error is not None or shell.nursery.is_dead:
             shell.failure = error
             self._end(shell)
-        elif shell.inner_control is not None:
+        elif shell.is_furnished:
+            assert shell.inner_control is not None
+            assert shell.outlet is not None
             shell.asked_at = self._now()
-            shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), [shell.inner_control, *procs])
-            shell.hand_over_control()
+            descriptors = [shell.inner_control, shell.outlet.namespace, *shell.procs]
+            shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), descriptors)
+            shell.hand_over()
 
     def _hear_shell(self, shell: Shell) -> None:
         while (received := shell.control.receive()) is not None:
@@ -266,15 +294,34 @@ class ShellKeeper:
     def _serve_waiting(self, nursery: Nursery) -> None:
         while nursery.waiting and nursery.spares:
             start, shell = nursery.waiting.popleft(), nursery.spares.popleft()
-            try:
-                shell.assign(start)
-            except (OSError, ValueError) as error:
-                if shell.is_spoiled:
-                    shell.kill()
-                else:
-                    nursery.spares.appendleft(shell)
-                self._refuse(start, str(error))
-                continue
+            if start.has_network or shell.outlet is None or not shell.outlet.link:
+                self._assign(shell, start)
+            else:
+                shell.start = start
+                shell.enter("unplugging")
+                self._networks.unplug(shell.number, shell.outlet)
+
+    def _note_unplugged(self, shell: Shell, error: str | None) -> None:
+        """What has a network that it should not have is not used."""
+        start, shell.start = shell.start, None
+        if start is None:
+            return  # it is not wanted any more, and has been killed
+        if error is None:
+            self._assign(shell, start)
+        else:
+            shell.kill()
+            self._refuse(start, f"the network could not be taken away: {error}")
+
+    def _assign(self, shell: Shell, start: Start) -> None:
+        try:
+            shell.assign(start)
+        except (OSError, ValueError) as error:
+            if shell.is_spoiled or shell.state != "spare":
+                shell.kill()
+            else:
+                shell.nursery.spares.appendleft(shell)
+            self._refuse(start, str(error))
+        else:
             self._sandboxes[start.sandbox_id] = shell
             self._announce(shell)
 
@@ -302,6 +349,8 @@ class ShellKeeper:
             return  # the server may still read from its cgroup
         if before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
             nursery.spares.remove(shell)
+        elif before == "unplugging" and shell.start is not None:
+            self.start(shell.start)  # it had done nothing for it yet
         elif before == "forking":
             nursery.failures += 1
             if nursery.waiting and nursery.failures > (_SILENT_FAILURES if shell.failure is None else _TOLD_FAILURES):

@@ -24,6 +24,8 @@ def document(**changes: Any) -> dict[str, Any]:
         data_dir=Path("/data"),
         isolation="namespace",
         weaknesses=["Memory is not limited."],
+        network="none",
+        network_remark="there is no way out",
         cpu="strict",
         auth="off",
         quotas="2021",
@@ -44,6 +46,8 @@ def test_a_healthy_server_is_exit_code_0(run: Run, fake_server: Any) -> None:
         "is running, for 61 s",
         "isolation     namespace",
         "! Memory is not limited.",
+        "network       none",
+        "! there is no way out",
         "cpu           strict",
         "python3.11 python3.12",
     ):

@@ -74,7 +74,7 @@ def _fork(settings, uid, descriptors, own_namespace):
     if child == 0:
         os.close(CHANNEL)
         os.close(own_namespace)
-        environment.run(settings, uid, descriptors[0], descriptors[1:])
+        environment.run(settings, uid, descriptors[0], descriptors[1], descriptors[2:])
     try:
         return linux.pidfd_open(child)
     except OSError:

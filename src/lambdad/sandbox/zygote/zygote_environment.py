@@ -27,7 +27,7 @@ except ImportError:
 ADDRESS = "169.254.100.1"
 PORTS = (9001, 4566)
 HOST_NAME = b"sandbox"
-NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
+NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP
 QUIET = linux.MS_NOSUID | linux.MS_NODEV
 EMPTY_FOLDER = b"/var/empty"
 # As on AWS: 1,024 descriptors. The rest is the kernel's default, which a machine may have raised for root: no locked memory and
@@ -45,13 +45,14 @@ REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 
 READY = b'{"ready": true}'
 
 
-def run(settings, uid, control, cgroups):
+def run(settings, uid, control, network, cgroups):
     """In the child of the zygote, first process of a new pid namespace. Never returns."""
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         for descriptor in cgroups:
             os.write(descriptor, b"0")
         linux.unshare(NAMESPACES)
+        linux.enter_namespace(network, linux.CLONE_NEWNET)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
         _limit()
@@ -129,7 +130,7 @@ def _mount_system(uid):
 
 
 def _make_listeners():
-    """Where AWS_LAMBDA_RUNTIME_API and AWS_ENDPOINT_URL point. Nothing else in this network leads out of here."""
+    """Where AWS_LAMBDA_RUNTIME_API and AWS_ENDPOINT_URL point. Whatever else leads out of this network, these do not depend on."""
     doors = []
     for port in PORTS:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

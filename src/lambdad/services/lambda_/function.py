@@ -32,7 +32,7 @@ Request = Mapping[str, Any]
 async def create_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = named_unqualified(context, request["FunctionName"], "A function's name must not carry a qualifier.")
     settings = _new_settings(state, request)
-    tags = check_tags(request.get("Tags", {}), state.quotas)
+    tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)
     content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")
     if await state.functions.find(name.key) is not None:
         raise conflict(f"Function already exist: {name.name}")

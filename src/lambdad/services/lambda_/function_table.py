@@ -107,7 +107,8 @@ class FunctionTable:
 
 
 def _runnable(stored: StoredFunction, reading: FunctionVersion) -> Version:
-    return replace(reading.runnable(), reserved_concurrency=stored.function.reserved_concurrency)
+    function = stored.function
+    return replace(reading.runnable(), reserved_concurrency=function.reserved_concurrency, has_network=function.has_network)
 
 
 class FunctionChange:

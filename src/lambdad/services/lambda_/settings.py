@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lambdad.errors import ServiceError
+from lambdad.model import network_choice
 from lambdad.model.arn import is_role_arn
 from lambdad.model.quota import Quotas
 from lambdad.services.lambda_.refusal import invalid_parameter
@@ -97,12 +98,15 @@ def in_range(name: str, value: int, low: int, high: int) -> int:
     return value
 
 
-def check_tags(tags: Mapping[str, str], quotas: Quotas) -> dict[str, str]:
+def check_tags(tags: Mapping[str, str], quotas: Quotas, *, network_can_be_withheld: bool) -> dict[str, str]:
     if len(tags) > quotas.tags:
         raise invalid_parameter("Number of tags exceeds resource tag limit.")
     for key in tags:
         if key.lower().startswith("aws:"):
             raise invalid_parameter(f"Tag keys must not start with 'aws:', which is reserved: {key}")
+    refusal = network_choice.refusal(tags, can_be_withheld=network_can_be_withheld)
+    if refusal is not None:
+        raise invalid_parameter(refusal)
     return dict(tags)
 
 

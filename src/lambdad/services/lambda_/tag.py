@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdad.model.arn import FunctionName
 from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.function_table import FunctionChange
 from lambdad.services.lambda_.lookup import find_function, named
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.settings import check_tags
@@ -23,8 +24,9 @@ async def tag_resource(state: LambdaState, context: RequestContext, request: Req
     async with state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
-        tags = check_tags({**change.stored.function.tags, **request["Tags"]}, state.quotas)
-        await change.save(replace(change.stored, function=replace(change.stored.function, tags=tags)))
+        tags = {**change.stored.function.tags, **request["Tags"]}
+        check_tags(tags, state.quotas, network_can_be_withheld=state.network_can_be_withheld)
+        await _keep(state, change, tags)
     return {}
 
 
@@ -35,14 +37,23 @@ async def untag_resource(state: LambdaState, context: RequestContext, request: R
     async with state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
-        tags = {key: value for key, value in change.stored.function.tags.items() if key not in gone}
-        await change.save(replace(change.stored, function=replace(change.stored.function, tags=tags)))
+        await _keep(state, change, {key: value for key, value in change.stored.function.tags.items() if key not in gone})
     return {}
 
 
 async def list_tags(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     stored = await find_function(state, _tagged_function(context, request["Resource"]))
     return {"Tags": dict(stored.function.tags)}
+
+
+async def _keep(state: LambdaState, change: FunctionChange, tags: Mapping[str, str]) -> None:
+    """No call that begins later is served by an environment with the network of before."""
+    assert change.stored is not None
+    before = change.stored.function
+    after = replace(before, tags=tags)
+    await change.save(replace(change.stored, function=after))
+    if before.has_network != after.has_network:
+        await state.settler.retire(change.key, None)
 
 
 def _tagged_function(context: RequestContext, arn: str) -> FunctionName:

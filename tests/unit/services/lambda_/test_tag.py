@@ -35,6 +35,7 @@ async def test_tags_are_merged_and_removed(world: World) -> None:
             {"Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:x", "Tags": {"a": "b"}},
             "Only functions have tags here yet",
         ),
+        ({"Resource": ARN, "Tags": {"lambdad:network": "host"}}, "Tag lambdad:network must be 'none'"),
         ({"Resource": f"{ARN}none", "Tags": {"a": "b"}}, "Function not found"),
     ],
 )
@@ -44,3 +45,39 @@ async def test_refusals(world: World, request_: dict[str, Any], message: str) ->
     error = await refused(world.call("TagResource", **request_))
     assert message in error.message
     assert await world.call("ListTags", Resource=ARN) == {"Tags": {}}
+
+
+async def test_a_function_loses_its_network(world: World) -> None:
+    """From the tag on its invocations ask for an environment without a network, and environments of before are ended."""
+    await world.create()
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    await world.call("TagResource", Resource=ARN, Tags={"lambdad:network": "none"})
+    assert world.invoker.retired[-1] == (ACCOUNT, REGION, "f", None)
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    await world.call("UntagResource", Resource=ARN, TagKeys=["lambdad:network"])
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    before, without, after = [invocation.version for invocation in world.invoker.invocations]
+    assert [version.has_network for version in (before, without, after)] == [True, False, True]
+    assert before.environment_key == after.environment_key != without.environment_key
+
+
+async def test_other_tags_end_no_environment(world: World) -> None:
+    """Only what changes the network does."""
+    await world.create(Tags={"lambdad:network": "none"})
+    retired = list(world.invoker.retired)
+    await world.call("TagResource", Resource=ARN, Tags={"a": "b", "lambdad:network": "none"})
+    await world.call("UntagResource", Resource=ARN, TagKeys=["a"])
+    assert world.invoker.retired == retired
+
+
+async def test_a_function_cannot_be_made_with_an_unknown_network(world: World) -> None:
+    """CreateFunction refuses what TagResource does."""
+    error = await refused(world.create(Tags={"lambdad:network": "nat"}))
+    assert (error.code, "must be 'none'" in error.message) == ("InvalidParameterValueException", True)
+
+
+async def test_a_backend_that_cannot_withhold_the_network(world: World) -> None:
+    """The tag is refused, not accepted and ignored."""
+    world.state.network_can_be_withheld = False
+    error = await refused(world.create(Tags={"lambdad:network": "none"}))
+    assert (error.code, "no effect" in error.message) == ("InvalidParameterValueException", True)
