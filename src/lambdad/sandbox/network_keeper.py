@@ -128,6 +128,8 @@ class _Keeper:
             traceback.print_exc()
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._resolver is not None:
+                self._resolver.close()
             if network is not None:
                 network.close()
             os._exit(0)
@@ -224,17 +226,24 @@ class _Resolver:
 
     def restart(self) -> None:
         os.waitid(os.P_PID, self._pid, os.WEXITED)
+        self._pid = 0
         os.close(self.handle)
         self.start()
+
+    def close(self) -> None:
+        """It is gone on return, and with it its copies of the keeper's descriptors, should it just have been forked."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self._pid, os.WEXITED)
 
     def _run(self, keeper: int) -> None:
         """In the child: never returns."""
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+            _keep_only([sock.fileno() for sock in self._sockets])
             from lambdad.sandbox import resolver  # brings asyncio, which neither the launcher nor the keeper needs
 
-            _keep_only([sock.fileno() for sock in self._sockets])
             linux.become(self._uid)
             linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
