@@ -209,3 +209,16 @@ def test_output_that_is_closed(python: Python) -> None:
         "import logging, os\ndef handler(e, c):\n    os.close(1)\n    logging.error('x')\n    return 1\n", **FRAMED
     ) as process:
         assert process.invoke().body == b"1"
+
+
+def test_frames_through_a_wrapper(python: Python) -> None:
+    """A wrapper script that starts the runtime passes the descriptor on, and the function does not see it."""
+    wrapper = python.folder / "wrapper"
+    wrapper.write_text('#!/bin/sh\necho wrapped\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    body = "log.warning('one\\ntwo')\nprint(os.environ.get('_LAMBDA_TELEMETRY_LOG_FD'))"
+    lines = framed(python, body, AWS_LAMBDA_EXEC_WRAPPER=str(wrapper))
+    expected = ["one\ntwo", "None"]
+    if python.version >= (3, 8):  # others have no wrappers
+        expected.insert(0, "wrapped")
+    assert [line.message.split("\t")[-1] for line in lines] == expected
