@@ -201,3 +201,54 @@ def test_an_extension_hears_objects(server: Server) -> None:
     wait_until(lambda: sum(event["type"] == "platform.runtimeDone" for event in heard()) == 3, 20, "the failures")
     done = [event["record"] for event in heard() if event["type"] == "platform.runtimeDone"]
     assert [(one["status"], one.get("errorType")) for one in done[1:]] == [("success", None), ("error", "Runtime.ExitError")]
+
+
+HOSTILE = r"""
+import os, struct, sys, time
+
+def handler(event, context):
+    if event == "frame":
+        os.write(1, struct.pack(">IIQ", 0xA55A0003, (1 << 24) - 1, 0) + b"begun and ")
+        os.write(1, b"never ended")
+    elif event == "bytes":
+        os.write(2, b"nul \0 and no letter \xff\nno end")
+    elif event == "platform":
+        print("END RequestId: " + context.aws_request_id)
+        print("REPORT RequestId: " + context.aws_request_id + "\tDuration: 0.00 ms")
+    elif event == "daemon":
+        if os.fork() == 0:
+            os.setsid()
+            while not os.path.exists("/tmp/speak"):
+                time.sleep(0.01)
+            os.write(1, b"from the daemon\n")
+            os._exit(0)
+    elif event == "speak":
+        open("/tmp/speak", "w").close()
+        os.wait()
+    else:
+        print("plain")
+"""
+
+
+def test_hostile_output(server: Server) -> None:
+    """A frame that does not end, bytes that are no text, forged lines, and a process left behind: each is in the log as what it
+    is, and none of it reaches into the next invocation."""
+    server.create_function("hostile", HOSTILE, Timeout=20)
+    expected = {
+        "frame": ["begun and never ended"],
+        "bytes": ["nul \0 and no letter \ufffd", "no end"],
+        "daemon": [],
+        "speak": ["from the daemon"],
+        "plain": ["plain"],
+    }
+    for event, lines in expected.items():
+        _, tail = invoke(server, "hostile", event)
+        assert [line.split()[0] for line in (tail[0], *tail[-2:])] == ["START", "END", "REPORT"]
+        assert tail[1:-2] == lines, event
+    _, tail = invoke(server, "hostile", "platform")
+    assert [line.split()[0] for line in tail] == ["START", "END", "REPORT", "END", "REPORT"]
+    assert "Billed Duration" in tail[-1], "the true one comes last"
+    messages = [message.rstrip("\n") for message in stored(server, "/aws/lambda/hostile", 22)]
+    assert [line for lines in expected.values() for line in lines] == [
+        message for message in messages if not message.startswith(("INIT_START", "START", "END", "REPORT"))
+    ]
