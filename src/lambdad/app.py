@@ -213,9 +213,7 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
             raise StartupError(f"--isolation process has the machine's network; leave out --network {settings.network}.")
         return ProcessSandboxes(state_dir, endpoint)
     if settings.isolation == "oci":
-        if settings.network == "nat":
-            raise StartupError("--isolation oci cannot give functions a network yet; leave out --network nat.")
-        return OciSandboxes(state_dir, settings.oci_runtime, has_cpu_quota=has_cpu_quota)
+        return OciSandboxes(state_dir, settings.oci_runtime, has_cpu_quota=has_cpu_quota, network=settings.network)
     try:
         return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota, network=settings.network)
     except StartupError as error:

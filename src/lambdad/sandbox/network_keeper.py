@@ -5,6 +5,7 @@ It holds all that the router and the uplink (see `network`) are made of: they en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -90,7 +91,8 @@ class NetworkKeeper:
 
     def close(self) -> None:
         self.channel.close()
-        os.waitid(os.P_PID, self.pid, os.WEXITED)
+        with contextlib.suppress(ChildProcessError):  # whoever reaps orphans has reaped it
+            os.waitid(os.P_PID, self.pid, os.WEXITED)
 
     def _hear_begin(self) -> _Begun:
         select.select([self.channel.socket], [], [])

@@ -28,7 +28,6 @@ from lambdad.sandbox.seccomp import filter_program
 
 _UNPACKING_AT_ONCE = 4
 _LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
-_NO_EGRESS = "with --isolation oci there is no way out of a sandbox yet"
 
 
 class OciInit(InitConnection):
@@ -131,7 +130,10 @@ class OciSandboxes:
     """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. `runtime` is the name or
     the path of an OCI runtime."""
 
-    def __init__(self, state_dir: Path, runtime: str, uids: range = DEFAULT_UIDS, *, has_cpu_quota: bool = False) -> None:
+    def __init__(
+        self, state_dir: Path, runtime: str, uids: range = DEFAULT_UIDS, *, has_cpu_quota: bool = False, network: str = "none"
+    ) -> None:
+        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
         if sys.platform != "linux":
             raise StartupError("OCI runtimes need Linux")
         if os.geteuid() != 0:
@@ -143,9 +145,9 @@ class OciSandboxes:
         self.name = f"oci ({program.name} {program.version})"
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         own = [*program.kind.weaknesses, *Cgroups(cgroup_name, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
-        self.network = NetworkStatus("none", _NO_EGRESS)
+        self.network = NetworkStatus("none")
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
-        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota)
+        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network)
         self._link = LauncherLink("lambdad.sandbox.oci_launcher", _LOSS)
         self._starting: set[str] = set()
         self._sandboxes: dict[str, OciSandbox] = {}
@@ -155,6 +157,7 @@ class OciSandboxes:
     async def open(self) -> None:
         opened = await self._link.open(self._settings, self._note_loss)
         self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
+        self.network = opened.network
 
     async def start(self, spec: SandboxSpec) -> OciSandbox:
         name = spec.sandbox_id

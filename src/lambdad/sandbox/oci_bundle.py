@@ -57,7 +57,8 @@ class Ways:
     """What differs from machine to machine, and from runtime to runtime."""
 
     memory_besides_mb: int  #: what the runtime needs within the sandbox's memory limit
-    init_capabilities: Sequence[str]  #: of the init, which is root if it has any
+    init_capabilities: Sequence[str] = ()  #: of the init, which is root if it has any
+    hidden: Sequence[str] = ()  #: folders that are to be seen empty
 
     def init_uid(self, uid: int) -> int:
         """In a sandbox whose user is `uid`."""
@@ -110,7 +111,7 @@ def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, 
         "process": process,
         "root": {"path": os.fspath(root.path), "readonly": True},
         "hostname": "sandbox",
-        "mounts": [*_made_mounts(start.tmp_mb), *(_bind(source, target) for source, target in folders)],
+        "mounts": [*_made_mounts(start.tmp_mb, ways.hidden), *(_bind(source, target) for source, target in folders)],
         "linux": {
             "namespaces": [
                 *({"type": name} for name in _OWN_NAMESPACES),
@@ -125,13 +126,14 @@ def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, 
     }
 
 
-def _made_mounts(tmp_mb: int) -> list[dict[str, Any]]:
+def _made_mounts(tmp_mb: int, hidden: Sequence[str]) -> list[dict[str, Any]]:
     tmp = (f"size={tmp_mb}m", f"nr_inodes={tmp_mb * TMP_FILES_PER_MB}", "mode=1777")
     # /dev is not read-only, or gVisor would open no device of it for writing; only root could write there, and nobody is root.
     return [
         _mount("proc", "/proc", *_QUIET, "noexec", "hidepid=2"),
         _mount("tmpfs", "/dev", "nosuid", "noexec", "size=64k", "mode=755"),
         _mount("tmpfs", "/tmp", *_QUIET, *tmp),
+        *(_mount("tmpfs", folder, *_QUIET, "noexec", "size=4k", "mode=755", "ro") for folder in hidden),
     ]
 
 

@@ -17,13 +17,13 @@ import msgspec
 from lambdad.errors import SandboxError
 from lambdad.sandbox.cgroup import Cgroups, Group
 from lambdad.sandbox.oci_bundle import Root, Ways, write_bundle
-from lambdad.sandbox.oci_network import Network
+from lambdad.sandbox.oci_network import Network, Networks
 from lambdad.sandbox.oci_runtime import OciRuntime
 from lambdad.sandbox.records import Channel, Start, close_all
 
 _READY_SECONDS = 60.0
 _DEATH_SECONDS = 10.0
-_CAPABILITY_NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
+_CAPABILITY_NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Workshop:
 
     runtime: OciRuntime
     cgroups: Cgroups
+    networks: Networks
     cgroup_name: str
     bundles: Path
     root: Root
@@ -115,7 +116,7 @@ class Container:
 
     async def _make(self) -> None:
         workshop, runtime = self._workshop, self._workshop.runtime
-        self._network = Network()
+        self._network = await workshop.networks.make(has_way_out=self._start.has_network)
         self._bundle.mkdir(mode=0o755)
         cgroup = f"/{workshop.cgroup_name}/{self._name}"
         write_bundle(self._bundle, self._start, workshop.root, self.uid, self._network.path, cgroup, workshop.ways)

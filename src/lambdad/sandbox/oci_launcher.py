@@ -26,8 +26,10 @@ from lambdad.sandbox.cgroup import Cgroups, mount_points, remove_everywhere, ver
 from lambdad.sandbox.children import Children
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.launcher import beginning_anywhere, lock_folder
+from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.oci_bundle import Root, Ways
 from lambdad.sandbox.oci_container import Container, Workshop
+from lambdad.sandbox.oci_network import Networks
 from lambdad.sandbox.oci_runtime import OciRuntime, Program
 from lambdad.sandbox.oci_trial import try_out
 from lambdad.sandbox.records import (
@@ -64,10 +66,11 @@ _MAKING_AT_ONCE = 2 * (os.cpu_count() or 1)
 class Settings(msgspec.Struct, frozen=True):
     state_dir: str
     cgroup_name: str
-    first_uid: int  #: unpacks; the rest are the sandboxes'
+    first_uid: int  #: unpacks, and passes on questions for names; the rest are the sandboxes'
     last_uid: int
     runtime: Program
     has_cpu_quota: bool = False
+    network: str = "none"  #: what is wanted: nat, none, or auto
 
 
 class OciLauncher:
@@ -88,8 +91,10 @@ class OciLauncher:
         lock_folder(self._folder)
         if not self._settings.runtime.kind.takes_mixed_cgroups:
             _hide_version_2()
-        children = Children()
         name, uids = self._settings.cgroup_name, range(self._settings.first_uid, self._settings.last_uid + 1)
+        keeper = NetworkKeeper(self._settings.network, name, uids[0], filter_program())
+        networks = Networks(keeper, self._end)
+        children = Children()
         cgroups = Cgroups(name, has_quota=self._settings.has_cpu_quota, is_at_top=True)
         runtime = OciRuntime(self._settings.runtime, self._made(_RUNTIME), children)
         await self._clear_leftovers(runtime)
@@ -99,10 +104,11 @@ class OciLauncher:
             workshop = Workshop(
                 runtime,
                 cgroups,
+                networks,
                 name,
                 self._made(_BUNDLES),
                 Root.make(self._made(_ROOT), mount_points()),
-                Ways(kind.memory_besides_mb, kind.init_capabilities),
+                Ways(kind.memory_besides_mb, kind.init_capabilities, kind.hidden),
             )
             self._workshop = workshop
             self._uids = deque(beginning_anywhere(uids[1:], name))
@@ -110,13 +116,14 @@ class OciLauncher:
             files = FileWork(_Watch(self._loop), self._made(_STAGING), uids[0], filter_program(), self._answer)
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)
-            self._answer(Opened([*kind.weaknesses, *cgroups.weaknesses]))
+            self._answer(Opened([*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses], keeper.status))
             await self._is_over.wait()
             files.close()
             await self._unmake_all()
         finally:
             self._clear_folders()
             remove_everywhere(name)
+            networks.close()
             children.close()
 
     # -- what the server wants -------------------------------------------------------------------------------------------

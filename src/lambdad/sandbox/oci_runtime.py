@@ -30,6 +30,7 @@ class Kind:
     #: Of process 1, which is root then: only where it has no other protection from a function that is its equal, and where
     #: being root is not the machine's affair.
     init_capabilities: Sequence[str] = ()
+    hidden: Sequence[str] = ()  #: folders that it adds by itself
     takes_mixed_cgroups: bool = True  #: works where hierarchies of version 1 and a controller of version 2 are mounted
 
 
@@ -42,7 +43,8 @@ KINDS = {
         # them. And all that is mounted is read-only: there is nothing to lay over it.
         options=("--network=host", "--overlay2=none"),
         memory_besides_mb=64,
-        init_capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID"),
+        init_capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP"),
+        hidden=("/sys",),
         weaknesses=(
             "gVisor's own memory counts: a sandbox is killed at 64 MB above its memory size, and Max Memory Used is higher.",
             "Threads are not counted, and a function that makes a thousand processes ends with its whole environment.",

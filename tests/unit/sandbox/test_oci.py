@@ -8,9 +8,11 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import textwrap
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import oci
 from lambdad.sandbox.base import ExitStatus, Sandbox
 from lambdad.sandbox.oci import OciSandboxes
+from support.machine import Peer as Machine
+from support.machine import listening
 from support.processes import children, command_line, is_running
 from support.sandbox import Backend, Peer, backends, find_interpreters, make_program, make_spec, make_task
 
@@ -34,6 +38,8 @@ import asyncio, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from lambdad.sandbox.oci import OciSandboxes
+from support.machine import Peer as Machine
+from support.machine import listening
 from support.processes import children
 from support.sandbox import make_program, make_spec, make_task
 
@@ -65,6 +71,13 @@ def runc(tmp_path: Path) -> str:
     if found is None:
         pytest.skip("runc is not installed (Debian: apt-get install runc)")
     return found
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Machine]:
+    made = Machine(f"oci{os.getpid()}", f"198.18.{os.getpid() % 250 + 1}")
+    yield made
+    made.close()
 
 
 @asynccontextmanager
@@ -127,7 +140,7 @@ class TestInside:
         assert 20_000 < uid < 30_000
         assert seen["uids"] == seen["gids"] == [uid] * 3
         assert set(seen["groups"]) <= {uid}
-        assert all(int(seen["status"][f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff"))
+        assert all(int(seen["status"][f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff", "Bnd"))
         assert seen["status"]["Seccomp"] == "2"
         assert seen["name"] == "sbx_user1051"
         assert seen["limits"] == [[1024, 1024], [1, 1]]
@@ -135,7 +148,18 @@ class TestInside:
 
     async def test_files(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """Of the machine's files only those that programs need are seen; all but /tmp refuses to be written to."""
-        hidden = ["/root", "/home", "/boot", "/etc/shadow", "/dev/kmsg", "/mnt", "/var/lib", "/dev/vda", str(tmp_path)]
+        hidden = [
+            "/root",
+            "/sys/kernel",
+            "/home",
+            "/boot",
+            "/etc/shadow",
+            "/dev/kmsg",
+            "/mnt",
+            "/var/lib",
+            "/dev/vda",
+            str(tmp_path),
+        ]
         read_only = ["/", "/var/task", "/opt", "/var/runtime", "/usr", "/etc", "/run", "/dev", "/var/lang", "/var/lambdad"]
         look = f"""
         import os
@@ -278,6 +302,69 @@ class TestInside:
         async with started(sandboxes, tmp_path) as (sandbox, peer):
             sandbox.limit_cpu(0.01)
             assert await peer.run("result = sum(range(1000000))") == 499999500000
+
+
+class TestNetwork:
+    @pytest.mark.parametrize("backend", RUNTIMES)
+    async def test_a_way_out(self, tmp_path: Path, backend: Backend, outside: Machine) -> None:
+        """With a network a function reaches another machine, and neither this one nor its neighbour; without one, nobody."""
+        connect = """
+        import errno, socket
+        def connects(address, port):
+            try:
+                with socket.create_connection((address, port), 5):
+                    return True
+            except OSError:
+                return False
+        def own():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.connect(("203.0.113.1", 9))
+                return sock.getsockname()[0]
+        """
+        with outside.inside():
+            website = listening(outside.address)
+        service = listening("0.0.0.0", 0)
+        port = service.getsockname()[1]
+        sandboxes = OciSandboxes(tmp_path / "state", backend.options[1], network="nat")
+        await sandboxes.open()
+        assert sandboxes.network.mode == "nat"
+        with website, service:
+            async with started(sandboxes, tmp_path, sandbox_id="victim") as (_, victim):
+                serve = "import sys; sys.kept = socket.create_server(('0.0.0.0', 8080)); result = own()"
+                address = await victim.run(textwrap.dedent(connect) + serve)
+                async with started(sandboxes, tmp_path) as (sandbox, peer):
+                    attempts = f"""result = [
+                        connects({outside.address!r}, 80),
+                        connects({outside.address_of_machine!r}, {port}),
+                        connects({address!r}, 8080),
+                        connects("169.254.169.254", 80),
+                        connects("169.254.100.1", 4566),
+                    ]"""
+                    assert await peer.run(textwrap.dedent(connect) + textwrap.dedent(attempts)) == [
+                        True,
+                        False,
+                        False,
+                        False,
+                        True,
+                    ]
+                    with await sandbox.open_socket() as made:
+                        assert made.family == socket.AF_INET
+            async with started(sandboxes, tmp_path, has_network=False) as (_, peer):
+                alone = f"result = [connects({outside.address!r}, 80), connects('169.254.100.1', 4566)]"
+                assert await peer.run(textwrap.dedent(connect) + alone) == [False, True]
+        await sandboxes.close()
+        assert remains(tmp_path / "state") == []
+
+    async def test_the_loss_of_the_keeper_is_the_launchers(self, tmp_path: Path, runc: str) -> None:
+        """Without the process that makes networks there are no sandboxes: the backend is lost, and says so."""
+        sandboxes = OciSandboxes(tmp_path / "state", runc)
+        await sandboxes.open()
+        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
+        [keeper] = children(launcher)
+        os.kill(keeper, signal.SIGKILL)
+        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 20)
+        await sandboxes.close()
+        assert remains(tmp_path / "state") == []
 
 
 class TestLanguages:

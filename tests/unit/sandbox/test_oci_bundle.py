@@ -36,7 +36,7 @@ def test_nothing_is_granted() -> None:
 
 def test_a_root_of_the_runtimes_own_kernel() -> None:
     """Where the init is root, it is told whom to become, and what it starts inherits nothing."""
-    process = made(ways=Ways(64, ("CAP_KILL",)))["process"]
+    process = made(ways=Ways(64, ("CAP_KILL",), ("/sys",)))["process"]
     assert (process["user"]["uid"], process["args"][-1]) == (0, "20007")
     assert process["capabilities"]["effective"] == process["capabilities"]["bounding"] == ["CAP_KILL"]
     assert process["capabilities"]["ambient"] == process["capabilities"]["inheritable"] == []

@@ -25,6 +25,7 @@ except ImportError:
 
 RUNTIME = "/var/runtime/bootstrap.py"
 TASK_ROOT = "/var/task"
+OWN_CAPABILITIES = (5, 6, 7, 8)  # KILL, SETGID, SETUID, SETPCAP: where it has any, nothing that it starts may gain them
 STATUS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
@@ -39,6 +40,8 @@ class ContainerInit(zygote_init.Init):
 
     def _step_down(self):
         if os.getuid() != self._uid:
+            for capability in OWN_CAPABILITIES:
+                linux.prctl(linux.PR_CAPBSET_DROP, capability)
             linux.become(self._uid)
             linux.prctl(linux.PR_SET_DUMPABLE, 1)  # as it is for others once they run a program
 
@@ -49,7 +52,7 @@ class ContainerInit(zygote_init.Init):
 def main(filter_program, uid):
     commands = os.dup(0)
     try:
-        _confine(filter_program, commands)
+        _confine(filter_program, commands, uid)
         linux.send(commands, json.dumps({"ready": _status()}).encode("ascii"))
     except BaseException as error:
         linux.send(commands, json.dumps({"failed": "%s: %s" % (type(error).__name__, error)}).encode("ascii"))
@@ -58,13 +61,14 @@ def main(filter_program, uid):
     os._exit(0)
 
 
-def _confine(filter_program, commands):
+def _confine(filter_program, commands, uid):
     linux.close_all_but([commands])
     nothing = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     os.close(nothing)
     os.umask(0o022)
+    linux.be_known_by(uid)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)  # nobody inside can trace it or open its descriptors, though they are its equals

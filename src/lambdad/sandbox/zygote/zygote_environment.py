@@ -56,7 +56,7 @@ def run(settings, uid, control, network, cgroups):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
         _limit()
-        _be_known_by(uid)
+        linux.be_known_by(uid)
         commands, server = _pair(socket.SOCK_SEQPACKET)
         runtime = os.fork()
         if runtime == 0:
@@ -75,15 +75,6 @@ def _limit():
         hard = resource.getrlimit(limit)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (value, value))
-
-
-def _be_known_by(uid):
-    """In the machine's audit log everything inside bears the sandbox's user. Whoever left this open could claim to be root."""
-    try:
-        with open("/proc/self/loginuid", "w") as file:
-            file.write(str(uid))
-    except EnvironmentError:  # no audit in this kernel, or it was set for good when somebody logged in
-        return
 
 
 def _prepare(uid, commands):
