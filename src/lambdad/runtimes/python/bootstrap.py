@@ -51,6 +51,8 @@ def preload():
             continue  # another Python version's name, or something that this installation lacks
     lambda_runtime_sdk.teach_endpoint_variables()
     lambda_runtime_process.remember_loaded_modules()
+    lambda_runtime_process.prepare()
+    lambda_runtime_log.prepare()
 
 
 def serve(connection_fd):

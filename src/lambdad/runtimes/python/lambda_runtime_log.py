@@ -17,6 +17,8 @@ current_request_id = ""
 
 _descriptor = None  #: where frames go; None where the platform reads none
 _is_json = False
+_has_new_streams = False
+_text_handler = None
 
 
 class _Unbuffered(io.TextIOWrapper):
@@ -56,8 +58,18 @@ class LambdaLoggerFilter(logging.Filter):
         return True
 
 
+def prepare():
+    """In a zygote: makes once what every fork would make anew, each on pages that would be shared no longer."""
+    global _has_new_streams, _text_handler
+    open_streams()
+    _has_new_streams = True
+    _text_handler = _new_handler(_text_formatter())
+
+
 def open_streams():
-    """New objects on file descriptors 0 to 2: those of the zygote may have another encoding, and text left in them."""
+    """New objects on file descriptors 0 to 2: the interpreter's own may have another encoding."""
+    if _has_new_streams:
+        return
     if _PYTHON_3:
         # AWS's locale is C.UTF-8 from python3.12 on, for which Python passes undecodable bytes through.
         errors = "surrogateescape" if sys.version_info >= (3, 12) else "strict"
@@ -79,15 +91,27 @@ def _open_output(fd, errors):
 def set_up_logging():
     global _descriptor, _is_json
     _descriptor, _is_json = frames.taken_descriptor(), json_record.is_wanted()
-    logging.Formatter.converter = time.gmtime
-    handler = LambdaLoggerHandler()
-    handler.setFormatter(json_record.JsonFormatter() if _is_json else logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
-    handler.addFilter(LambdaLoggerFilter())
+    if _is_json:
+        handler = _new_handler(json_record.JsonFormatter())
+    else:
+        handler = _text_handler or _new_handler(_text_formatter())
     root = logging.getLogger()
     level = json_record.chosen_level()
     if level is not None:
         root.setLevel(level)
     root.addHandler(handler)
+
+
+def _new_handler(formatter):
+    logging.Formatter.converter = time.gmtime
+    handler = LambdaLoggerHandler()
+    handler.setFormatter(formatter)
+    handler.addFilter(LambdaLoggerFilter())
+    return handler
+
+
+def _text_formatter():
+    return logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
 
 
 def set_request_id(request_id):

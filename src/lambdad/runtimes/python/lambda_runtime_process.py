@@ -10,6 +10,11 @@ import sys
 import threading
 import time
 
+try:
+    import _signal as c_signal  # without the enumerations that the module of Python 3 makes of every number
+except ImportError:
+    import signal as c_signal
+
 from lambda_runtime_client import RuntimeApiError
 
 #: Modules that Python itself and AWS's client have loaded before the function. A file of the function's package with
@@ -27,6 +32,9 @@ _SDK = frozenset("boto3 botocore dateutil jmespath s3transfer six urllib3".split
 _OWN = ("bootstrap",) + tuple(
     "lambda_runtime_" + name for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record")
 )
+
+_AWS_PLACE = {"TZ": ":UTC", "LANG": "en_US.UTF-8"}
+_place = None  #: zone and locale that this process has already
 
 _standard_library = None
 _preloaded = frozenset()
@@ -54,6 +62,9 @@ def remember_loaded_modules():
     global _preloaded
     loaded = set(name.split(".", 1)[0] for name in sys.modules)
     _preloaded = frozenset(loaded.difference(_LOADED_ON_AWS, sys.builtin_module_names, ["__main__"]))
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:  # what was not there may be, when the function's files are
+            _forgotten.append(sys.path_importer_cache.pop(path))
 
 
 def set_search_path():
@@ -65,8 +76,8 @@ def set_search_path():
     for path in [task_root] + layer_paths + [_runtime_dir()] + own + _standard_library:
         if path not in paths:
             paths.append(path)
-    for path, finder in list(sys.path_importer_cache.items()):
-        if finder is None or path == task_root or path in layer_paths:  # looked for in the zygote, when it was not there
+    for path in [task_root] + layer_paths:
+        if path in sys.path_importer_cache:  # looked for in the zygote, when it was not there
             _forgotten.append(sys.path_importer_cache.pop(path))
     sys.path[:] = paths
     for path in layer_paths:
@@ -126,22 +137,39 @@ def become_wrapper():
         os._exit(127 if error.errno == errno.ENOENT else 126)
 
 
+def prepare():
+    """In a zygote: takes the zone and the locale that functions have on AWS, so that forks have nothing to do for them."""
+    global _place
+    os.environ.update(_AWS_PLACE)
+    _settle()
+    _place = _wanted_place()
+
+
 def renew_after_fork(main_module):
     """What a new process would have fresh and a fork has not."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    c_signal.signal(signal.SIGINT, signal.default_int_handler)
+    c_signal.signal(signal.SIGTERM, c_signal.SIG_DFL)
+    c_signal.signal(signal.SIGCHLD, c_signal.SIG_DFL)
     sys.argv[:] = [os.path.join(_runtime_dir(), "bootstrap.py")]
     sys.modules["__main__"] = main_module
     main_module.__name__ = "__main__"
+    if _wanted_place() != _place:
+        _settle()
+    if "random" in sys.modules and sys.version_info < (3, 7):  # later ones do so by themselves
+        sys.modules["random"].seed()
+
+
+def _wanted_place():
+    return [os.environ.get(name) for name in ("TZ", "LC_ALL", "LC_CTYPE", "LANG")]
+
+
+def _settle():
     time.tzset()
     if sys.version_info[0] >= 3:
         try:
             locale.setlocale(locale.LC_CTYPE, "")
         except locale.Error:
             pass  # this machine lacks the function's locale; the zygote's stays, which is UTF-8 too
-    if "random" in sys.modules and sys.version_info < (3, 7):  # later ones do so by themselves
-        sys.modules["random"].seed()
 
 
 def finish(exc_info):

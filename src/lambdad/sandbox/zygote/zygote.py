@@ -36,7 +36,8 @@ def main():
         raise
     for _ in range(REHEARSALS):
         environment.rehearse()
-    gc.collect()
+    gc.collect()  # first, for the gaps that it leaves
+    memory.fill_gaps()
     if hasattr(gc, "freeze"):
         gc.freeze()
     gc.disable()  # until a function is there: a collection would write to pages that all sandboxes share
@@ -89,5 +90,6 @@ def _answer(record):
 if __name__ == "__main__":
     import zygote_environment as environment
     import zygote_linux as linux
+    import zygote_memory as memory
 
     main()

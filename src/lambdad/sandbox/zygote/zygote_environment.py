@@ -12,12 +12,12 @@ import json
 import os
 import resource
 import select
-import socket
 import sys
 
 import zygote_init
 import zygote_linux as linux
 import zygote_masks
+import _socket as socket  # without the classes around it: every page that is written to is one that is shared no longer
 
 try:
     import _signal as signal  # without the enumerations that the module of Python 3 makes of every number
@@ -114,9 +114,11 @@ def _mount_system(uid):
     # /etc/passwd and /etc/group are links to here, since every sandbox has its own user.
     linux.mount(b"tmpfs", b"/run", b"tmpfs", QUIET | linux.MS_NOEXEC, b"size=64k,nr_inodes=8,mode=755")
     for name, line in (("passwd", "%s:x:%d:%d::/tmp:/sbin/nologin\n"), ("group", "%s:x:%d:\n")):
-        with open("/run/" + name, "w") as file:
-            file.write("root:x:0:0:root:/:/sbin/nologin\n" if name == "passwd" else "root:x:0:\n")
-            file.write(line % (("sbx_user1051", uid, uid) if name == "passwd" else ("sbx_user1051", uid)))
+        root = "root:x:0:0:root:/:/sbin/nologin\n" if name == "passwd" else "root:x:0:\n"
+        own = line % (("sbx_user1051", uid, uid) if name == "passwd" else ("sbx_user1051", uid))
+        file = os.open("/run/" + name, os.O_WRONLY | os.O_CREAT, 0o644)
+        os.write(file, (root + own).encode("ascii"))
+        os.close(file)
     linux.mount(None, b"/run", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | QUIET | linux.MS_NOEXEC)
 
 
@@ -233,7 +235,8 @@ def rehearse():
 
 
 def _set_environment(environment):
-    os.environ.clear()
+    for name in list(os.environ):  # for most nothing, where `clear` would raise and catch an error
+        del os.environ[name]
     for name, value in environment.items():
         os.environ[_native(name)] = _native(value)
 
