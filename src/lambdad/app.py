@@ -36,7 +36,7 @@ from lambdad.runtimes.find import InterpreterFinder, Places
 from lambdad.runtimes.programs import RuntimePrograms
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
-from lambdad.sandbox.oci import OciSandboxes
+from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
@@ -206,6 +206,10 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
     """`auto` is isolation or nothing: code runs unisolated only where the user said so."""
     state_dir = settings.data_dir / "sandboxes"
     has_cpu_quota = settings.cpu == "strict"
+    if settings.oci_runtime and settings.isolation != "oci":
+        raise StartupError(
+            f"--oci-runtime {settings.oci_runtime} has no effect without --isolation oci; leave it out, or add that."
+        )
     if settings.isolation == "process":
         if has_cpu_quota:
             raise StartupError("--isolation process cannot hold functions to AWS's processor quota; leave out --cpu strict.")
@@ -213,7 +217,8 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
             raise StartupError(f"--isolation process has the machine's network; leave out --network {settings.network}.")
         return ProcessSandboxes(state_dir, endpoint)
     if settings.isolation == "oci":
-        return OciSandboxes(state_dir, settings.oci_runtime, has_cpu_quota=has_cpu_quota, network=settings.network)
+        runtime = settings.oci_runtime or DEFAULT_RUNTIME
+        return OciSandboxes(state_dir, runtime, has_cpu_quota=has_cpu_quota, network=settings.network)
     try:
         return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota, network=settings.network)
     except StartupError as error:

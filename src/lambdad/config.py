@@ -36,7 +36,7 @@ class Settings:
     data_dir: Path
     cache_dir: Path
     isolation: str  #: "auto", "namespace", "oci" or "process"
-    oci_runtime: str  #: the name of a program, or its absolute path
+    oci_runtime: str  #: the name of a program, or its absolute path; empty where nothing was said
     cpu: str  #: "weight" or "strict"
     network: str  #: "auto", "nat" or "none"
     auth: str  #: "on" or "off"
@@ -351,8 +351,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "oci_runtime", "PROGRAM", "the name of a program or its absolute path",
-        _matching(r"[\w.+-]{1,80}|/[^\0]{1,4095}"), "runc",
-        "With `--isolation oci`: the OCI runtime that makes the sandboxes, such as runc, crun or gVisor's runsc.",
+        _matching(r"|[\w.+-]{1,80}|/[^\0]{1,4095}"), lambda _: "",
+        "The OCI runtime that makes the sandboxes, such as runc, crun or gVisor's runsc. Only with `--isolation oci`.",
+        default_text="runc",
     ),
     Setting(
         "cpu", "weight|strict", "weight or strict", _one_of("weight", "strict"), "weight",

@@ -215,6 +215,14 @@ def test_without_the_runtime_there_is_no_server(tmp_path: Path, runtime: str, se
     assert "Traceback" not in done.stderr
 
 
+def test_a_runtime_that_would_not_be_used_is_refused(tmp_path: Path) -> None:
+    """Naming one without asking for it is a mistake, and is said to be one."""
+    command = [sys.executable, "-m", "lambdad", "up", "--port", "0", "--data-dir", str(tmp_path), "--cache-dir", str(CACHE_DIR)]
+    done = subprocess.run([*command, "--oci-runtime", "runsc"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "no effect without --isolation oci" in done.stderr
+
+
 def descendants(pid: int) -> list[int]:
     found = []
     for child in children(pid):

@@ -26,6 +26,7 @@ from lambdad.sandbox.oci_runtime import find_runtime
 from lambdad.sandbox.records import OpenSocket, Remove, Started, Stop, Unpack, Unpacked, close_all
 from lambdad.sandbox.seccomp import filter_program
 
+DEFAULT_RUNTIME = "runc"
 _UNPACKING_AT_ONCE = 4
 _LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
 

@@ -112,7 +112,7 @@ class OciLauncher:
             )
             self._workshop = workshop
             self._uids = deque(beginning_anywhere(uids[1:], name))
-            await try_out(Container, workshop, self._made(_TRIAL), self._uids[0], self._settings.runtime)
+            await try_out(workshop, self._made(_TRIAL), self._uids[0], self._settings.runtime)
             files = FileWork(_Watch(self._loop), self._made(_STAGING), uids[0], filter_program(), self._answer)
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox.oci_container import Container, Workshop
@@ -15,16 +14,13 @@ from lambdad.sandbox.records import Start
 
 _WORD = b"it runs"
 _MEMORY_MB, _TMP_MB = 128, 1
+_NUMBER = -1  # no other sandbox has it
 
 
-class _Maker(Protocol):
-    def __call__(self, workshop: Workshop, start: Start, number: int, uid: int) -> Container: ...
-
-
-async def try_out(make: _Maker, workshop: Workshop, folder: Path, uid: int, runtime: Program) -> None:
+async def try_out(workshop: Workshop, folder: Path, uid: int, runtime: Program) -> None:
     """In the empty `folder`. StartupError with the reason."""
     (folder / "bootstrap.py").write_text(f"import os\nos.write(1, {_WORD!r})\n")
-    container = make(workshop, _start(folder), -1, uid)
+    container = Container(workshop, _start(folder), _NUMBER, uid)
     try:
         try:
             await container.make()

@@ -432,6 +432,29 @@ class TestDistrust:
 
 
 class TestEndings:
+    async def test_the_launcher_keeps_nothing(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+        """After starts, good, refused and given up, and stops, it has the descriptors and children that it had before."""
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
+        async with started(sandboxes, tmp_path, sandbox_id="before"):
+            pass
+        before = len(os.listdir(f"/proc/{launcher}/fd")), children(launcher)
+        for number in range(3):
+            async with started(sandboxes, tmp_path, sandbox_id=f"s{number}"):
+                pass
+            with pytest.raises(SandboxError):
+                await sandboxes.start(make_spec(program, tmp_path / "missing", f"missing{number}"))
+            given_up = asyncio.create_task(sandboxes.start(make_spec(program, task, f"given-up{number}")))
+            for _ in range(number + 1):
+                await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+        async with started(sandboxes, tmp_path, sandbox_id="after"):
+            pass
+        await sandboxes.remove(tmp_path / "nothing")  # whatever was asked before is done
+        while (len(os.listdir(f"/proc/{launcher}/fd")), children(launcher)) != before:
+            await asyncio.sleep(0.01)
+
     @pytest.mark.parametrize("backend", RUNTIMES)
     @pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["server", "launcher", "both"])
     async def test_after_kill_9(self, tmp_path: Path, backend: Backend, victims: tuple[int, ...]) -> None:
