@@ -67,6 +67,7 @@ def on_a_machine_of_its_own(test: Callable[[], None]) -> Callable[[], None]:
         if child == 0:
             try:
                 linux.unshare(linux.CLONE_NEWNET)
+                Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # it begins as the real machine is at the moment
                 Netlink(netlink.ROUTE).do(netlink.link_up(1))
                 test()
             except BaseException:  # noqa: BLE001 - the parent raises it

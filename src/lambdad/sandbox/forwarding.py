@@ -17,6 +17,7 @@ import msgspec
 
 LINK_PREFIX = "lambdad"  #: how the names of our own links on the machine begin
 _SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
+_REDIRECTS = Path("/proc/sys/net/ipv4/conf/all/accept_redirects")
 _FOLDER = Path("/run/lambdad")
 _SO_NETNS_COOKIE = 71
 
@@ -25,6 +26,8 @@ class _Note(msgspec.Struct, frozen=True):
     """In the file while forwarding is on because of a lambdad."""
 
     links: list[str]  #: which there were when it was off
+    forwarding_links: list[str]  #: those of them that forwarded all the same, each by a setting of its own
+    accepts_redirects: str  #: a setting that the kernel changes whenever forwarding is switched, in either direction
 
 
 class Forwarding:
@@ -44,20 +47,24 @@ class Forwarding:
             os.close(self._file)
             raise
         #: Links that packets did not pass through before: none should now, but for those of sandboxes.
-        self.closed_links: list[str] = [] if note is None else note.links
+        self.closed_links: list[str] = [] if note is None else sorted(set(note.links) - set(note.forwarding_links))
         self.is_ours = note is not None
 
     def give_back(self) -> None:
         if _is_alone(self._file):
             note = self._read()
             if note is not None and set(_links()) <= set(note.links):
-                _SWITCH.write_text("0")
+                _switch_off(note)
             self._path.unlink()
         os.close(self._file)
 
     def _switch_on(self) -> None:
         if _SWITCH.read_text().strip() == "0":
-            self._write(_Note(_links()))  # first: whoever finds it on without a note leaves it on
+            links = _links()
+            forwarding = [link for link in links if _setting_of(link).read_text().strip() == "1"]
+            self._write(
+                _Note(links, forwarding, _REDIRECTS.read_text().strip())
+            )  # first: whoever finds it on without a note leaves it on
             _SWITCH.write_text("1")
 
     def _read(self) -> _Note | None:
@@ -69,6 +76,19 @@ class Forwarding:
     def _write(self, note: _Note) -> None:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, msgspec.json.encode(note), 0)
+
+
+def _switch_off(note: _Note) -> None:
+    """As it was."""
+    _SWITCH.write_text("0")
+    _REDIRECTS.write_text(note.accepts_redirects)
+    for link in note.forwarding_links:
+        with contextlib.suppress(FileNotFoundError):  # it is gone
+            _setting_of(link).write_text("1")
+
+
+def _setting_of(link: str) -> Path:
+    return Path("/proc/sys/net/ipv4/conf", link, "forwarding")
 
 
 def _open_locked(path: Path) -> tuple[int, bool]:

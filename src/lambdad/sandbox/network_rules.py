@@ -29,6 +29,7 @@ from lambdad.sandbox.packet_filter import (
     is_answer,
     is_beginning,
     is_for_machine,
+    is_stray,
     leaves_by,
     leaves_not_by,
     masquerade,
@@ -71,7 +72,7 @@ def router_table(uplink: str, *, with_limits: bool) -> Table:
         (leaves_not_by(uplink), refuse()),  # from one sandbox to another
         *((goes_to(network), refuse()) for network in UNREACHABLE),
         *(too_many_connections if with_limits else ()),
-        (leaves_by(uplink), accept()),
+        (leaves_by(uplink), is_beginning(), accept()),
     ]
     return Table(
         "sandboxes",
@@ -86,9 +87,9 @@ def router_table(uplink: str, *, with_limits: bool) -> Table:
 
 def machine_table(name: str, uplink: str, router_address: str, closed_links: Sequence[str]) -> Table:
     """`closed_links` are those that packets did not pass through before forwarding was switched on for the sandboxes' sake."""
-    still_closed = [
-        (comes_by(link), leaves_not_by(uplink), is_beginning(), has_kept_destination(), drop()) for link in closed_links
-    ]
+    through = [(comes_by(link), leaves_not_by(uplink)) for link in closed_links]
+    still_closed: list[Rule] = [(*between, is_stray(), drop()) for between in through]
+    still_closed += [(*between, is_beginning(), has_kept_destination(), drop()) for between in through]
     through_machine = [
         (comes_by(uplink), leaves_by(uplink), drop()),
         (leaves_by(uplink), is_answer(), accept()),

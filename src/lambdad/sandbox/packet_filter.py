@@ -27,7 +27,7 @@ _EQUAL, _UNEQUAL = 0, 1
 _META_IIFNAME, _META_OIFNAME, _META_L4PROTO = 6, 7, 16
 _CT_STATE, _CT_STATUS = 0, 2
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
-_ESTABLISHED_OR_RELATED, _NEW, _STATUS_DESTINATION_NAT = 2 | 4, 8, 1 << 5
+_INVALID_OR_UNTRACKED, _ESTABLISHED_OR_RELATED, _NEW, _STATUS_DESTINATION_NAT = 1 | 64, 2 | 4, 8, 1 << 5
 _ADDRESS_TYPE_UNICAST = 1
 _NAME_BYTES = 16
 _SET_SIZE = 65_536  # more than there are addresses of sandboxes
@@ -111,12 +111,17 @@ def is_answer() -> bytes:
     return _conntrack(_CT_STATE, _ESTABLISHED_OR_RELATED, is_set=True)
 
 
+def is_stray() -> bytes:
+    """Neither begins a connection nor belongs to one: what cannot be read as part of any, and what is not followed."""
+    return _conntrack(_CT_STATE, _INVALID_OR_UNTRACKED, is_set=True)
+
+
 def is_beginning() -> bytes:
     return _conntrack(_CT_STATE, _NEW, is_set=True)
 
 
 def has_kept_destination() -> bytes:
-    """No rule of somebody else's has sent it elsewhere, as those that publish a container's port do."""
+    """No rule of somebody else's has sent it elsewhere, as those that publish a container's port do. Never so for strays."""
     return _conntrack(_CT_STATUS, _STATUS_DESTINATION_NAT, is_set=False)
 
 

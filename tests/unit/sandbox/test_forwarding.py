@@ -53,6 +53,21 @@ def test_links_that_were_there_stay_closed() -> None:
 
 
 @on_a_machine_of_its_own
+def test_what_the_kernel_changes_along_with_it_is_put_right() -> None:
+    """Who accepted no redirects accepts none afterwards, and a link that forwarded by itself does so still."""
+    Peer("lan0", "198.51.100")
+    Peer("vpn0", "203.0.113")
+    for name, value in (("all/accept_redirects", "0"), ("vpn0/forwarding", "1")):
+        Path("/proc/sys/net/ipv4/conf", name).write_text(value)
+    assert setting("ipv4/ip_forward") == "0"
+    forwarding = Forwarding(folder())
+    assert forwarding.closed_links == ["lan0"]
+    forwarding.give_back()
+    assert setting("ipv4/conf/all/accept_redirects") == "0"
+    assert [setting(f"ipv4/conf/{link}/forwarding") for link in ("lan0", "vpn0")] == ["0", "1"]
+
+
+@on_a_machine_of_its_own
 def test_somebody_else_s_forwarding_is_left_alone() -> None:
     """A machine that forwards is a router for its own reasons: nothing is closed, and it stays one."""
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")

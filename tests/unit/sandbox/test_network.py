@@ -230,13 +230,18 @@ def test_the_machine_does_not_become_a_router() -> None:
     left, right = Peer("left0", "198.51.100"), Peer("right0", "203.0.113")
     with right.inside():
         peer = bound(right.address)
+        wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)  # gets whatever arrives
+        wire.settimeout(5)
     network = RoutedNetwork(NAME)
     assert setting("ipv4/ip_forward") == "1"
     with left.inside():
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"through", (right.address, 7))
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:  # belongs to no connection: too short
+            raw.sendto(b"\0\7\0\7\0\xff\0\0", (right.address, 0))
     with inside(sandbox(network)):
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"from a sandbox", (right.address, 7))
     assert peer.recv(100) == b"from a sandbox"
+    assert wire.recv(100).endswith(b"from a sandbox")
     network.close()
     assert setting("ipv4/ip_forward") == "0"
 
