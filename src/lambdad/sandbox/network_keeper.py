@@ -114,40 +114,51 @@ class _Keeper:
         self._orders: deque[tuple[Order, list[int]]] = deque()
         self._stock: deque[Outlet] = deque()
         self._is_stocking = False
+        self._is_ending = False
+        self._network: RoutedNetwork | None = None
         self._resolver: _Resolver | None = None
 
     def run(self, launcher: int) -> None:
-        """Never returns."""
-        network: Network | None = None
+        """Never returns. The launcher's end is told twice, by a signal and by its socket: the second must not disturb."""
         try:
-            signal.signal(signal.SIGTERM, _end)
-            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() == launcher:
-                network = self._open()
-                if network is not None:
-                    self._serve(network)
-        except Exception:  # noqa: BLE001 - this is the edge of a process; the launcher ends as well, and with a reason in the log
+            try:
+                signal.signal(signal.SIGTERM, self._be_ended)
+                linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
+                if os.getppid() == launcher:
+                    network = self._open()
+                    if network is not None:
+                        self._serve(network)
+            finally:
+                self._is_ending = True
+        except SystemExit:
+            pass
+        except Exception:  # noqa: BLE001 - this is the edge of a process; the launcher ends as well, and the log has the reason
             traceback.print_exc()
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if self._resolver is not None:
                 self._resolver.close()
-            if network is not None:
-                network.close()
+            if self._network is not None:
+                self._network.close()
             os._exit(0)
 
+    def _be_ended(self, *_: object) -> None:
+        if not self._is_ending:
+            self._is_ending = True
+            raise SystemExit
+
     def _open(self) -> Network | None:
+        """None where what is wanted cannot be had; the launcher has been told either way."""
         remark = ""
         if self._wanted != "none":
             try:
-                network = RoutedNetwork(self._name)
+                routed = self._network = RoutedNetwork(self._name)
             except OSError as error:
                 remark = f"functions cannot be given a way out here: {error.strerror or error}"
             else:
-                self._resolver = _Resolver(network, self._uid, self._filter)
+                self._resolver = _Resolver(routed, self._uid, self._filter)
                 self._resolver.start()
-                self._launcher.send(_Begun(NetworkStatus("nat", network.remark), weaknesses=network.weaknesses))
-                return network
+                self._launcher.send(_Begun(NetworkStatus("nat", routed.remark), weaknesses=routed.weaknesses))
+                return routed
         if self._wanted == "nat":
             self._launcher.send(_Begun(None, refusal=remark))
             return None
@@ -265,7 +276,3 @@ def _keep_only(descriptors: list[int]) -> None:
         os.closerange(start, descriptor)
         start = descriptor + 1
     os.closerange(start, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def _end(*_: object) -> None:
-    raise SystemExit
