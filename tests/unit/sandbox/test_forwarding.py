@@ -127,6 +127,7 @@ def test_other_machines_have_other_notes() -> None:
     here = folder()
     forwarding = Forwarding(here)
     with linux.inside_network(linux.make_network_namespace()):
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
         other = Forwarding(here)
         assert (len(list(here.iterdir())), other.is_ours) == (2, True)
         other.give_back()
