@@ -66,6 +66,8 @@ from lambdad.wire.listener import HttpListener, Listening
 logger = logging.getLogger(__name__)
 
 _CODE_PATH = "/_lambdad/code/"
+#: At a time, to the endpoint inside one environment: more than any client's pool, too few to use up the server's descriptors.
+_MAX_CONNECTIONS_FROM_INSIDE = 256
 
 
 async def serve(settings: Settings, *, announce: Callable[[Announcement], None]) -> None:
@@ -280,7 +282,7 @@ class _EndpointInside:
 
     async def serve(self, sock: socket.socket, version: Version) -> Listening:
         assert self.listener is not None  # nothing invokes functions before the front is there
-        return await self.listener.listen(sock)
+        return await self.listener.listen(sock, max_connections=_MAX_CONNECTIONS_FROM_INSIDE)
 
 
 def _body_limits(limits: Quotas) -> BodyLimits:

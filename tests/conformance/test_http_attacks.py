@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -96,6 +97,37 @@ async def serve(caplog: pytest.LogCaptureFixture, *, patience_seconds: float) ->
         yield Served(sock.getsockname()[1])
         await listener.drain([listening], grace_seconds=5)
     assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_a_crowd_is_kept_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Through a socket with room for three, the fourth connection is cut off; when one of them goes there is room again."""
+    listener = HttpListener(Front(SERVICES, lookup=lambda key: None, auth_required=False))
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listening = await listener.listen(sock, max_connections=3)
+        served = Served(sock.getsockname()[1])
+        crowd = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
+        for reader, writer in crowd:  # each is let in, and answered
+            writer.write(GET + HOST + b"\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+        crowd[0][1].close()
+        async with asyncio.timeout(10):
+            while not await _is_answered(served):
+                await asyncio.sleep(0)
+        for _, writer in crowd:
+            writer.close()
+        await listener.drain([listening], grace_seconds=5)
+
+
+async def _is_answered(served: Served) -> bool:
+    try:
+        return statuses(await served.send(LAST)) == [200]
+    except ConnectionError:
+        return False
 
 
 def statuses(answer: bytes) -> list[int]:

@@ -77,6 +77,8 @@ class Group:
         if version == 1:
             _write(folder / "memory.limit_in_bytes", size)
             _write_if_there(folder / "memory.memsw.limit_in_bytes", size)
+            # Counted by itself in version 1, and by nobody without a limit: then a function can fill what all sockets have.
+            _write_if_there(folder / "memory.kmem.tcp.limit_in_bytes", size // 4)
         else:
             _write(folder / "memory.max", size)
             _write_if_there(folder / "memory.swap.max", 0)

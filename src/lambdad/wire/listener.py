@@ -30,6 +30,23 @@ class _Refused(Exception):
     """A request that the parser lets through; raised in its callback, it ends the connection like what the parser refuses."""
 
 
+class Room:
+    """For the connections that may be open through one socket at a time."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+
+    def enter(self) -> bool:
+        """False when it is full."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def leave(self) -> None:
+        self._free += 1
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Bounds what comes before, between and after the bytes of a body, and refuses what two readers could read differently.
 
@@ -37,6 +54,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """
 
     patience_seconds: float = PATIENCE_SECONDS
+    room: Room | None = None  #: where connections through the same socket are counted
 
     _unread_bytes = 0  #: since the connection began, a head ended or a piece of a body came: head, chunk lines, trailers
     _in_head = True
@@ -46,12 +64,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.room is not None and not self.room.enter():
+            self.room = None
+            transport.abort()
+            return
         self._since = self.loop.time()
         self._watch = self.loop.call_later(self.patience_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
             self._watch.cancel()
+        if self.room is not None:
+            self.room.leave()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -202,11 +226,17 @@ class HttpListener:
         self._config.load()
         self._state = ServerState()
 
-    async def listen(self, sock: socket.socket) -> Listening:
+    async def listen(self, sock: socket.socket, *, max_connections: int | None = None) -> Listening:
+        """Of connections beyond `max_connections` at a time each is cut off as soon as it is made."""
         loop = asyncio.get_running_loop()
+        room = None if max_connections is None else Room(max_connections)
+
+        def protocol() -> asyncio.Protocol:
+            return self._protocol(room)
+
         if sock.family == socket.AF_UNIX:
-            return Listening(await loop.create_unix_server(self._protocol, sock=sock, backlog=_BACKLOG))
-        return Listening(await loop.create_server(self._protocol, sock=sock, backlog=_BACKLOG))
+            return Listening(await loop.create_unix_server(protocol, sock=sock, backlog=_BACKLOG))
+        return Listening(await loop.create_server(protocol, sock=sock, backlog=_BACKLOG))
 
     async def drain(self, listenings: Sequence[Listening], *, grace_seconds: float) -> None:
         """Closes the sockets and idle connections, and lets requests under way end for this long."""
@@ -217,7 +247,8 @@ class HttpListener:
         if self._state.tasks:
             await asyncio.wait(tuple(self._state.tasks), timeout=grace_seconds)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def _protocol(self, room: Room | None) -> asyncio.Protocol:
         protocol = BoundedHttpProtocol(config=self._config, server_state=self._state, app_state={})
         protocol.patience_seconds = self._patience_seconds
+        protocol.room = room
         return protocol

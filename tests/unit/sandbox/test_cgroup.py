@@ -13,7 +13,13 @@ from lambdad.sandbox.cgroup import Cgroups, GroupFiles, mount_points, remove_eve
 
 V2_FILES = ("memory.max", "memory.swap.max", "memory.peak", "memory.events", "pids.max", "cpu.weight", "cgroup.freeze")
 V1_FILES = {
-    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"),
+    "memory": (
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        "memory.kmem.tcp.limit_in_bytes",
+        "memory.max_usage_in_bytes",
+        "memory.oom_control",
+    ),
     "pids": ("pids.max",),
     "cpu": ("cpu.shares",),
     "freezer": ("freezer.state",),
@@ -114,6 +120,7 @@ def test_v1(machine: Machine) -> None:
     group.limit(128)
     assert (folders["memory"] / "memory.limit_in_bytes").read_text() == str(128 << 20)
     assert (folders["memory"] / "memory.memsw.limit_in_bytes").read_text() == str(128 << 20)
+    assert (folders["memory"] / "memory.kmem.tcp.limit_in_bytes").read_text() == str(32 << 20)
     assert (folders["cpu"] / "cpu.shares").read_text() == "74"
     files = GroupFiles(group.open_files())
     assert files.oom_kills() == 1
