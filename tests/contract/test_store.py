@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.store.base import Conflict, Delete, Message, Put, Send, refer, unrefer
+from lambdad.store.base import Conflict, Delete, Finish, Message, Put, Send, refer, unrefer
 from lambdad.store.files import FileBlobs
 from lambdad.store.memory import MemoryStore
 from lambdad.store.sqlite import SqliteStore
@@ -270,6 +270,68 @@ class TestQueue:
         clock.now += 3
         (message,) = await self.receive(store)
         assert message.receive_count == 2
+
+    async def test_note(self, store: Store, clock: Clock) -> None:
+        """A release may write a note, which comes with every later receipt until another replaces it."""
+        await store.commit([Send("q", "m", b"body")])
+        notes: list[bytes] = []
+        for note in (b"first", None, b"", b"last\x00", None):
+            (message,) = await self.receive(store)
+            notes.append(message.note)
+            await store.release("q", message.receipt, visible_at=clock.now, note=note)
+        (message,) = await self.receive(store)
+        assert [*notes, message.note] == [b"", b"first", b"first", b"", b"last\x00", b"last\x00"]
+        await store.release("q", "1.nobody", visible_at=0, note=b"stranger")
+        assert message.body == b"body"
+
+    async def test_finish(self, store: Store) -> None:
+        """A message ends in one commit with what follows from it."""
+        await store.commit([Send("q", "m", b"one")])
+        (message,) = await self.receive(store)
+        await store.commit([Finish("q", message.receipt), Send("q", "m", b"two"), Send("r", "m", b""), Put("c", "k", b"")])
+        assert [each.body for each in await self.receive(store)] == [b"two"]
+        assert await store.count("r") == 1
+        assert await keys(store) == ["k"]
+
+    @pytest.mark.parametrize("loss", ["ended lease", "received again", "deleted", "other queue", "twice", "nonsense"])
+    async def test_finish_of_what_is_not_held(self, store: Store, clock: Clock, loss: str) -> None:
+        """Who no longer holds a message cannot end it, and nothing of what was to follow is done."""
+        await store.commit([Send("q", "m", b"")])
+        (message,) = await self.receive(store, lease_seconds=10)
+        finish = [Finish("q", message.receipt)]
+        if loss in ("ended lease", "received again"):
+            clock.now += 10
+        if loss == "received again":
+            await self.receive(store)
+        if loss == "deleted":
+            await store.delete("q", [message.receipt])
+        if loss == "other queue":
+            finish = [Finish("r", message.receipt)]
+        if loss == "twice":
+            finish = finish * 2
+        if loss == "nonsense":
+            finish = [Finish("q", "nonsense")]
+        with pytest.raises(Conflict):
+            await store.commit([Put("c", "k", b""), Send("r", "m", b""), *finish])
+        assert await keys(store) == []
+        assert await store.count("r") == 0
+        assert await store.count("q") == (0 if loss == "deleted" else 1)
+
+    async def test_one_of_two_finishes(self, store: Store) -> None:
+        """Of two that end a message at once one succeeds."""
+        await store.commit([Send("q", "m", b"")])
+        (message,) = await self.receive(store)
+
+        async def finish(number: int) -> bool:
+            try:
+                await store.commit([Finish("q", message.receipt), Put("c", f"{number}", b"")])
+            except Conflict:
+                return False
+            return True
+
+        won = await asyncio.gather(*(finish(number) for number in range(10)))
+        assert sum(won) == 1
+        assert await keys(store) == [f"{won.index(True)}"]
 
     async def test_extend(self, store: Store, clock: Clock) -> None:
         """An extended lease ends later, and its receipt stays good."""

@@ -56,7 +56,14 @@ class Send(msgspec.Struct, frozen=True):
     visible_at: float = 0.0
 
 
-Change = Put | Delete | Send
+class Finish(msgspec.Struct, frozen=True):
+    """Ends a received message, as `Queue.delete`, with what follows from it; Conflict when the receipt is no longer valid."""
+
+    queue: str
+    receipt: str
+
+
+Change = Put | Delete | Send | Finish
 
 
 class Records(Protocol):
@@ -83,6 +90,7 @@ class Message(msgspec.Struct, frozen=True):
     receive_count: int  #: 1 at the first receipt
     sent_at: float
     receipt: str  #: valid until the lease ends or the message is received again
+    note: bytes = b""  #: what the last release that gave one has written beside the body
 
 
 class Queue(Protocol):
@@ -96,8 +104,8 @@ class Queue(Protocol):
         """Ends the messages, durably; receipts that are no longer valid are passed over."""
         ...
 
-    async def release(self, queue: str, receipt: str, *, visible_at: float) -> None:
-        """Gives a message back, to be seen again from `visible_at`."""
+    async def release(self, queue: str, receipt: str, *, visible_at: float, note: bytes | None = None) -> None:
+        """Gives a message back, to be seen again from `visible_at`. A `note` replaces the one before; keep it short."""
         ...
 
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:

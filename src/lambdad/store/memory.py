@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lambdad.store.base import Change, Conflict, Delete, Message, Put, Record, Send
+from lambdad.store.base import Change, Conflict, Delete, Finish, Message, Put, Record, Send
 from lambdad.store.wakeup import Wakeups
 
 
@@ -38,6 +38,7 @@ class _Waiting:
     order: int
     receive_count: int = 0
     receipt: str | None = None
+    note: bytes = b""
 
 
 class MemoryStore:
@@ -66,20 +67,24 @@ class MemoryStore:
 
     async def commit(self, changes: Sequence[Change]) -> None:
         undo: list[tuple[str, str, Record | None]] = []
-        sends: list[Send] = []
+        of_queues: list[Send | Finish] = []
         try:
             for change in changes:
-                if isinstance(change, Send):
-                    sends.append(change)
+                if isinstance(change, Send | Finish):
+                    self._check_held(change, of_queues)
+                    of_queues.append(change)
                 else:
                     undo.append((change.collection, change.key, self._collection(change.collection).records.get(change.key)))
                     self._apply(change)
         except Conflict:
             self._undo(undo)
             raise
-        for send in sends:
-            self._send(send)
-        self._wakeups.notify({send.queue for send in sends})
+        for step in of_queues:
+            if isinstance(step, Send):
+                self._send(step)
+            else:
+                self._end(step.queue, step.receipt)
+        self._wakeups.notify({step.queue for step in of_queues if isinstance(step, Send)})
 
     async def receive(self, queue: str, *, limit: int, lease_seconds: float) -> Sequence[Message]:
         now = self._clock()
@@ -91,21 +96,28 @@ class MemoryStore:
             waiting.receive_count += 1
             waiting.receipt = uuid.uuid4().hex
             messages.append(
-                Message(queue, waiting.message_id, waiting.body, waiting.receive_count, waiting.sent_at, waiting.receipt)
+                Message(
+                    queue,
+                    waiting.message_id,
+                    waiting.body,
+                    waiting.receive_count,
+                    waiting.sent_at,
+                    waiting.receipt,
+                    waiting.note,
+                )
             )
         return messages
 
     async def delete(self, queue: str, receipts: Sequence[str]) -> None:
         for receipt in receipts:
-            waiting = self._leased(queue, receipt)
-            if waiting:
-                del self._queues[queue][waiting.message_id]
+            self._end(queue, receipt)
 
-    async def release(self, queue: str, receipt: str, *, visible_at: float) -> None:
+    async def release(self, queue: str, receipt: str, *, visible_at: float, note: bytes | None = None) -> None:
         waiting = self._leased(queue, receipt)
         if waiting:
             waiting.visible_at = visible_at
             waiting.receipt = None
+            waiting.note = waiting.note if note is None else bytes(note)
             self._wakeups.notify((queue,))
 
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
@@ -145,6 +157,15 @@ class MemoryStore:
                 self._collection(name).delete(key)
             else:
                 self._collection(name).put(before)
+
+    def _check_held(self, change: Send | Finish, before: Sequence[Send | Finish]) -> None:
+        if isinstance(change, Finish) and (change in before or self._leased(change.queue, change.receipt) is None):
+            raise Conflict(f"a message of {change.queue} is no longer held")
+
+    def _end(self, queue: str, receipt: str) -> None:
+        waiting = self._leased(queue, receipt)
+        if waiting:
+            del self._queues[queue][waiting.message_id]
 
     def _send(self, send: Send) -> None:
         queue = self._queues.setdefault(send.queue, {})

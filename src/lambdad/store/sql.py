@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 create table schema_version (version integer not null);
@@ -24,7 +24,8 @@ create table message (
     visible_at double precision not null,
     sent_at double precision not null,
     receive_count integer not null,
-    lease text
+    lease text,
+    note blob
 );
 create unique index message_by_id on message (queue, message_id);
 create index message_by_time on message (queue, visible_at, id);
@@ -38,6 +39,12 @@ READ_SCHEMA_VERSION = "select version from schema_version"
 
 # -- write_schema_version: says once which version the tables have.
 WRITE_SCHEMA_VERSION = "insert into schema_version (version) values (?)"
+
+# -- set_schema_version: says that the tables have been brought to a newer version.
+SET_SCHEMA_VERSION = "update schema_version set version = ?"
+
+#: What brings the tables of a version to those of the next one.
+UPGRADES = {1: "alter table message add column note blob"}
 
 # -- get_record: one record by its key.
 GET_RECORD = "select key, value, revision from record where collection = ? and key = ?"
@@ -86,7 +93,7 @@ SEND_BODY = "insert into message_body (id, body) values (?, ?)"
 
 # -- visible_messages: the messages of a queue that have been visible longest, first first, some at a time.
 VISIBLE_MESSAGES = (
-    "select message.id, message_id, body, receive_count, sent_at from message "
+    "select message.id, message_id, body, receive_count, sent_at, note from message "
     "join message_body on message_body.id = message.id "
     "where queue = ? and visible_at <= ? order by visible_at, message.id limit ?"
 )
@@ -100,9 +107,11 @@ DELETE_MESSAGE = "delete from message where id = ? and queue = ? and lease = ? a
 # -- delete_body: removes the body of a message just ended.
 DELETE_BODY = "delete from message_body where id = ?"
 
-# -- release_message: gives up a running lease and sets when the message is seen again; answers a row if it did.
+# -- release_message: gives up a running lease, sets when the message is seen again, and writes its note if there is a new one;
+# -- answers a row if it did.
 RELEASE_MESSAGE = (
-    "update message set visible_at = ?, lease = null where id = ? and queue = ? and lease = ? and visible_at > ? returning id"
+    "update message set note = coalesce(?, note), visible_at = ?, lease = null "
+    "where id = ? and queue = ? and lease = ? and visible_at > ? returning id"
 )
 
 # -- extend_lease: moves the end of a running lease; answers a row if it did.

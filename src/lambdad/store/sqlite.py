@@ -19,7 +19,7 @@ import apsw
 
 from lambdad.errors import StartupError
 from lambdad.store import sql
-from lambdad.store.base import Change, Conflict, Delete, Message, Put, Record, Send
+from lambdad.store.base import Change, Conflict, Delete, Finish, Message, Put, Record, Send
 from lambdad.store.wakeup import Wakeups
 from lambdad.store.writer import GroupCommitWriter
 
@@ -96,8 +96,8 @@ class SqliteStore:
         now = self._clock()
         rows = await self._write(partial(_receive, queue, now, limit, now + lease_seconds, lease))
         return [
-            Message(queue, message_id, body, receive_count + 1, sent_at, f"{number}.{lease}")
-            for number, message_id, body, receive_count, sent_at in rows
+            Message(queue, message_id, body, receive_count + 1, sent_at, f"{number}.{lease}", note or b"")
+            for number, message_id, body, receive_count, sent_at, note in rows
         ]
 
     async def delete(self, queue: str, receipts: Sequence[str]) -> None:
@@ -105,8 +105,8 @@ class SqliteStore:
         if leases:
             await self._write(partial(_delete_messages, queue, leases, self._clock()))
 
-    async def release(self, queue: str, receipt: str, *, visible_at: float) -> None:
-        await self._change_lease(sql.RELEASE_MESSAGE, queue, receipt, visible_at, wakes={queue})
+    async def release(self, queue: str, receipt: str, *, visible_at: float, note: bytes | None = None) -> None:
+        await self._change_lease(sql.RELEASE_MESSAGE, queue, receipt, note, visible_at, wakes={queue})
 
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
         return await self._change_lease(sql.EXTEND_LEASE, queue, receipt, self._clock() + lease_seconds)
@@ -124,12 +124,12 @@ class SqliteStore:
             await self._wakeups.wait(queue, timeout_seconds=timeout_seconds)
 
     async def _change_lease(
-        self, query: str, queue: str, receipt: str, visible_at: float, *, wakes: Set[str] = frozenset()
+        self, query: str, queue: str, receipt: str, *values: bytes | float | None, wakes: Set[str] = frozenset()
     ) -> bool:
         lease = _parse_receipt(receipt)
         if lease is None:
             return False
-        arguments = (visible_at, lease[0], queue, lease[1], self._clock())
+        arguments = (*values, lease[0], queue, lease[1], self._clock())
         rows = await self._write(lambda cursor: cursor.execute(query, arguments).fetchall(), wakes=wakes)
         return bool(rows)
 
@@ -187,6 +187,10 @@ def _prepare(connection: apsw.Connection, path: Path) -> None:
             connection.execute(sql.SCHEMA)
             connection.execute(sql.WRITE_SCHEMA_VERSION, (sql.SCHEMA_VERSION,))
         version = connection.execute(sql.READ_SCHEMA_VERSION).get
+        while version in sql.UPGRADES:
+            connection.execute(sql.UPGRADES[version])
+            version += 1
+            connection.execute(sql.SET_SCHEMA_VERSION, (version,))
         if version != sql.SCHEMA_VERSION:
             raise StartupError(
                 f"The store {path} has schema version {version} and this lambdad reads version {sql.SCHEMA_VERSION}; "
@@ -218,7 +222,9 @@ def _records(connection: apsw.Connection, query: str, arguments: tuple[Any, ...]
 
 
 def _has_condition(change: Change) -> bool:
-    return not isinstance(change, Send) and (change.if_revision is not None or (isinstance(change, Put) and change.if_absent))
+    if isinstance(change, Send | Finish):
+        return isinstance(change, Finish)
+    return change.if_revision is not None or (isinstance(change, Put) and change.if_absent)
 
 
 def _apply(changes: Sequence[Change], now: float, cursor: apsw.Cursor) -> None:
@@ -227,8 +233,10 @@ def _apply(changes: Sequence[Change], now: float, cursor: apsw.Cursor) -> None:
             _put(cursor, change)
         elif isinstance(change, Delete):
             _delete(cursor, change)
-        else:
+        elif isinstance(change, Send):
             _send(cursor, change, now)
+        elif not _end_message(cursor, change.queue, _parse_receipt(change.receipt), now):
+            raise Conflict(f"a message of {change.queue} is no longer held")
 
 
 def _put(cursor: apsw.Cursor, put: Put) -> None:
@@ -262,9 +270,16 @@ def _receive(queue: str, now: float, limit: int, lease_end: float, lease: str, c
 
 
 def _delete_messages(queue: str, leases: Sequence[tuple[int, str]], now: float, cursor: apsw.Cursor) -> None:
-    for number, lease in leases:
-        if cursor.execute(sql.DELETE_MESSAGE, (number, queue, lease, now)).fetchall():
-            cursor.execute(sql.DELETE_BODY, (number,))
+    for lease in leases:
+        _end_message(cursor, queue, lease, now)
+
+
+def _end_message(cursor: apsw.Cursor, queue: str, lease: tuple[int, str] | None, now: float) -> bool:
+    """False when the lease has run out, or never was."""
+    if lease is None or not cursor.execute(sql.DELETE_MESSAGE, (lease[0], queue, lease[1], now)).fetchall():
+        return False
+    cursor.execute(sql.DELETE_BODY, (lease[0],))
+    return True
 
 
 def _parse_receipt(receipt: str) -> tuple[int, str] | None:

@@ -89,6 +89,26 @@ async def test_leases_end_with_their_process(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_older_schema(tmp_path: Path) -> None:
+    """A file of the first version is brought to the present one at its opening, with what it holds."""
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.commit([Send("q", "m", b"body"), Put("c", "k", b"value")])
+    await store.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("alter table message drop column note; update schema_version set version = 1")
+    connection.close()
+
+    for _ in range(2):
+        store = SqliteStore(path)
+        await store.open()
+        (message,) = await store.receive("q", limit=1, lease_seconds=10)
+        assert (message.body, message.note) == (b"body", b"")
+        assert await store.get("c", "k") is not None
+        await store.close()
+
+
 async def test_newer_schema(tmp_path: Path) -> None:
     """A file of a newer lambdad is refused with a sentence, and left as it is."""
     path = tmp_path / "store.db"
@@ -96,7 +116,7 @@ async def test_newer_schema(tmp_path: Path) -> None:
     connection = apsw.Connection(str(path))
     connection.execute("update schema_version set version = ?", (sql.SCHEMA_VERSION + 1,))
     connection.close()
-    with pytest.raises(StartupError, match="has schema version 2 and this lambdad reads version 1"):
+    with pytest.raises(StartupError, match="has schema version 3 and this lambdad reads version 2"):
         await opened(path)
 
 
