@@ -9,16 +9,21 @@ import os
 import platform
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from lambdad import admin
-from lambdad.config import Settings, endpoint_url
+from lambdad.config import Settings, endpoint_credentials, endpoint_url
 from lambdad.delivery import Delivery
 from lambdad.errors import StartupError
+from lambdad.event_queue.attempt import Attempts
+from lambdad.event_queue.counters import EventCounters
+from lambdad.event_queue.deliverer import Deliverer
 from lambdad.event_queue.dispatcher import Dispatcher
+from lambdad.event_queue.outbox import Outbox
 from lambdad.event_queue.queue import EventQueue
 from lambdad.health import Announcement
 from lambdad.identity import Identities
@@ -32,6 +37,7 @@ from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
 from lambdad.model.service import BoundService
 from lambdad.model.version import Version
+from lambdad.remote import RemoteServices
 from lambdad.runtimes.find import InterpreterFinder, Places
 from lambdad.runtimes.programs import RuntimePrograms
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
@@ -46,7 +52,7 @@ from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import LambdaRecords
-from lambdad.services.lambda_.resolve import Resolver
+from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.services.logs import SERVICE as LOGS
@@ -54,6 +60,7 @@ from lambdad.services.logs.state import LogsState
 from lambdad.services.s3 import SERVICE as S3
 from lambdad.services.s3.notifier import Notifier
 from lambdad.services.s3.object_reader import open_object
+from lambdad.services.s3.receiver import S3Receiver
 from lambdad.services.s3.state import S3State
 from lambdad.store.files import FileBlobs
 from lambdad.store.lock import DataDirectoryLock
@@ -70,19 +77,21 @@ _CODE_PATH = "/_lambdad/code/"
 _MAX_CONNECTIONS_FROM_INSIDE = 256
 
 
-async def serve(settings: Settings, *, announce: Callable[[Announcement], None]) -> None:
+async def serve(
+    settings: Settings, *, announce: Callable[[Announcement], None], clock: Callable[[], float] = time.time
+) -> None:
     """Serves until SIGINT or SIGTERM, then drains. StartupError when it cannot start, or go on because nothing can run
     functions any more; nothing is left behind either way."""
     asked_to_stop = stop_signals()
     async with AsyncExitStack() as parts:
-        server = await _build(settings, parts)
+        server = await _build(settings, parts, clock)
         announce(server.status.announcement())
         await server.until_lost(asked_to_stop)
         logger.info("Stopping: running invocations have %g seconds to end.", settings.drain_seconds)
         await server.drain()
 
 
-async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
+async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], float]) -> RunningServer:
     """Every part, in the order in which they need each other; `parts` takes them down in reverse."""
     limits = quotas(settings.quotas)
     raise_descriptor_limit()
@@ -98,7 +107,7 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     drop_server_capabilities()
 
     # Durable state.
-    store = SqliteStore(settings.database)
+    store = SqliteStore(settings.database, clock=clock)
     await store.open()
     parts.push_async_callback(store.close)
     blobs = FileBlobs(settings.data_dir / "blobs", store)
@@ -136,16 +145,32 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     # Services, and the ways between them.
     delivery = Delivery()
     s3 = S3State(store, blobs, store, delivery)
-    events = EventQueue(store)
+    counters = EventCounters()
+    events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
     can_withhold = sandboxes.network.mode != "host"
     lambda_ = _lambda_state(
-        functions, blobs, code, code_locations, programs, invoker, events, s3, limits, network_can_be_withheld=can_withhold
+        functions,
+        blobs,
+        code,
+        code_locations,
+        programs,
+        invoker,
+        events,
+        s3,
+        delivery,
+        limits,
+        clock,
+        network_can_be_withheld=can_withhold,
     )
     delivery.register("lambda", LambdaReceiver(lambda_))
+    delivery.register("s3", S3Receiver(s3))
+    remote = RemoteServices(settings.endpoints, endpoint_credentials(os.environ, settings))
+    remote.register_with(delivery)
+    parts.push_async_callback(remote.close)
 
     # The front.
-    status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker)
+    status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
     front = Front(
         [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
         lookup=identities.lookup,
@@ -163,7 +188,16 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     notifier = Notifier(s3)
     await notifier.start()
     parts.push_async_callback(notifier.stop)
-    dispatcher = Dispatcher(events, Resolver(lambda_), invoker.invoke)
+    outbox = Outbox(store)
+    deliverer = Deliverer(outbox, delivery, counters, clock=clock)
+    await deliverer.open()
+    delivering = _own_task(
+        parts, "The delivery to destinations", deliverer.run(), lambda: deliverer.stop(grace_seconds=grace.left())
+    )
+    attempts = Attempts(
+        EventFunctions(lambda_), invoker.invoke, outbox, counters, record_limits=_record_limits(limits), clock=clock
+    )
+    dispatcher = Dispatcher(events, attempts, clock=clock)
     await dispatcher.open()
     dispatching = _own_task(
         parts, "The dispatch of events", dispatcher.run(), lambda: dispatcher.stop(grace_seconds=grace.left())
@@ -172,7 +206,9 @@ async def _build(settings: Settings, parts: AsyncExitStack) -> RunningServer:
     parts.push_async_callback(cancelled, sweeping)
 
     # Open for requests.
-    server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, dispatching))
+    server = RunningServer(
+        HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, delivering, dispatching)
+    )
     parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
     await HttpListener(admin.application(identities)).listen(admin_socket)
@@ -239,7 +275,9 @@ def _lambda_state(
     invoker: Invoker,
     events: EventQueue,
     s3: S3State,
+    delivery: Delivery,
     limits: Quotas,
+    clock: Callable[[], float],
     *,
     network_can_be_withheld: bool,
 ) -> LambdaState:
@@ -261,6 +299,8 @@ def _lambda_state(
         events=events,
         runtimes=programs,
         fetch_object=fetch_object,
+        delivery=delivery,
+        clock=clock,
         quotas=limits,
         network_can_be_withheld=network_can_be_withheld,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
@@ -283,6 +323,11 @@ class _EndpointInside:
     async def serve(self, sock: socket.socket, version: Version) -> Listening:
         assert self.listener is not None  # nothing invokes functions before the front is there
         return await self.listener.listen(sock, max_connections=_MAX_CONNECTIONS_FROM_INSIDE)
+
+
+def _record_limits(limits: Quotas) -> dict[str, int]:
+    """Bytes that a target takes of a record; S3 takes any."""
+    return dict.fromkeys(("lambda", "sqs"), limits.async_payload_bytes) | dict.fromkeys(("sns", "events"), 256 * 1024)
 
 
 def _body_limits(limits: Quotas) -> BodyLimits:

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,18 @@ PREFIX = "LAMBDAD_"
 CONFIG_VARIABLE = "LAMBDAD_CONFIG"  #: names the settings file, as --config does
 CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing else is named
 DEFAULT_PORT = 4566
+_ENDPOINTS = "endpoints"  #: table of the settings file in which endpoint_sqs is sqs
 
 Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCredentials:
+    """Those left None are botocore's to find (AWS_PROFILE)."""
+
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,15 @@ class Settings:
     account_id: str
     region: str
     drain_seconds: float
+    endpoint_sqs: str  #: URL; empty when there is none
+    endpoint_sns: str
+    endpoint_events: str
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Service -> URL of those that are elsewhere."""
+        urls = {"sqs": self.endpoint_sqs, "sns": self.endpoint_sns, "events": self.endpoint_events}
+        return {service: url for service, url in urls.items() if url}
 
     @property
     def database(self) -> Path:
@@ -118,6 +137,11 @@ def read(flags: Mapping[str, str | None], environment: Environment, *, config_fi
         text, source, folder = _find(setting, flags, environment, texts_of_file, file)
         values[setting.name] = _parse(setting, text, source, folder)
     return Settings(**values)
+
+
+def endpoint_credentials(environment: Environment, settings: Settings) -> AwsCredentials:
+    """Those with which requests to the services at `settings.endpoints` are signed."""
+    return AwsCredentials(*_credentials(environment, settings.account_id))
 
 
 def load_client(environment: Environment, *, endpoint: str | None = None, region: str | None = None) -> ClientSettings:
@@ -202,6 +226,10 @@ def _read_file(file: Path) -> dict[str, str]:
         raise StartupError(f"The settings file {file} is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
         raise StartupError(f"The settings file {file} is not valid TOML: {error}.") from error
+    endpoints = content.pop(_ENDPOINTS, {})
+    if not isinstance(endpoints, dict):
+        raise StartupError(f"{_ENDPOINTS!r} in the settings file {file} must be a table: [{_ENDPOINTS}].")
+    content |= {f"endpoint_{service}": url for service, url in endpoints.items()}
     return {key: _as_text(key, value, file) for key, value in content.items()}
 
 
@@ -292,6 +320,13 @@ def _matching(pattern: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _endpoint(text: str) -> str:
+    try:
+        return _checked_url(text, "") if text else ""
+    except StartupError as error:
+        raise ValueError(text) from error
 
 
 def _path(text: str) -> Path:
@@ -401,5 +436,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "drain_seconds", "SECONDS", "seconds from 0 to 3600", _seconds(3600), "30",
         "How long running invocations may take to finish when the server is told to stop.",
+    ),
+    *(
+        Setting(
+            f"endpoint_{service}", "URL", "a URL such as https://sqs.eu-central-1.amazonaws.com", _endpoint, "",
+            f"Where {name} is, for destinations and dead-letter queues; without it such targets are refused. Requests are "
+            f"signed with the credentials of the environment. In the settings file: `{service}` in the table `[endpoints]`.",
+            default_text="none",
+        )
+        for service, name in (("sqs", "SQS"), ("sns", "SNS"), ("events", "EventBridge"))
     ),
 )  # fmt: skip

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lambdad.errors import ServiceError
+from lambdad.model.destination import Attribute
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends: checked against the target's resource policy."""
+    """Who sends: checked against the target's resource policy, save an execution role of the target's own account."""
 
     service_principal: str  #: "s3.amazonaws.com"
     source_arn: str  #: "arn:aws:s3:::bucket"
     source_account: str
+    role_arn: str | None = None  #: of the function in whose name Lambda sends; its permissions are not checked
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What goes with a payload to those targets that have a place for it."""
+
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)  #: of an SQS or SNS message
+    detail_type: str = ""  #: of an EventBridge event, whose source is then "lambda"
+    resources: tuple[str, ...] = ()  #: of an EventBridge event
+
+
+PLAIN = Envelope()
 
 
 class Receiver(Protocol):
@@ -22,9 +37,20 @@ class Receiver(Protocol):
         """ServiceError when the target does not exist or its policy does not let the sender in."""
         ...
 
-    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
-        """Takes the event durably. Checks first, as `check`. The same request id twice is taken once while it is queued."""
+    async def accept(
+        self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
+    ) -> None:
+        """Takes the event durably. Checks first, as `check`. The same request id twice is taken once while it is queued.
+
+        An S3 target is the ARN of an object: the payload becomes that object.
+        """
         ...
+
+
+def service_of(target_arn: str) -> str:
+    """The service that an ARN names; empty for what is no ARN."""
+    parts = target_arn.split(":", 5)
+    return parts[2] if len(parts) == 6 and parts[0] == "arn" and parts[5] else ""
 
 
 class Delivery:
@@ -39,12 +65,17 @@ class Delivery:
     async def check(self, target_arn: str, sender: Sender) -> None:
         await self._receiver_of(target_arn).check(target_arn, sender)
 
-    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
-        await self._receiver_of(target_arn).accept(target_arn, sender, payload, request_id=request_id)
+    def has(self, service: str) -> bool:
+        """Whether anything can be sent to that service."""
+        return service in self._receivers
+
+    async def accept(
+        self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
+    ) -> None:
+        await self._receiver_of(target_arn).accept(target_arn, sender, payload, request_id=request_id, envelope=envelope)
 
     def _receiver_of(self, target_arn: str) -> Receiver:
-        parts = target_arn.split(":", 5)
-        receiver = self._receivers.get(parts[2]) if len(parts) == 6 and parts[0] == "arn" else None
+        receiver = self._receivers.get(service_of(target_arn))
         if receiver is None:
             raise ServiceError("InvalidArgument", f"No receiver for events at {target_arn!r}.", status=400)
         return receiver

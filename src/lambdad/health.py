@@ -44,6 +44,7 @@ def health_document(
     environments: EnvironmentCounts,
     uptime_seconds: float,
     services: Sequence[str],
+    events: Mapping[str, int],
     is_draining: bool = False,
 ) -> dict[str, Any]:
     """The answer of `/_lambdad/health`. A draining server is not healthy: it takes nothing new."""
@@ -55,6 +56,7 @@ def health_document(
         "runtimes": {"available": list(announcement.runtimes), "problems": dict(announcement.runtime_problems)},
         "environments": {"busy": environments.busy, "idle": environments.idle, "starting": environments.starting},
         "cpu": announcement.cpu,
+        "events": dict(events),
         "auth": announcement.auth,
         "quotas": announcement.quotas,
         "data_dir": str(announcement.data_dir),

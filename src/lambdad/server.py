@@ -15,6 +15,7 @@ from typing import Any
 
 from lambdad.config import Settings
 from lambdad.errors import StartupError
+from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.dispatcher import Dispatcher
 from lambdad.health import Announcement, EnvironmentCounts, health_document, localstack_health_document
 from lambdad.invocation.invoke import Invoker
@@ -53,6 +54,7 @@ class ServerStatus:
         sandboxes: Sandboxes,
         programs: RuntimePrograms,
         invoker: Invoker,
+        events: EventCounters,
     ) -> None:
         self.is_draining = False
         self._settings = settings
@@ -61,6 +63,7 @@ class ServerStatus:
         self._sandboxes = sandboxes
         self._programs = programs
         self._invoker = invoker
+        self._events = events
         self._started = time.monotonic()
 
     def announcement(self) -> Announcement:
@@ -88,6 +91,7 @@ class ServerStatus:
             uptime_seconds=time.monotonic() - self._started,
             services=SERVICES,
             is_draining=self.is_draining,
+            events=self._events.shown(),
         )
         return InternalResponse(body=json.dumps(document).encode())
 

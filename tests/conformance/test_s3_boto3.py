@@ -23,7 +23,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lambdad.delivery import Delivery, Sender
+from lambdad.delivery import PLAIN, Delivery, Envelope, Sender
 from lambdad.model.credential import Credential
 from lambdad.model.service import BoundService
 from lambdad.services.s3 import SERVICE
@@ -49,7 +49,9 @@ class Functions:
     async def check(self, target_arn: str, sender: Sender) -> None:
         pass
 
-    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
+    async def accept(
+        self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
+    ) -> None:
         self.payloads.append(payload)
         self.arrived.set()
 

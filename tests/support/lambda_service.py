@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec.structs
 
+from lambdad.delivery import Delivery
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.event_queue.queue import EventQueue
 from lambdad.invocation.code import CodeStore
@@ -27,6 +28,7 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.operations import OPERATIONS
+from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
@@ -111,6 +113,7 @@ class World:
     invoker: FakeInvoker
     runtimes: FakeRuntimes
     queue: EventQueue
+    delivery: Delivery
     objects: dict[tuple[str, str], bytes]
     now: list[float]
     draws: list[float]
@@ -210,6 +213,7 @@ def make_state(world: World) -> LambdaState:
         events=world.queue,
         runtimes=world.runtimes,
         fetch_object=fetch_object,
+        delivery=world.delivery,
         quotas=limits,
         clock=lambda: world.now[0],
         new_id=new_id,
@@ -232,12 +236,14 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
         invoker=FakeInvoker(),
         runtimes=FakeRuntimes(),
         queue=EventQueue(store),
+        delivery=Delivery(),
         objects={},
         now=[1_612_443_007.629],
         draws=[],
         pauses=[],
     )
     made.state = make_state(made)
+    made.delivery.register("lambda", LambdaReceiver(made.state))
     await made.state.settler.start()
     yield made
     await made.state.settler.stop()

@@ -28,13 +28,22 @@ START_SECONDS = 120  #: the first start may have to prepare things on a busy mac
 class Server:
     """One lambdad on a free port. `start` after `kill` or `stop` opens the same data folder again."""
 
-    def __init__(self, folder: Path, *options: str, isolation: str = "namespace", prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        isolation: str = "namespace",
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """`prefix` is put before the command instead of the interpreter: a program that runs the interpreter."""
         self.folder = folder
         self.data_dir = folder / "data"
         self.options = [*options, "--isolation", isolation]
         self.prefix = prefix
+        self.variables = {**os.environ, **(environment or {})}
         self.port = 0
+        self.clock_offset_seconds = 0.0  #: of the clock for events, from the next start on
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[Any] = []
 
@@ -42,10 +51,12 @@ class Server:
         self._close_clients()
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
+        program = ["-m", "lambdad"]
+        if self.clock_offset_seconds:
+            program = [str(Path(__file__).with_name("clocked_server.py")), str(self.clock_offset_seconds)]
         command = [
             *(self.prefix or [sys.executable]),
-            "-m",
-            "lambdad",
+            *program,
             "up",
             "--port",
             str(self.port),
@@ -54,7 +65,7 @@ class Server:
         ]
         command += ["--cache-dir", str(CACHE_DIR), "--ready-file", str(ready), *self.options]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.variables)
         try:
             wait_until(lambda: ready.exists() or self.process.poll() is not None, START_SECONDS, "the server's start")
             assert ready.exists(), f"lambdad ended with {self.process.returncode}:\n{self.log()}"

@@ -249,3 +249,39 @@ def test_the_reference_table_has_every_setting() -> None:
         assert (
             f"| `{setting.name}` | `{setting.flag}` | `{setting.variable}` | {setting.default_shown} | {setting.help}" in table
         )
+
+
+def test_endpoints(tmp_path: Path) -> None:
+    """A table of the settings file, or a setting each; none by default."""
+    assert config.load({}, {}).endpoints == {}
+    (tmp_path / "lambdad.toml").write_text('[endpoints]\nsqs = "https://sqs.eu-west-1.amazonaws.com/"\nsns = "http://h:1"\n')
+    settings = config.load({"endpoint_sns": "http://flag:2"}, {"LAMBDAD_ENDPOINT_EVENTS": "http://variable:3"})
+    assert settings.endpoints == {
+        "sqs": "https://sqs.eu-west-1.amazonaws.com", "sns": "http://flag:2", "events": "http://variable:3",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[endpoints]\nsqs = 'nowhere'", "'endpoint_sqs' in lambdad.toml must be a URL such as"),
+        ("[endpoints]\nkinesis = 'http://h'", "'endpoint_kinesis', which is not a setting"),
+        ("endpoints = 'http://h'", "must be a table"),
+        ("[endpoints.sqs]\nurl = 'http://h'", "must be a text or a number"),
+    ],
+)
+def test_endpoints_that_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    """With a sentence that says which and why."""
+    (tmp_path / "lambdad.toml").write_text(text)
+    with pytest.raises(StartupError, match=said):
+        config.load({}, {})
+
+
+def test_credentials_for_endpoints() -> None:
+    """Those of the environment, which no text shows; else a profile's, which botocore finds; else the account's."""
+    settings = config.load({}, {})
+    found = config.endpoint_credentials({"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hidden"}, settings)
+    assert (found.access_key_id, found.secret_access_key) == ("AKID", "hidden")
+    assert "hidden" not in repr(found)
+    assert config.endpoint_credentials({"AWS_PROFILE": "p"}, settings).access_key_id is None
+    assert config.endpoint_credentials({}, settings).access_key_id == "000000000000"

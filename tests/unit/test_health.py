@@ -28,7 +28,9 @@ COUNTS = EnvironmentCounts(busy=1, idle=2, starting=3)
 
 def test_the_health_document() -> None:
     """Isolation and its weaknesses, runtimes and their problems, environments and services are all in it, as JSON."""
-    document = health_document(ANNOUNCEMENT, environments=COUNTS, uptime_seconds=1.23456, services=["lambda", "s3"])
+    document = health_document(
+        ANNOUNCEMENT, environments=COUNTS, uptime_seconds=1.23456, services=["lambda", "s3"], events={"received": 3}
+    )
     assert json.loads(json.dumps(document)) == {
         "status": "running",
         "version": __version__,
@@ -37,6 +39,7 @@ def test_the_health_document() -> None:
         "runtimes": {"available": ["python3.11"], "problems": {"python3.8": "no interpreter"}},
         "environments": {"busy": 1, "idle": 2, "starting": 3},
         "cpu": "weight",
+        "events": {"received": 3},
         "auth": "off",
         "quotas": "current",
         "data_dir": "/data",
@@ -47,7 +50,7 @@ def test_the_health_document() -> None:
 
 def test_a_draining_server_is_not_running() -> None:
     """A load balancer that asks sees that nothing new is taken."""
-    document = health_document(ANNOUNCEMENT, environments=COUNTS, uptime_seconds=0, services=[], is_draining=True)
+    document = health_document(ANNOUNCEMENT, environments=COUNTS, uptime_seconds=0, services=[], events={}, is_draining=True)
     assert document["status"] == "draining"
 
 

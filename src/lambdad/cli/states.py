@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lambdad.model import execution_environment, extension_session, function, runtime_session
+from lambdad.model import event_state, execution_environment, extension_session, function, runtime_session
 from lambdad.sandbox import shell
 
 _INTRO = """\
@@ -63,6 +63,11 @@ def _all() -> list[Diagram]:
             extension_session.TRANSITIONS,
         ),
         _of_function(),
+        _of_enum(
+            "Event of an asynchronous invocation",
+            "From its acceptance to its end; every step is durable. [What happens when](../explanation/asynchronous.md).",
+            event_state.TRANSITIONS,
+        ),
         Diagram(
             "Sandbox of the `namespace` backend",
             "As the launcher sees it. It never goes back: no sandbox serves a second function.",

@@ -12,7 +12,7 @@ from lambdad.cli.failure import USAGE, CommandError
 from lambdad.cli.output import print_table
 from lambdad.model.service import Service
 
-#: service -> operation -> {"served": bool, "reason": why not, "refused": {member: why}}
+#: service -> operation -> {"served": bool, "reason": why not, "refused": {member: why}, "limited": {member: when refused}}
 Support = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -69,7 +69,8 @@ def markdown(table: Support) -> str:
         parts.append(f"## {service}\n\n{served} of {len(operations)} operations are served.\n")
         parts.append("| operation | support | refused settings |\n| --- | --- | --- |")
         for name, entry in operations.items():
-            refused = "<br>".join(f"`{path}`: {_cell(reason)}" for path, reason in entry["refused"].items())
+            members = {**entry["refused"], **entry["limited"]}
+            refused = "<br>".join(f"`{path}`: {_cell(reason)}" for path, reason in sorted(members.items()))
             parts.append(f"| {name} | {_cell(_state(entry))} | {refused} |")
         parts.append("")
     return "\n".join(parts)
@@ -77,10 +78,16 @@ def markdown(table: Support) -> str:
 
 def _operations(service: Service) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {
-        name: {"served": True, "reason": None, "refused": dict(sorted(service.refused.get(name, {}).items()))}
+        name: {
+            "served": True,
+            "reason": None,
+            "refused": dict(sorted(service.refused.get(name, {}).items())),
+            "limited": dict(sorted(service.limited.get(name, {}).items())),
+        }
         for name in service.operations
     }
-    entries.update({name: {"served": False, "reason": reason, "refused": {}} for name, reason in service.not_yet.items()})
+    for name, reason in service.not_yet.items():
+        entries[name] = {"served": False, "reason": reason, "refused": {}, "limited": {}}
     return dict(sorted(entries.items()))
 
 
@@ -90,6 +97,7 @@ def _rows(table: Support) -> list[tuple[str, ...]]:
         for name, entry in operations.items():
             rows.append((service, name, _state(entry)))
             rows.extend(("", "", f"  refuses {path}: {reason}") for path, reason in entry["refused"].items())
+            rows.extend(("", "", f"  limits {path}: {reason}") for path, reason in entry["limited"].items())
     return rows
 
 

@@ -1,8 +1,8 @@
 """Takes accepted events from their queues and has them invoked: at least once, and one function's trouble stays its own.
 
-Each function with events has a lane: a task that leases its oldest events as fast as its `Pace` and the `Slots` let it. An
-event leaves its queue when its invocation has ended, whatever the function answered; a throttle or a failure of ours puts
-it back for a while. The lease is prolonged while the function runs, and ends by itself if this process dies.
+Each function with events has a lane: a task that leases its oldest events as fast as its `Pace` and the `Slots` let it.
+`attempt.py` runs an event and records what becomes of it. The lease is prolonged meanwhile, and ends by itself if this process
+dies.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from lambdad.errors import ServiceError
+from lambdad.event_queue.attempt import Attempts
 from lambdad.event_queue.lane import Lane, Slots
 from lambdad.event_queue.pace import STALL_SECONDS, Pace
 from lambdad.event_queue.queue import EventQueue
-from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent, backoff_seconds, decode_event
-from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.model.version import Version
+from lambdad.event_queue.stopping import unless_stopped
 from lambdad.store.base import Message
 
 logger = logging.getLogger(__name__)
@@ -33,13 +30,6 @@ _TRICKLE_SECONDS = 0.02
 _STORE_TROUBLE_PAUSE_SECONDS = 1.0
 
 
-class Resolve(Protocol):
-    async def __call__(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version: ...
-
-
-Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
-
-
 @dataclass(frozen=True, slots=True)
 class DispatcherLimits:
     function_in_flight: int = 500  #: most events of one function that run at once
@@ -49,26 +39,20 @@ class DispatcherLimits:
     idle_seconds: float = 60.0  #: how long an empty lane stays before it looks whether it is still needed
 
 
-class _Dropped(Exception):
-    """The event will never run; the text says why."""
-
-
 class Dispatcher:
     """`open` before the first event is accepted; then `run` in a task of its owner until `stop`."""
 
     def __init__(
         self,
         events: EventQueue,
-        resolve: Resolve,
-        invoke: Invoke,
+        attempts: Attempts,
         *,
         limits: DispatcherLimits = DispatcherLimits(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._events = events
         self._store = events.store
-        self._resolve = resolve
-        self._invoke = invoke
+        self._attempts = attempts
         self._limits = limits
         self._clock = clock
         self._slots = Slots(shared=limits.shared_in_flight, guaranteed=limits.guaranteed_in_flight)
@@ -138,7 +122,7 @@ class Dispatcher:
             # Events that wait are safe; those at the door are not. A function's flood is let in first, and run meanwhile at a
             # trickle; other functions' events are not held up by it.
             limit = min(limit, _TRICKLE)
-            await self._unless_stopped(asyncio.sleep(_TRICKLE_SECONDS))
+            await unless_stopped(asyncio.sleep(_TRICKLE_SECONDS), self._stop)
         messages = await self._store.receive(lane.queue, limit=limit, lease_seconds=self._limits.lease_seconds)
         assert self._tasks is not None
         for message in messages:
@@ -172,7 +156,7 @@ class Dispatcher:
     async def _is_over(self, lane: Lane) -> bool:
         """Waits for events; True when the lane has gone because its queue has long been empty."""
         began = time.monotonic()
-        await self._unless_stopped(self._store.wait(lane.queue, timeout_seconds=self._limits.idle_seconds))
+        await unless_stopped(self._store.wait(lane.queue, timeout_seconds=self._limits.idle_seconds), self._stop)
         # Counting costs more the more events wait for a later time, so it is done only after a long silence.
         if lane.in_flight or time.monotonic() - began < self._limits.idle_seconds:
             return False
@@ -187,7 +171,7 @@ class Dispatcher:
         task = asyncio.current_task()
         assert task is not None
         try:
-            await self._settle(lane, message)
+            await self._try_event(lane, message)
         except asyncio.CancelledError:
             await self._give_back(message)
             raise
@@ -201,58 +185,12 @@ class Dispatcher:
     async def _give_back(self, message: Message) -> None:
         await self._store.release(message.queue, message.receipt, visible_at=self._clock())
 
-    async def _settle(self, lane: Lane, message: Message) -> None:
-        """Runs the event, then ends it or puts it back."""
-        try:
-            event = self._decode(message)
-            began = time.monotonic()
-            await self._invoke_event(event)
-            lane.pace.succeeded(time.monotonic() - began)
-        except _Dropped as reason:
-            logger.warning("event %s of %s dropped: %s", message.message_id, message.queue, reason)
-        except ServiceError as error:
-            logger.info("event %s of %s put back: %s", message.message_id, message.queue, error)
-            return await self._put_back(lane, message, event)
-        except Exception:
-            logger.exception("event %s of %s put back", message.message_id, message.queue)
-            return await self._put_back(lane, message, event)
-        return await self._store.delete(message.queue, (message.receipt,))
-
-    def _decode(self, message: Message) -> QueuedEvent:
-        try:
-            event = decode_event(message.body, attempts=message.receive_count)
-        except ValueError as error:
-            raise _Dropped(f"it cannot be read: {error}") from error
-        if self._clock() - event.accepted_at > MAXIMUM_AGE_SECONDS:
-            raise _Dropped(f"it is older than {MAXIMUM_AGE_SECONDS:.0f} seconds")
-        return event
-
-    async def _invoke_event(self, event: QueuedEvent) -> None:
-        """The function's own failure is an end like any other; retries of failed functions are not part of this."""
-        try:
-            version = await self._resolve(event.account_id, event.region, event.function_name, event.qualifier)
-            invocation = Invocation(
-                request_id=event.request_id,
-                version=version,
-                invoked_function_arn=event.invoked_function_arn,
-                payload=event.payload,
-                trace_header=event.trace_header,
-            )
-            await self._invoke(invocation)
-        except ServiceError as error:
-            if error.code == "ResourceNotFoundException":
-                raise _Dropped(f"its function is gone: {error.message}") from error
-            raise
-
-    async def _put_back(self, lane: Lane, message: Message, event: QueuedEvent) -> None:
-        now = self._clock()
-        lane.pace.throttled(now)
-        visible_at = now + backoff_seconds(event.attempts)
-        if visible_at - event.accepted_at > MAXIMUM_AGE_SECONDS:
-            logger.warning("event %s of %s dropped: it would be too old at its next attempt", event.request_id, message.queue)
-            await self._store.delete(message.queue, (message.receipt,))
-        else:
-            await self._store.release(message.queue, message.receipt, visible_at=visible_at)
+    async def _try_event(self, lane: Lane, message: Message) -> None:
+        attempted = await self._attempts.make(message)
+        if attempted.ran_seconds is not None:
+            lane.pace.succeeded(attempted.ran_seconds)
+        elif attempted.was_refused:
+            lane.pace.throttled(self._clock())
 
     async def _keep_leases(self) -> None:
         """Prolongs the leases of running events well before their ends."""
@@ -264,15 +202,3 @@ class Dispatcher:
                     await self._store.extend(message.queue, message.receipt, lease_seconds=lease_seconds)
                 except Exception:
                     logger.exception("the lease of event %s could not be prolonged", message.message_id)
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Awaits the work, or less when the dispatcher stops."""
-        tasks = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        if not tasks[0].cancelled():
-            tasks[0].result()

@@ -1,40 +1,33 @@
-"""Takes asynchronous events durably: one queue per function, and a record that names each queue that may hold events.
-
-The record lets the dispatcher find its work after a restart. It is written with the first event of a function in this
-process, and removed at a later start if the queue is then empty; so no accepted event is ever without it.
-"""
+"""Takes asynchronous events durably: one queue per function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from lambdad.event_queue.counters import EventCounters
+from lambdad.event_queue.named_queues import EventStore, NamedQueues
 from lambdad.model.event import QueuedEvent, encode_event
-from lambdad.store.base import Change, Delete, Put, Queue, Records, Send
+from lambdad.store.base import Send
 
 #: Collection of the records that name queues; key "<account>:<region>:<function>".
 _QUEUES = "event-queue"
-
-
-class EventStore(Records, Queue, Protocol):
-    """What both nouns of one store offer together."""
+_PREFIX = "event:"
 
 
 class EventQueue:
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, counters: EventCounters | None = None) -> None:
         self.store = store
-        self._named: set[str] = set()
+        self._counters = counters or EventCounters()
+        self._queues = NamedQueues(store, _QUEUES, _PREFIX)
         self._on_accept: Callable[[str], None] | None = None
 
     async def accept(self, event: QueuedEvent) -> None:
         """Returns when the event is on stable storage. The same request id is taken once while it is queued."""
         key = ":".join(event.function_key)
-        queue = queue_name(key)
-        changes: list[Change] = [Send(queue, event.request_id, encode_event(event))]
-        if key not in self._named:
-            changes.append(Put(_QUEUES, key, b"{}"))
-        await self.store.commit(changes)
-        self._named.add(key)
+        queue = self._queues.queue(key)
+        await self.store.commit([Send(queue, event.request_id, encode_event(event)), *self._queues.naming(key)])
+        self._queues.note(key)
+        self._counters.received += 1
         if self._on_accept:
             self._on_accept(queue)
 
@@ -43,21 +36,9 @@ class EventQueue:
         self._on_accept = notify
 
     async def open(self) -> list[str]:
-        """Names of the queues that hold events from before; forgets the others. To be called before the first `accept`."""
-        waiting: list[str] = []
-        after = ""
-        while page := await self.store.list(_QUEUES, after=after, limit=200):
-            forgotten: list[Change] = []
-            for record in page:
-                if await self.store.count(queue_name(record.key)):
-                    waiting.append(queue_name(record.key))
-                    self._named.add(record.key)
-                else:
-                    forgotten.append(Delete(_QUEUES, record.key))
-            await self.store.commit(forgotten)
-            after = page[-1].key
-        return waiting
+        """Names of the queues that hold events from before. To be called before the first `accept`."""
+        return await self._queues.open()
 
 
 def queue_name(key: str) -> str:
-    return f"event:{key}"
+    return _PREFIX + key

@@ -22,7 +22,6 @@ class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     trace_header: str
     accepted_at: float  #: seconds since the epoch
-    attempts: int = 0  #: how often it has been taken from the queue, this time included
 
     @property
     def function_key(self) -> tuple[str, str, str]:
@@ -44,7 +43,7 @@ _header_decoder = msgspec.json.Decoder(_Header)
 
 
 def encode_event(event: QueuedEvent) -> bytes:
-    """A line of JSON, then the payload's own bytes. `attempts` is counted by the queue."""
+    """A line of JSON, then the payload's own bytes."""
     header = _Header(
         request_id=event.request_id,
         account_id=event.account_id,
@@ -58,13 +57,13 @@ def encode_event(event: QueuedEvent) -> bytes:
     return msgspec.json.encode(header) + b"\n" + event.payload
 
 
-def decode_event(data: bytes, *, attempts: int) -> QueuedEvent:
+def decode_event(data: bytes) -> QueuedEvent:
     """ValueError when the bytes are no encoded event."""
     header_line, separator, payload = data.partition(b"\n")
     if not separator:
         raise ValueError("an encoded event has a header line")
     header = _header_decoder.decode(header_line)
-    return QueuedEvent(payload=payload, attempts=attempts, **msgspec.structs.asdict(header))
+    return QueuedEvent(payload=payload, **msgspec.structs.asdict(header))
 
 
 def backoff_seconds(attempts: int) -> float:

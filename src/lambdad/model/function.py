@@ -53,6 +53,7 @@ class Configuration:
     architecture: str = "x86_64"
     log_group: str | None = None  #: None for the default, /aws/lambda/NAME
     log_settings: LogSettings = TEXT
+    dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
 
     def digests(self) -> tuple[str, ...]:
         return (self.code.digest, *(layer.code.digest for layer in self.layers))

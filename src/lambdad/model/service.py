@@ -23,6 +23,8 @@ class Service:
     #: operation -> member path -> why a request that sets it is refused ("VpcConfig": "functions have no VPC here").
     #: The wire refuses such a request before the operation sees it. "Tags.aws:" is not a path; rules live in operations.
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: operation -> member path -> which of its values are refused, or when. Rules in the operations refuse; this tells of them.
+    limited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     refusal_code: str = "NotImplemented"  #: error code for refused members and operations not yet there
     refusal_status: int = 501
 

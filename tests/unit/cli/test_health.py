@@ -33,7 +33,10 @@ def document(**changes: Any) -> dict[str, Any]:
         runtime_problems={"python3.8": "There is no interpreter."},
     )
     counts = EnvironmentCounts(busy=1, idle=2, starting=0)
-    return {**health_document(announcement, environments=counts, uptime_seconds=61.4, services=["lambda"]), **changes}
+    return {
+        **health_document(announcement, environments=counts, uptime_seconds=61.4, services=["lambda"], events={}),
+        **changes,
+    }
 
 
 def test_a_healthy_server_is_exit_code_0(run: Run, fake_server: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lambdad.cli.states import diagrams
-from lambdad.model import execution_environment, extension_session, runtime_session
+from lambdad.model import event_state, execution_environment, extension_session, runtime_session
 
 
 def sections() -> dict[str, str]:
@@ -19,6 +19,7 @@ def test_every_step_of_a_table_is_an_arrow_and_no_other() -> None:
         ("Execution environment", execution_environment.TRANSITIONS),
         ("Runtime", runtime_session.TRANSITIONS),
         ("Extension", extension_session.TRANSITIONS),
+        ("Event of an asynchronous invocation", event_state.TRANSITIONS),
     ):
         arrows = re.findall(r"^    (\S+) --> (\S+)(?: : (.*))?$", sections()[title], re.MULTILINE)
         first = next(iter(table)).name.lower()

@@ -25,12 +25,18 @@ SERVICE = Service(
     operations={"PutThing": put, "GetThing": put},
     not_yet={"DropThing": "a | later step"},
     refused={"PutThing": {"Vpc": "there is no VPC here", "Kms": "no keys"}},
+    limited={"PutThing": {"Target": "only here"}},
 )
 TABLE = {
     "demo": {
-        "DropThing": {"served": False, "reason": "a | later step", "refused": {}},
-        "GetThing": {"served": True, "reason": None, "refused": {}},
-        "PutThing": {"served": True, "reason": None, "refused": {"Kms": "no keys", "Vpc": "there is no VPC here"}},
+        "DropThing": {"served": False, "reason": "a | later step", "refused": {}, "limited": {}},
+        "GetThing": {"served": True, "reason": None, "refused": {}, "limited": {}},
+        "PutThing": {
+            "served": True,
+            "reason": None,
+            "refused": {"Kms": "no keys", "Vpc": "there is no VPC here"},
+            "limited": {"Target": "only here"},
+        },
     }
 }
 
@@ -57,6 +63,7 @@ def test_table(run: Run) -> None:
         "demo     PutThing   served",
         "                      refuses Kms: no keys",
         "                      refuses Vpc: there is no VPC here",
+        "                      limits Target: only here",
     ]
 
 
@@ -66,7 +73,7 @@ def test_markdown(run: Run) -> None:
     text = run("support", "--markdown").stdout
     assert "## demo\n\n2 of 3 operations are served.\n" in text
     assert "| DropThing | not yet: a \\| later step |  |\n" in text
-    assert "| PutThing | served | `Kms`: no keys<br>`Vpc`: there is no VPC here |\n" in text
+    assert "| PutThing | served | `Kms`: no keys<br>`Target`: only here<br>`Vpc`: there is no VPC here |\n" in text
 
 
 @pytest.mark.usefixtures("_only_the_demo")

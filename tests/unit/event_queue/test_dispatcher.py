@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from lambdad.errors import ServiceError
+from lambdad.event_queue.attempt import Attempts
 from lambdad.event_queue.dispatcher import Dispatcher, DispatcherLimits
+from lambdad.event_queue.outbox import Outbox
 from lambdad.event_queue.queue import EventQueue, queue_name
 from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.retry import EventPolicy
 from lambdad.model.version import CodeArchive, Version
 from lambdad.store.base import Send
 from lambdad.store.memory import MemoryStore
@@ -43,6 +46,7 @@ class Functions:
         self.running: Counter[str] = Counter()
         self.most_running: Counter[str] = Counter()
         self.behaviour: Callable[[Invocation], object] = lambda invocation: None
+        self.policy = EventPolicy()
         self.changed = asyncio.Event()
 
     async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
@@ -51,6 +55,9 @@ class Functions:
         return Version(
             account_id, region, function_name, qualifier or "$LATEST", "r", "python3.12", "h.h", CodeArchive("", 0, 0)
         )
+
+    async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
+        return self.policy
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         name = invocation.version.function_name
@@ -67,7 +74,7 @@ class Functions:
             self.running[name] -= 1
             self.changed.set()
         self.ended.append(invocation.request_id)
-        return InvocationResult(b"null", "$LATEST", function_error="Unhandled")
+        return InvocationResult(b"null", "$LATEST")
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -100,7 +107,8 @@ async def dispatching(
     **limits: float,
 ) -> AsyncIterator[EventQueue]:
     events = EventQueue(store)
-    dispatcher = Dispatcher(events, functions.resolve, functions.invoke, limits=DispatcherLimits(**limits), clock=clock)  # type: ignore[arg-type]
+    attempts = Attempts(functions, functions.invoke, Outbox(store), clock=clock)
+    dispatcher = Dispatcher(events, attempts, limits=DispatcherLimits(**limits), clock=clock)  # type: ignore[arg-type]
     await dispatcher.open()
     running = asyncio.create_task(dispatcher.run())
     try:
@@ -129,7 +137,7 @@ def queue_of(function_name: str = "f") -> str:
 
 
 async def test_an_event_is_invoked(store: MemoryStore, functions: Functions, clock: Clock) -> None:
-    """The invocation has what the event had, and the event ends although the function failed."""
+    """The invocation has what the event had, and the event ends with it."""
     async with dispatching(store, functions, clock) as events:
         await events.accept(event("request"))
         await functions.until(lambda: functions.ended == ["request"])
@@ -210,13 +218,13 @@ async def test_system_error(store: MemoryStore, functions: Functions, clock: Clo
         await events.accept(event("a"))
         await functions.until(lambda: functions.started == ["a"])
     assert await store.count(queue_of()) == 1
-    assert "event a of event:000000000000:us-east-1:f put back" in caplog.text
+    assert "event a of arn:aws:lambda:us-east-1:000000000000:function:f:live put back" in caplog.text
     assert "no sandbox" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("function_name", "accepted_at", "reason"),
-    [("gone", 1_000_000.0, "its function is gone"), ("f", 1_000_000.0 - 21_601, "older than 21600 seconds")],
+    [("gone", 1_000_000.0, "its function is gone"), ("f", 1_000_000.0 - 21_601, "expire; last error: none")],
 )
 async def test_dropped(
     store: MemoryStore,

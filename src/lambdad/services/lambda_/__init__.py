@@ -2,13 +2,14 @@
 
 from lambdad.model.service import Service
 from lambdad.services.lambda_.operations import OPERATIONS
-from lambdad.services.lambda_.unsupported import NOT_YET, REFUSED
+from lambdad.services.lambda_.unsupported import LIMITED, NOT_YET, REFUSED
 
 SERVICE = Service(
     name="lambda",
     operations=OPERATIONS,
     not_yet=NOT_YET,
     refused=REFUSED,
+    limited=LIMITED,
     refusal_code="InvalidParameterValueException",
     refusal_status=400,
 )

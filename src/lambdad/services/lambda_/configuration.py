@@ -9,6 +9,7 @@ from typing import Any
 from lambdad.model.request import RequestContext
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.code import check_change
+from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.function import check_unpacked_size
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
@@ -33,7 +34,9 @@ async def update_function_configuration(
     settings = chosen_settings(request, state.quotas, state.architecture)
     if "Runtime" in request:
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
-    check_change(await find_function(state, name), request, name.arn)
+    standing = await find_function(state, name)
+    check_change(standing, request, name.arn)
+    await check_dead_letter(state, name, {"role": standing.function.latest.configuration.role, **settings})
     async with (
         state.settler.after(name.key),
         using_layers(state, context, request.get("Layers", [])) as layers,

@@ -14,6 +14,7 @@ from lambdad.model.version import LATEST
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.account import check_code_storage
 from lambdad.services.lambda_.archive import too_big
+from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
@@ -33,6 +34,7 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
     name = named_unqualified(context, request["FunctionName"], "A function's name must not carry a qualifier.")
     settings = _new_settings(state, request)
     tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)
+    await check_dead_letter(state, name, settings)
     content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")
     if await state.functions.find(name.key) is not None:
         raise conflict(f"Function already exist: {name.name}")
@@ -138,7 +140,8 @@ def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:
             raise conflict(f"Version {qualifier} is referenced by the alias {alias.name} and cannot be deleted.")
     versions = {number: version for number, version in stored.versions.items() if number != qualifier}
     policies = {owner: policy for owner, policy in stored.policies.items() if owner != qualifier}
-    return replace(stored, versions=versions, policies=policies)
+    event_configs = {owner: config for owner, config in stored.event_configs.items() if owner != qualifier}
+    return replace(stored, versions=versions, policies=policies, event_configs=event_configs)
 
 
 async def _readings(

@@ -14,6 +14,13 @@ from lambdad.services.lambda_.concurrency import (
     put_function_concurrency,
 )
 from lambdad.services.lambda_.configuration import get_function_configuration, update_function_configuration
+from lambdad.services.lambda_.event_invoke_config import (
+    delete_function_event_invoke_config,
+    get_function_event_invoke_config,
+    list_function_event_invoke_configs,
+    put_function_event_invoke_config,
+    update_function_event_invoke_config,
+)
 from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
 from lambdad.services.lambda_.invoke import invoke
 from lambdad.services.lambda_.layer import (
@@ -41,18 +48,21 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteAlias": delete_alias,
     "DeleteFunction": delete_function,
     "DeleteFunctionConcurrency": delete_function_concurrency,
+    "DeleteFunctionEventInvokeConfig": delete_function_event_invoke_config,
     "DeleteLayerVersion": delete_layer_version,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
     "GetFunction": get_function,
     "GetFunctionConcurrency": get_function_concurrency,
     "GetFunctionConfiguration": get_function_configuration,
+    "GetFunctionEventInvokeConfig": get_function_event_invoke_config,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,
     "GetLayerVersionPolicy": get_layer_version_policy,
     "GetPolicy": get_policy,
     "Invoke": invoke,
     "ListAliases": list_aliases,
+    "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
     "ListFunctions": list_functions,
     "ListLayerVersions": list_layer_versions,
     "ListLayers": list_layers,
@@ -61,6 +71,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PublishLayerVersion": publish_layer_version,
     "PublishVersion": publish_version,
     "PutFunctionConcurrency": put_function_concurrency,
+    "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,
     "TagResource": tag_resource,
@@ -68,4 +79,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "UpdateAlias": update_alias,
     "UpdateFunctionCode": update_function_code,
     "UpdateFunctionConfiguration": update_function_configuration,
+    "UpdateFunctionEventInvokeConfig": update_function_event_invoke_config,
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lambdad.delivery import Sender
+from lambdad.delivery import PLAIN, Envelope, Sender
 from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.event import QueuedEvent
 from lambdad.model.function import is_latest
-from lambdad.model.policy import allows, service_caller
+from lambdad.model.policy import Caller, allows, service_caller
 from lambdad.services.lambda_.invoke import new_trace_header
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
@@ -24,12 +24,15 @@ class LambdaReceiver:
         stored = await self._state.functions.find(name.key)
         if stored is None or not _has_qualifier(stored, name):
             raise function_not_found(name)
-        policy = stored.policies.get(name.qualifier or "")
-        caller = service_caller(sender.service_principal, sender.source_arn, sender.source_account)
-        if not allows(policy, caller, "lambda:InvokeFunction", name.qualified_arn):
-            raise access_denied(sender.service_principal, "lambda:InvokeFunction", name.qualified_arn)
+        if sender.role_arn is not None and sender.source_account == name.account_id:
+            return  # a role needs no resource policy within its account, and its own permissions are not checked
+        caller = _caller(sender)
+        if not allows(stored.policies.get(name.qualifier or ""), caller, "lambda:InvokeFunction", name.qualified_arn):
+            raise access_denied(sender.role_arn or sender.service_principal, "lambda:InvokeFunction", name.qualified_arn)
 
-    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
+    async def accept(
+        self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
+    ) -> None:
         await self.check(target_arn, sender)
         name = function_of(target_arn)
         now = self._state.clock()
@@ -54,6 +57,12 @@ def function_of(target_arn: str) -> FunctionName:
     if len(fields) not in (7, 8) or fields[:1] != ["arn"] or fields[2] != "lambda" or fields[5] != "function":
         raise invalid_parameter(f"{target_arn!r} is not the ARN of a function.")
     return parse_function_name(target_arn, fields[4], fields[3])
+
+
+def _caller(sender: Sender) -> Caller:
+    if sender.role_arn is not None:
+        return Caller(principal_arn=sender.role_arn, account_id=sender.source_account)
+    return service_caller(sender.service_principal, sender.source_arn, sender.source_account)
 
 
 def _has_qualifier(stored: StoredFunction, name: FunctionName) -> bool:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from lambdad.model.alias import Alias
+from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import Configuration, Function, FunctionVersion
 from lambdad.model.layer import LayerVersion
 from lambdad.model.policy import Policy
@@ -20,6 +21,7 @@ FUNCTIONS = "lambda-function"  #: account/region/name
 VERSIONS = "lambda-version"  #: account/region/name/0000000001
 ALIASES = "lambda-alias"  #: account/region/name/alias
 POLICIES = "lambda-policy"  #: account/region/name/qualifier, the qualifier empty for the function itself
+EVENT_CONFIGS = "lambda-event-invoke-config"  #: account/region/name/qualifier, "$LATEST" for the function itself
 RESERVES = "lambda-reserved-concurrency"  #: account/region/name of functions that have a reserve: how much
 UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to become ready
 LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
@@ -42,6 +44,7 @@ class StoredFunction:
     versions: Mapping[str, FunctionVersion] = field(default_factory=dict)  #: published ones, in the order of their numbers
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)  #: by qualifier, "" for the function itself
+    event_configs: Mapping[str, EventInvokeConfig] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
     revision: int = 0  #: of the function's record, which every change rewrites
 
     @property
@@ -103,11 +106,15 @@ class LambdaRecords:
         versions = [_decode(each, FunctionVersion) async for each in self._all(VERSIONS, prefix)]
         aliases = [_decode(each, Alias) async for each in self._all(ALIASES, prefix)]
         policies = {each.key[len(prefix) :]: _decode(each, Policy) async for each in self._all(POLICIES, prefix)}
+        event_configs = {
+            each.key[len(prefix) :]: _decode(each, EventInvokeConfig) async for each in self._all(EVENT_CONFIGS, prefix)
+        }
         return StoredFunction(
             function=_decode(record, Function),
             versions={version.version: version for version in versions},
             aliases={alias.name: alias for alias in aliases},
             policies=policies,
+            event_configs=event_configs,
             revision=record.revision,
         )
 
@@ -136,6 +143,7 @@ class LambdaRecords:
         changes += _member_changes(VERSIONS, stored, stored.versions, bare.versions, _number)
         changes += _member_changes(ALIASES, stored, stored.aliases, bare.aliases, str)
         changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
+        changes += _member_changes(EVENT_CONFIGS, stored, stored.event_configs, bare.event_configs, str)
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
         self._note_reserve(stored.key, None)
@@ -263,6 +271,7 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes = _member_changes(VERSIONS, new, was.versions, new.versions, _number)
     changes += _member_changes(ALIASES, new, was.aliases, new.aliases, str)
     changes += _member_changes(POLICIES, new, was.policies, new.policies, str)
+    changes += _member_changes(EVENT_CONFIGS, new, was.event_configs, new.event_configs, str)
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))

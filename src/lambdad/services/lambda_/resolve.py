@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from lambdad.model.arn import FunctionName
+from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent
+from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import FunctionVersion
+from lambdad.model.retry import MAXIMUM_RETRIES, EventPolicy
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_now
 from lambdad.services.lambda_.records import StoredFunction
@@ -24,14 +27,34 @@ async def resolve_version(state: LambdaState, name: FunctionName) -> Version:
     return state.functions.runnable(stored, reading)
 
 
-class Resolver:
+class EventFunctions:
     """What the dispatcher of asynchronous events asks."""
 
     def __init__(self, state: LambdaState) -> None:
         self._state = state
 
-    async def __call__(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
+    async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
         return await resolve_version(self._state, FunctionName(account_id, region, function_name, qualifier))
+
+    async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
+        """Of the qualifier as it was invoked; the dead-letter queue is the executed version's, or an alias's main version's."""
+        stored = await self._state.functions.find(event.function_key)
+        if stored is None:
+            return EventPolicy()
+        qualifier = event.qualifier or LATEST
+        config = stored.event_configs.get(qualifier) or EventInvokeConfig(0)
+        alias = stored.aliases.get(qualifier)
+        number = executed_version or (alias.function_version if alias else qualifier)
+        reading = stored.function.running if number == LATEST else stored.versions.get(number)
+        retries, age = config.maximum_retries, config.maximum_age_seconds
+        return EventPolicy(
+            maximum_retries=MAXIMUM_RETRIES if retries is None else retries,
+            maximum_age_seconds=MAXIMUM_AGE_SECONDS if age is None else age,
+            on_success=config.on_success,
+            on_failure=config.on_failure,
+            dead_letter=reading.configuration.dead_letter if reading else None,
+            role=reading.configuration.role if reading else "",
+        )
 
 
 def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionName) -> str:

@@ -66,6 +66,8 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
         chosen["ephemeral_storage_mb"] = _tmp_size(request["EphemeralStorage"], quotas)
     if "Environment" in request:
         chosen["environment"] = _environment(request["Environment"].get("Variables", {}), quotas)
+    if "DeadLetterConfig" in request:
+        chosen["dead_letter"] = request["DeadLetterConfig"].get("TargetArn") or None
     if "Architectures" in request:
         chosen["architecture"] = _architecture(request["Architectures"], architecture)
     return chosen
@@ -76,8 +78,6 @@ def check_unsupported_values(request: Mapping[str, Any]) -> None:
     vpc = request.get("VpcConfig", {})
     if vpc.get("SubnetIds") or vpc.get("SecurityGroupIds") or vpc.get("Ipv6AllowedForDualStack"):
         raise _unsupported("VpcConfig", "functions have no VPC here")
-    if request.get("DeadLetterConfig", {}).get("TargetArn"):
-        raise _unsupported("DeadLetterConfig", "failed events are not forwarded yet")
     if request.get("TracingConfig", {}).get("Mode", "PassThrough") != "PassThrough":
         raise _unsupported("TracingConfig Mode Active", "use PassThrough")
     if request.get("SnapStart", {}).get("ApplyOn", "None") != "None":

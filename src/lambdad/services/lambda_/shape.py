@@ -42,6 +42,8 @@ def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, 
     }
     if configuration.environment is not None:
         shape["Environment"] = {"Variables": dict(configuration.environment)}
+    if configuration.dead_letter is not None:
+        shape["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in configuration.layers]
     return {**shape, **_states(reading)} if with_state else shape

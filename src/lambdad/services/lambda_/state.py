@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lambdad.delivery import Delivery
 from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.quota import Quotas
@@ -53,6 +54,7 @@ class LambdaState:
     events: Events
     runtimes: Runtimes
     fetch_object: FetchObject
+    delivery: Delivery
     quotas: Quotas
     runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound

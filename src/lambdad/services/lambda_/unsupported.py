@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 _MAPPINGS = "event source mappings come with their pollers"
 _PROVISIONED = "provisioned concurrency is not built yet"
-_RETRIES = "retries and destinations of asynchronous invocations are not built yet"
 _URLS = "function URLs are not built yet"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
@@ -28,7 +27,6 @@ NOT_YET: Mapping[str, str] = {
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
     "DeleteFunctionCodeSigningConfig": _SIGNING,
-    "DeleteFunctionEventInvokeConfig": _RETRIES,
     "DeleteFunctionUrlConfig": _URLS,
     "DeleteProvisionedConcurrencyConfig": _PROVISIONED,
     "DeleteResourcePolicy": _POLICY_DOCUMENTS,
@@ -39,7 +37,6 @@ NOT_YET: Mapping[str, str] = {
     "GetDurableExecutionState": _DURABLE,
     "GetEventSourceMapping": _MAPPINGS,
     "GetFunctionCodeSigningConfig": _SIGNING,
-    "GetFunctionEventInvokeConfig": _RETRIES,
     "GetFunctionRecursionConfig": _RECURSION,
     "GetFunctionScalingConfig": _INSTANCES,
     "GetFunctionUrlConfig": _URLS,
@@ -52,14 +49,12 @@ NOT_YET: Mapping[str, str] = {
     "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
     "ListEventSourceMappings": _MAPPINGS,
-    "ListFunctionEventInvokeConfigs": _RETRIES,
     "ListFunctionUrlConfigs": _URLS,
     "ListFunctionVersionsByCapacityProvider": _INSTANCES,
     "ListFunctionsByCodeSigningConfig": _SIGNING,
     "ListProvisionedConcurrencyConfigs": _PROVISIONED,
     "PauseDurableExecution": _DURABLE,
     "PutFunctionCodeSigningConfig": _SIGNING,
-    "PutFunctionEventInvokeConfig": _RETRIES,
     "PutFunctionRecursionConfig": _RECURSION,
     "PutFunctionScalingConfig": _INSTANCES,
     "PutProvisionedConcurrencyConfig": _PROVISIONED,
@@ -73,7 +68,6 @@ NOT_YET: Mapping[str, str] = {
     "UpdateCapacityProvider": _INSTANCES,
     "UpdateCodeSigningConfig": _SIGNING,
     "UpdateEventSourceMapping": _MAPPINGS,
-    "UpdateFunctionEventInvokeConfig": _RETRIES,
     "UpdateFunctionUrlConfig": _URLS,
 }
 
@@ -111,4 +105,19 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "DurableExecutionName": _DURABLE,
         "TenantId": "tenant isolation is not built yet",
     },
+}
+
+_NEEDS_ENDPOINT = "SQS, SNS and EventBridge only with an endpoint in the settings, since they are not here yet"
+_DESTINATIONS: Mapping[str, str] = {
+    "DestinationConfig.OnFailure.Destination": _NEEDS_ENDPOINT,
+    "DestinationConfig.OnSuccess.Destination": _NEEDS_ENDPOINT,
+}
+_DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an endpoint for SQS or SNS in the settings"}
+
+#: Operation -> member -> when it is refused, by rules in the operations that look at its value.
+LIMITED: Mapping[str, Mapping[str, str]] = {
+    "CreateFunction": _DEAD_LETTER,
+    "PutFunctionEventInvokeConfig": _DESTINATIONS,
+    "UpdateFunctionConfiguration": _DEAD_LETTER,
+    "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
 }

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from lambdad.services.lambda_.resolve import Resolver
+from lambdad.services.lambda_.resolve import EventFunctions
 from support.lambda_service import ACCOUNT, REGION, World, refused
 
 
 async def reserved(world: World, name: str = "f") -> int | None:
-    version = await Resolver(world.state)(ACCOUNT, REGION, name, None)
+    version = await EventFunctions(world.state).resolve(ACCOUNT, REGION, name, None)
     return version.reserved_concurrency
 
 
@@ -26,7 +26,7 @@ async def test_set_shown_and_taken_away(world: World) -> None:
     assert (await world.call("GetFunction", FunctionName="f"))["Concurrency"] == told
     assert (await world.call("GetAccountSettings"))["AccountLimit"]["UnreservedConcurrentExecutions"] == 993
     assert await reserved(world) == 7
-    assert (await Resolver(world.state)(ACCOUNT, REGION, "f", "1")).reserved_concurrency == 7
+    assert (await EventFunctions(world.state).resolve(ACCOUNT, REGION, "f", "1")).reserved_concurrency == 7
     answer = await world.answer("DeleteFunctionConcurrency", FunctionName="f")
     assert answer.status == 204
     assert await world.call("GetFunctionConcurrency", FunctionName="f") == {}

@@ -143,7 +143,7 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"Environment": {"Variables": {"NUL": "a\0b"}}}, INVALID, "null character"),
     ({"Handler": "a\0.b"}, INVALID, "'handler' failed to satisfy constraint"),
     ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, INVALID, "VpcConfig is not supported"),
-    ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:1:q"}}, INVALID, "DeadLetterConfig"),
+    ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:1:q"}}, INVALID, "there is no SQS here"),
     ({"TracingConfig": {"Mode": "Active"}}, INVALID, "TracingConfig Mode Active is not supported"),
     ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, INVALID, "SnapStart ApplyOn PublishedVersions"),
     ({"PackageType": "Image"}, INVALID, "PackageType Image is not supported"),

@@ -66,7 +66,7 @@ async def test_event_is_queued(world: World) -> None:
     answered = await world.answer("Invoke", FunctionName="f", Qualifier="1", InvocationType="Event", Payload=b"[1]")
     assert (answered.status, answered.output["StatusCode"]) == (202, 202)
     [body] = await world.events()
-    event = decode_event(body, attempts=1)
+    event = decode_event(body)
     assert (event.payload, event.qualifier, event.invoked_function_arn) == (b"[1]", "1", f"{ARN}:1")
     assert event.request_id == "11111111-2222-3333-4444-555555555555"
     assert not world.invoker.invocations

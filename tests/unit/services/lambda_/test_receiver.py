@@ -7,7 +7,7 @@ import pytest
 from lambdad.delivery import Sender
 from lambdad.model.event import decode_event
 from lambdad.services.lambda_.receiver import LambdaReceiver
-from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, refused
+from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, ROLE, World, refused
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 BUCKET = Sender("s3.amazonaws.com", "arn:aws:s3:::bucket", ACCOUNT)
@@ -23,7 +23,7 @@ async def test_admitted_event_is_queued_once(world: World) -> None:
     for _ in range(2):
         await receiver.accept(ARN, BUCKET, b'{"Records":[]}', request_id="one")
     [body] = await world.events()
-    event = decode_event(body, attempts=1)
+    event = decode_event(body)
     assert (event.request_id, event.payload, event.invoked_function_arn) == ("one", b'{"Records":[]}', ARN)
 
 
@@ -65,3 +65,20 @@ async def test_policy_of_the_alias_counts(world: World) -> None:
     assert (await refused(receiver.check(f"{ARN}:live", BUCKET))).code == "AccessDeniedException"
     await world.call("AddPermission", **PERMISSION, Qualifier="live")
     await receiver.check(f"{ARN}:live", BUCKET)
+
+
+async def test_functions_of_one_account_send_to_each_other(world: World) -> None:
+    """A role needs no resource policy within its account; another account's role needs one that names it."""
+    await world.create()
+    receiver = LambdaReceiver(world.state)
+    own = Sender("lambda.amazonaws.com", f"{ARN}2", ACCOUNT, ROLE)
+    await receiver.accept(ARN, own, b"{}", request_id="one")
+    assert len(await world.events()) == 1
+    assert (await refused(receiver.check(f"{ARN}x", own))).code == "ResourceNotFoundException"
+    role = ROLE.replace(ACCOUNT, OTHER_ACCOUNT)
+    other = Sender("lambda.amazonaws.com", f"{ARN}2".replace(ACCOUNT, OTHER_ACCOUNT), OTHER_ACCOUNT, role)
+    error = await refused(receiver.check(ARN, other))
+    assert error.code == "AccessDeniedException"
+    assert role in error.message
+    await world.call("AddPermission", **{**PERMISSION, "Principal": role})
+    await receiver.check(ARN, other)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.delivery import Delivery, Sender
+from lambdad.delivery import PLAIN, Delivery, Envelope, Sender
 from lambdad.errors import ServiceError
 from lambdad.model.request import Principal, RequestContext, Response
 from lambdad.services.s3 import SERVICE
@@ -62,7 +62,9 @@ class Receiver:
         if self.error:
             raise self.error
 
-    async def accept(self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str) -> None:
+    async def accept(
+        self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
+    ) -> None:
         if self.error:
             raise self.error
         self.taken.append((target_arn, sender, payload, request_id))
