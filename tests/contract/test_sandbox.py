@@ -522,6 +522,9 @@ class TestUnpack:
         """What a killed server was about to unpack is gone after the next open."""
         await sandboxes.close()
         (tmp_path / "state/unpacking/half").mkdir(parents=True)
+        owner = (tmp_path / "state").stat()
+        for folder in ("state/unpacking", "state/unpacking/half"):
+            os.chown(tmp_path / folder, owner.st_uid, owner.st_gid)
         await sandboxes.open()
         assert not list((tmp_path / "state/unpacking").iterdir())
 

@@ -47,5 +47,14 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
 
 
+def descendants(pid: int) -> list[int]:
+    """The living children of a process, and all below them."""
+    try:
+        own = children(pid)
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return []
+    return [*own, *(below for child in own for below in descendants(child))]
+
+
 def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

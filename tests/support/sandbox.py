@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from _pytest.mark import ParameterSet
 
 from lambdad.errors import StartupError
+from lambdad.sandbox import user_namespace
 from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.oci import OciSandboxes
 from lambdad.sandbox.oci_runtime import find_runtime
 from lambdad.sandbox.process import ProcessSandboxes
+from support import ordinary_user
 
 #: Reads lines of JSON, each a piece of Python; runs it; answers with the value of its variable `result`, or with its error.
 BOOTSTRAP = """
@@ -97,6 +100,8 @@ def backends(*, isolating: bool = False) -> list[ParameterSet]:
 def _all_backends() -> Iterator[Backend]:
     is_root = sys.platform == "linux" and os.geteuid() == 0
     yield Backend("namespace", "namespace", NamespaceSandboxes, missing=None if is_root else "needs root on Linux")
+    obstacle = user_namespace.obstacle() if sys.platform == "linux" else "needs Linux"
+    yield Backend("namespace-rootless", "namespace", RootlessSandboxes if is_root else NamespaceSandboxes, missing=obstacle)
     for runtime in ("runc", "crun", "runsc"):
         yield _oci_backend(runtime, is_root)
     yield Backend("process", "process", lambda state: ProcessSandboxes(state, "http://127.0.0.1:4566"), isolates=False)
@@ -117,6 +122,16 @@ def _oci_backend(runtime: str, is_root: bool) -> Backend:
         missing=missing,
         is_long=runtime == "crun",
     )
+
+
+class RootlessSandboxes(NamespaceSandboxes):
+    """As root's own, but that the launcher is started by an ordinary user."""
+
+    def __init__(self, state_dir: Path, **options: Any) -> None:
+        super().__init__(state_dir, **options)
+        self._settings = msgspec.structs.replace(self._settings, has_user_namespace=True)
+        self._launch_prefix = ordinary_user.command(options=["--reach", os.fspath(state_dir.parent)])
+        os.chown(state_dir.parent, ordinary_user.UID, ordinary_user.UID)
 
 
 def make_program(folder: Path, interpreter: Path | None = None) -> RuntimeProgram:

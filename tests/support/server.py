@@ -28,6 +28,8 @@ START_SECONDS = 120  #: the first start may have to prepare things on a busy mac
 class Server:
     """One lambdad on a free port. `start` after `kill` or `stop` opens the same data folder again."""
 
+    cache_dir = CACHE_DIR
+
     def __init__(
         self,
         folder: Path,
@@ -63,7 +65,7 @@ class Server:
             "--data-dir",
             str(self.data_dir),
         ]
-        command += ["--cache-dir", str(CACHE_DIR), "--ready-file", str(ready), *self.options]
+        command += ["--cache-dir", str(self.cache_dir), "--ready-file", str(ready), *self.options]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.variables)
         try:

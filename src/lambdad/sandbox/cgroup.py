@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,6 +34,8 @@ _QUOTA: dict[str, Callable[[int | None], str]] = {
     "cpu.max": lambda quota: f"{'max' if quota is None else quota} {QUOTA_PERIOD_US}",
 }
 _REQUIRED = ("memory", "pids")
+_MEMORY = re.compile(rb"^(VmHWM|RssFile):\s*(\d+)", re.MULTILINE)
+_ROOM = "lambdad-host"  #: the cgroup for the server itself and what was beside it
 _NO_QUOTA = "Functions cannot be held to AWS's processor quota (--cpu strict): that takes a quota of a cgroup"
 _OTHERWISE = "Without --cpu strict they share the processors by memory size."
 
@@ -70,8 +74,8 @@ class Group:
         """Whether the process is a member in every hierarchy."""
         return all(str(pid) in (folder / "cgroup.procs").read_text().split() for folder in self._folders)
 
-    def limit(self, memory_mb: int, *, besides_mb: int = 0) -> None:
-        """`besides_mb` is memory that something else than the function needs in here."""
+    def limit(self, memory_mb: int, init: int = -1, *, besides_mb: int = 0) -> None:
+        """`init` is of no use here; `besides_mb` is memory that something else than the function needs in here."""
         size = memory_mb + besides_mb << 20
         version, folder = self._files["memory"]
         if version == 1:
@@ -94,7 +98,7 @@ class Group:
 
         "memory-peak": the most memory used so far, in bytes; "oom-kills": how often the kernel has killed a process in here for
         want of memory, as `oom_kills` reads it; and for writing, if there is one, a key of `FREEZE` and `THAW`, and one of
-        `_QUOTA`.
+        `_QUOTA`. Only `memory_watch` has "runtime-status", of /proc.
         """
         files = {"oom-kills": os.open(self._file("memory", "memory.oom_control", "memory.events"), os.O_RDONLY | os.O_CLOEXEC)}
         with contextlib.suppress(FileNotFoundError):  # v2 before Linux 5.19
@@ -142,12 +146,19 @@ def _thaw(freezer: Path) -> None:
     _write(freezer, THAW[freezer.name].decode())
 
 
+def peak_of_status(content: bytes) -> int:
+    """What a process has used most, by its `/proc/.../status`, without what it has mapped from files."""
+    fields = {name: int(number) for name, number in _MEMORY.findall(content)}
+    return max(0, fields.get(b"VmHWM", 0) - fields.get(b"RssFile", 0)) << 10
+
+
 class GroupFiles:
     """What a server without privileges does with `Group.open_files`: each call is one read or write of microseconds."""
 
     def __init__(self, files: dict[str, int]) -> None:
         self._files = files
         self._freezer = next((name for name in files if name in FREEZE), None)
+        self.has_freezer = self._freezer is not None
         self._quota = next((name for name in files if name in _QUOTA), None)
         self._peak: int | None = None
 
@@ -156,6 +167,9 @@ class GroupFiles:
         if "memory-peak" in self._files:
             with contextlib.suppress(OSError):
                 self._peak = int(os.pread(self._files["memory-peak"], 32, 0))
+        if "runtime-status" in self._files:
+            with contextlib.suppress(OSError):
+                self._peak = max(self._peak or 0, peak_of_status(os.pread(self._files["runtime-status"], 8192, 0)))
         return self._peak
 
     def oom_kills(self) -> int:
@@ -205,7 +219,10 @@ class Cgroups:
         self._controllers = _find(name, proc, {} if is_at_top else _own_paths(proc))
         missing = [controller for controller in _REQUIRED if controller not in self._controllers]
         if missing:
-            raise StartupError(f"sandboxes need the cgroup controllers memory and pids; missing here: {', '.join(missing)}")
+            raise StartupError(
+                f"sandboxes need the cgroup controllers memory and pids, in a cgroup that may be changed; "
+                f"missing here: {', '.join(missing)}"
+            )
 
     @property
     def weaknesses(self) -> list[str]:
@@ -284,7 +301,7 @@ def remove_tree(parent: Path) -> None:
         return
     for folder, _, _ in os.walk(parent, topdown=False):
         _kill_members(Path(folder))
-        Path(folder).rmdir()
+        _remove_folder(Path(folder))
 
 
 def thaw_tree(parent: Path) -> None:
@@ -295,9 +312,11 @@ def thaw_tree(parent: Path) -> None:
 
 
 def _kill_members(folder: Path, seconds: float = 5.0) -> None:
-    while pids := (folder / "cgroup.procs").read_text().split():
+    if (folder / "cgroup.kill").exists():  # also whom this process cannot name, in another pid namespace
+        _write(folder / "cgroup.kill", 1)
+    while pids := [int(pid) for pid in (folder / "cgroup.procs").read_text().split() if pid != "0"]:
         ends = []
-        for pid in map(int, pids):
+        for pid in pids:
             try:
                 ends.append(os.pidfd_open(pid))
                 signal.pidfd_send_signal(ends[-1], signal.SIGKILL)
@@ -309,6 +328,20 @@ def _kill_members(folder: Path, seconds: float = 5.0) -> None:
             if not select.select([end], [], [], seconds)[0]:
                 raise StartupError(f"processes of an earlier server cannot be killed; see {folder}/cgroup.procs")
             os.close(end)
+
+
+def _remove_folder(folder: Path, seconds: float = 5.0) -> None:
+    """Waits for the last moments of what was killed in a pid namespace that this process does not see, and cannot ask about."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def remove_everywhere(name: str, proc: Path = Path("/proc")) -> None:
@@ -347,9 +380,12 @@ def _find(name: str, proc: Path, own: Mapping[str, str]) -> dict[str, Controller
     for root, mount_point, kind, options in _mounts(proc):
         if kind == "cgroup":
             for controller in set(options.split(",")) & set(_CONTROLLERS):
-                found[controller] = Controller(controller, 1, _below(mount_point, root, own.get(controller, "/")) / name)
+                place = _below(mount_point, root, own.get(controller, "/"))
+                if os.access(place, os.W_OK):
+                    found[controller] = Controller(controller, 1, place / name)
         elif kind == "cgroup2":
-            unified = _below(mount_point, root, own.get("", "/")), Path(mount_point)
+            place = _below(mount_point, root, own.get("", "/"))
+            unified = place.parent if place.name == _ROOM else place, Path(mount_point)
     wanted = [controller for controller in _CONTROLLERS if controller not in found]
     if unified and wanted:
         parent, enabled = _enable(*unified, wanted)
@@ -378,16 +414,30 @@ def _enable(own: Path, top: Path, wanted: Iterable[str]) -> tuple[Path, list[str
     """The v2 cgroup below which the server's parent can have the wanted controllers, and which of them there are.
 
     A cgroup with processes cannot hand controllers to its children, except for the machine's root. So: the own cgroup if it
-    can; else the top, if it is the machine's root; else, in a container, the top after its processes moved one level down.
+    can; else the top, if it is the machine's root; else, where the own cgroup is all that is seen (in a container) or is this
+    server's to use (as `systemd-run --user --scope -p Delegate=yes` gives one), that after its processes moved one level down.
     """
     for candidate in dict.fromkeys((own, top)):
         names = _available(candidate, wanted)
-        if names and _try_delegate(candidate, names):
+        if names and _is_ours(candidate) and _try_delegate(candidate, names):
             return candidate, names
-    names = _available(top, wanted)
-    if names and own == top and _make_room(top) and _try_delegate(top, names):
-        return top, names
+    names = _available(own, wanted)
+    if names and _is_ours(own) and (own == top or _is_delegated(own)) and _make_room(own) and _try_delegate(own, names):
+        return own, names
     return own, []
+
+
+def _is_ours(folder: Path) -> bool:
+    """To make cgroups in, and to move processes between them."""
+    return os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _is_delegated(folder: Path) -> bool:
+    """Whether systemd has marked it so, or nobody but this process is in it."""
+    with contextlib.suppress(OSError):
+        if os.getxattr(folder, "user.delegate") == b"1":
+            return True
+    return (folder / "cgroup.procs").read_text().split() == [str(os.getpid())]
 
 
 def _available(folder: Path, wanted: Iterable[str]) -> list[str]:
@@ -396,7 +446,7 @@ def _available(folder: Path, wanted: Iterable[str]) -> list[str]:
 
 
 def _make_room(folder: Path) -> bool:
-    leaf = folder / "lambdad-host"
+    leaf = folder / _ROOM
     leaf.mkdir(exist_ok=True)
     for pid in (folder / "cgroup.procs").read_text().split():
         try:

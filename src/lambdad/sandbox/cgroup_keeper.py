@@ -15,7 +15,7 @@ import time
 import msgspec
 
 from lambdad.sandbox import linux
-from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.records import Channel, close_all
 
 _RETRY_SECONDS = 0.002  # a cgroup is busy for moments after its last process has ended
@@ -34,7 +34,7 @@ class Order(msgspec.Struct, frozen=True):
 class CgroupKeeper:
     """The launcher's view: orders go in at once, answers come from `receive` when `channel.socket` is readable."""
 
-    def __init__(self, cgroups: Cgroups) -> None:
+    def __init__(self, cgroups: Limits) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         launcher = os.getpid()
         self.pid = os.fork()
@@ -69,7 +69,7 @@ class CgroupKeeper:
         self.channel.send(order)
 
 
-def _run(cgroups: Cgroups, connection: socket.socket, launcher: int) -> None:
+def _run(cgroups: Limits, connection: socket.socket, launcher: int) -> None:
     """In the child: never returns. Its end is the launcher's, whose sandboxes die with it, unless they are frozen."""
     try:
         signal.signal(signal.SIGTERM, _end)
@@ -85,7 +85,7 @@ def _end(*_: object) -> None:
     raise SystemExit
 
 
-def _serve(cgroups: Cgroups, connection: socket.socket) -> None:
+def _serve(cgroups: Limits, connection: socket.socket) -> None:
     launcher = Channel(connection)
     leftovers: dict[int, float] = {}  # number -> when to give up
     while True:
@@ -107,7 +107,7 @@ def _serve(cgroups: Cgroups, connection: socket.socket) -> None:
                 del leftovers[number]
 
 
-def _make(cgroups: Cgroups, launcher: Channel, number: int, is_urgent: bool) -> None:
+def _make(cgroups: Limits, launcher: Channel, number: int, is_urgent: bool) -> None:
     group = cgroups.group(str(number))
     procs: list[int] = []
     try:
@@ -121,7 +121,7 @@ def _make(cgroups: Cgroups, launcher: Channel, number: int, is_urgent: bool) -> 
     close_all(procs)
 
 
-def _remove(cgroups: Cgroups, launcher: Channel, number: int, deadline: float) -> bool:
+def _remove(cgroups: Limits, launcher: Channel, number: int, deadline: float) -> bool:
     error = None
     try:
         if not cgroups.group(str(number)).remove():

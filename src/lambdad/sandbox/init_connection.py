@@ -82,6 +82,10 @@ class InitConnection:
     async def kill_all(self) -> None:
         await self._ask({"do": "kill"}, lambda number, got: None)
 
+    async def stop_all(self) -> None:
+        """By signal; `{"do": "continue"}` undoes it."""
+        await self._ask({"do": "stop"}, lambda number, got: None)
+
     async def open_socket(self) -> socket.socket:
         return await self._ask({"do": "socket"}, lambda number, got: adopt(got[0]))
 

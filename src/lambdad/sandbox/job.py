@@ -14,8 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from lambdad.sandbox import linux, unpack
+from lambdad.sandbox import linux, unpack, user_namespace
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+
+_OWN_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +41,24 @@ class Job:
 
 
 def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
-    """Unpacks into the empty folder `staging`, as a user that owns nothing else and sees nothing else."""
+    """Unpacks into the empty folder `staging`, as a user that sees nothing else. `uid` is one that owns nothing else, or, in a
+    user namespace, 0: then it is given another name in one of its own."""
 
     def work() -> UnpackReport:
-        linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWIPC)
+        others = linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWPID
+        if uid == 0:
+            linux.unshare(linux.CLONE_NEWUSER | others)
+            user_namespace.map_own(_OWN_NAME)
+        else:
+            linux.unshare(others)
+        _continue_in_child()
         os.chroot(staging)
         os.chdir("/")
         os.umask(0)
         unpack.limit_resources(limits)
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-        linux.become(uid)
+        linux.become(uid or _OWN_NAME)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         linux.install_filter(filter_program)
         return unpack.unpack([os.fdopen(archive, "rb") for archive in archives], Path("/"), limits)
@@ -65,6 +75,14 @@ def start_removing(tree: Path) -> Job:
         return UnpackReport(0)
 
     return _start(work, ())
+
+
+def _continue_in_child() -> None:
+    """In a pid namespace that was just made: goes on as its process 1, to whom no other can be named."""
+    pid = os.fork()
+    if pid:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _start(work: Callable[[], UnpackReport], kept: Sequence[int]) -> Job:

@@ -6,6 +6,7 @@ forked process that has given up root, and a function's files are only mounted. 
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import resource
@@ -19,11 +20,15 @@ from pathlib import Path
 import msgspec
 
 from lambdad.errors import StartupError
-from lambdad.sandbox import linux
+from lambdad.sandbox import linux, user_namespace
+from lambdad.sandbox.base import NetworkStatus
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.file_work import FileWork
-from lambdad.sandbox.network_keeper import NetworkKeeper
+from lambdad.sandbox.limits import Limits
+from lambdad.sandbox.memory_watch import MemoryWatch
+from lambdad.sandbox.network_keeper import OWN, NetworkKeeper
+from lambdad.sandbox.nursery import UserNamespace, ZygoteSettings
 from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
@@ -37,9 +42,13 @@ from lambdad.sandbox.records import (
 )
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import ShellKeeper, log
+from lambdad.sandbox.user_namespace import Users
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
 _PREDECESSOR_SECONDS = 10
+_NO_CGROUP = "there is no cgroup with memory and pids that this user may change"
+_NO_WAY_OUT = "a way out for functions takes root"
+_CGROUP_REMEDY = "with systemd, start it as `systemd-run --user --scope -p Delegate=yes lambdad up`"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -50,40 +59,46 @@ class Settings(msgspec.Struct, frozen=True):
     spares: int
     has_cpu_quota: bool = False
     network: str = "none"  #: what is wanted: nat, none, or auto
+    has_user_namespace: bool = False  #: for want of root it is made root of one
 
 
 class Launcher:
-    def __init__(self, settings: Settings, server: Channel) -> None:
+    def __init__(self, settings: Settings, server: Channel, users: Users | None = None) -> None:
+        """`users` are those of the user namespace that it is root of, if it is not the machine's root."""
         self._state_dir = Path(settings.state_dir)
         self._server = server
         self._is_open = True
         self._state_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
         lock_folder(self._state_dir)
         self._loop = EventLoop()
-        self._cgroups = Cgroups(settings.cgroup_name, has_quota=settings.has_cpu_quota)
-        self._cgroups.open()
+        self._limits = self._open_limits(settings)
+        self._weaknesses = [*(() if users is None else users.weaknesses), *self._limits.weaknesses]
         self._clear_folders()
         for name in (_ROOT, _STAGING):
             (self._state_dir / name).mkdir(parents=True, mode=0o700)
         program = filter_program()
         uids = range(settings.first_uid, settings.last_uid + 1)
-        self._networks = NetworkKeeper(settings.network, settings.cgroup_name, uids[0], program)
-        self._files = FileWork(self._loop, self._state_dir / _STAGING, uids[0], program, server.send)
+        self._networks = self._open_network(settings, uids[0], program)
+        # In a user namespace files are made by the user who started all this, and whose they will be.
+        owner = uids[0] if users is None else 0
+        self._files = FileWork(self._loop, self._state_dir / _STAGING, owner, program, server.send)
         self._shells = ShellKeeper(
             self._loop,
-            self._cgroups,
+            self._limits,
             self._networks,
             self._state_dir / _ROOT,
-            beginning_anywhere(uids[1:], settings.cgroup_name),
+            beginning_anywhere(users.own if users is not None and users.own else uids[1:], settings.cgroup_name),
             settings.spares,
-            program,
+            ZygoteSettings(
+                base64.b64encode(program).decode(), None if users is None else UserNamespace(has_users=bool(users.own))
+            ),
             server.send,
             time.monotonic,
         )
         self._loop.watch_channel(server, self._hear_server)
 
     def run(self) -> None:
-        self._server.send(Opened([*self._cgroups.weaknesses, *self._networks.weaknesses], self._networks.status))
+        self._server.send(Opened([*self._weaknesses, *self._networks.weaknesses], self._networks.status))
         try:
             while self._is_open:
                 self._loop.step(self._shells.patience)
@@ -91,8 +106,40 @@ class Launcher:
         finally:
             self._files.close()
             self._shells.close()
-            self._cgroups.close()
+            self._limits.close()
             self._clear_folders()
+
+    def _open_limits(self, settings: Settings) -> Limits:
+        """Without root there may be no cgroup to be had."""
+        try:
+            cgroups = Cgroups(settings.cgroup_name, has_quota=settings.has_cpu_quota)
+        except StartupError:
+            if not settings.has_user_namespace:
+                raise
+        else:
+            cgroups.open()
+            return cgroups
+        if settings.has_cpu_quota:
+            raise StartupError(f"--cpu strict needs a cgroup, and {_NO_CGROUP}. Leave it out, or {_CGROUP_REMEDY}.")
+        watch = MemoryWatch(f"{_NO_CGROUP}; {_CGROUP_REMEDY}")
+        watch.open()
+        assert watch.channel is not None
+        self._loop.watch_channel(watch.channel, self._lose_memory_watch)
+        return watch
+
+    def _open_network(self, settings: Settings, uid: int, program: bytes) -> NetworkKeeper:
+        """Without root there is no way out of the machine's network; each sandbox makes one for itself alone."""
+        if not settings.has_user_namespace:
+            return NetworkKeeper(settings.network, settings.cgroup_name, uid, program)
+        if settings.network == "nat":
+            raise StartupError(f"--network nat cannot be had: {_NO_WAY_OUT}")
+        keeper = NetworkKeeper(OWN, settings.cgroup_name, uid, program)
+        if settings.network == "auto":
+            keeper.status = NetworkStatus("none", _NO_WAY_OUT)
+        return keeper
+
+    def _lose_memory_watch(self) -> None:
+        raise ConnectionError("the watch over the memory of sandboxes has ended")
 
     def _hear_server(self) -> None:
         while self._is_open and (received := self._server.receive()) is not None:
@@ -148,6 +195,10 @@ def beginning_anywhere(uids: range, name: str) -> list[int]:
 
 def main(connection: int, settings: str) -> None:
     """`connection` is the descriptor of a SOCK_SEQPACKET socket to the server, which has the other end."""
+    chosen = msgspec.json.decode(settings, type=Settings)
+    users = None
+    if chosen.has_user_namespace:
+        users = user_namespace.enter(range(chosen.first_uid + 1, chosen.last_uid + 1))
     for number in (signal.SIGINT, signal.SIGTERM):  # it ends when the server has, however that came about
         signal.signal(number, signal.SIG_IGN)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -155,7 +206,7 @@ def main(connection: int, settings: str) -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     server = Channel(socket.socket(fileno=connection))
     try:
-        launcher = Launcher(msgspec.json.decode(settings, type=Settings), server)
+        launcher = Launcher(chosen, server, users)
     except (OSError, StartupError) as error:
         server.send(CannotOpen(str(error)))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 MS_REC, MS_PRIVATE, MS_SLAVE, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x4000, 1 << 18, 1 << 19, 2, 4, 8
 MNT_DETACH = 2
@@ -21,6 +24,7 @@ _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same 
 _OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 0x1000, 4
 _AT_FDCWD = -100
 _SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x2008_0522
 _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 _SIGNALS = range(1, 65)
 
@@ -75,7 +79,13 @@ def move_mount(tree: int, target: str) -> None:
 
 def open_read_only(path: Path, attributes: int = MOUNT_ATTR_NODEV, *, recursive: bool = False) -> int:
     """A detached, read-only view of `path` without set-user-id programs, as a descriptor."""
-    tree = open_tree(path, recursive=recursive)
+    try:
+        tree = open_tree(path, recursive=recursive)
+    except OSError as error:
+        if recursive or error.errno != errno.EINVAL:
+            raise
+        # Mounts that a user namespace has inherited cannot be left out: what they hide is hidden from it, too.
+        tree, recursive = open_tree(path, recursive=True), True
     try:
         restrict_mount(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | attributes, recursive=recursive)
     except OSError:
@@ -138,10 +148,18 @@ def prctl(option: int, value: int = 0, extra: int = 0) -> None:
 
 
 def become(uid: int) -> None:
-    """Gives up root for good: all groups, all user ids, and with them every capability."""
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+    """Gives up root for good: all groups, all user ids, and every capability. In a user namespace it may be `uid` already."""
+    if os.geteuid() != uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Leaves the calling thread, and all that it starts, without any capability. It stays the user it is."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
 def install_filter(program: bytes) -> None:

@@ -6,6 +6,7 @@ This side holds no privilege and makes nothing by itself: it asks the launcher, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import os
@@ -20,6 +21,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox import user_namespace
 from lambdad.sandbox.base import (
     ENDPOINT_PORT,
     RUNTIME_API_PORT,
@@ -57,6 +59,7 @@ from lambdad.sandbox.seccomp import filter_program
 
 DEFAULT_UIDS = range(20_000, 30_000)
 _OLDEST_KERNEL = (5, 12)  # mount_setattr
+_OLDEST_KERNEL_WITHOUT_ROOT = (5, 14)  # RLIMIT_NPROC counts by user namespace
 #: What the launcher needs, by number: CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_ADMIN,
 #: MKNOD
 _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
@@ -108,7 +111,7 @@ class NamespaceSandbox:
         return await self._init.run(path, with_addresses(environment))
 
     async def kill_all(self) -> None:
-        self._group.thaw()
+        self._group.thaw()  # what is stopped by a signal dies nevertheless
         self._forget_waiting()
         await self._init.kill_all()
 
@@ -122,11 +125,19 @@ class NamespaceSandbox:
         self._group.limit_cpu(share)
 
     async def freeze(self) -> None:
-        if self._stopping is None:
+        if self._stopping is not None:
+            return
+        if self._group.has_freezer:
             self._group.freeze()
+        else:
+            with contextlib.suppress(SandboxError):  # it has ended
+                await self._init.stop_all()
 
     async def thaw(self) -> None:
-        self._group.thaw()
+        if self._group.has_freezer:
+            self._group.thaw()
+        else:
+            self._init.send({"do": "continue"})
 
     async def stop(self) -> None:
         if self._stopping is None:
@@ -203,16 +214,17 @@ class NamespaceSandboxes:
         network: str = "none",
     ) -> None:
         """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
-        _check_machine()
+        self._is_root = _check_machine(uids)
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
-        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *Cgroups(cgroup_name).weaknesses]
+        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *(Cgroups(cgroup_name).weaknesses if self._is_root else ())]
         self.network = NetworkStatus("none")
         self._settings = Settings(
-            os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network
+            os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network, not self._is_root
         )
+        self._launch_prefix: Sequence[str] = ()  #: for tests, who have it started by another user
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None
@@ -233,8 +245,8 @@ class NamespaceSandboxes:
                 settings=msgspec.json.encode(self._settings).decode(),
             )
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-I", "-c", code),
+                *self._launch_prefix,
+                *(sys.executable, "-I", "-c", code),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -435,20 +447,28 @@ def absolute(path: Path) -> str:
     return os.fspath(path.absolute())
 
 
-def _check_machine() -> None:
+def _check_machine(uids: range) -> bool:
+    """Whether this process is root, with all rights and all `uids`; else it can have a user namespace. Else StartupError."""
     if sys.platform != "linux":
         raise StartupError("sandboxes made of namespaces need Linux")
     version = re.match(r"(\d+)\.(\d+)", platform.release())
-    if version is None or (int(version[1]), int(version[2])) < _OLDEST_KERNEL:
+    if version is None or _version(version) < _OLDEST_KERNEL:
         raise StartupError(f"sandboxes need Linux 5.12 or newer, and this is {platform.release()}")
-    if os.geteuid() != 0:
-        raise StartupError("making sandboxes needs root")
     status = Path("/proc/self/status").read_text()
     effective = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
-    if any(not effective >> number & 1 for number in _NEEDED_CAPABILITIES):
-        raise StartupError(
-            "root has no right to make namespaces, mounts and devices here, as in a container without privileges"
-        )
+    if os.geteuid() == 0 and all(effective >> number & 1 for number in _NEEDED_CAPABILITIES) and user_namespace.has(uids):
+        return True
+    if _version(version) < _OLDEST_KERNEL_WITHOUT_ROOT:
+        raise StartupError(f"without root sandboxes need Linux 5.14 or newer, and this is {platform.release()}")
+    obstacle = user_namespace.obstacle()
+    if obstacle is not None:
+        who = "root has no right to make namespaces and mounts here" if os.geteuid() == 0 else "this is not root"
+        raise StartupError(f"{who}, and {obstacle}")
+    return False
+
+
+def _version(found: re.Match[str]) -> tuple[int, int]:
+    return int(found[1]), int(found[2])
 
 
 def _resolve(future: asyncio.Future[_Answer] | None, value: _Answer) -> bool:

@@ -20,9 +20,11 @@ import msgspec
 from lambdad.errors import StartupError
 from lambdad.sandbox import linux
 from lambdad.sandbox.base import NetworkStatus
-from lambdad.sandbox.network import Network, NoNetwork, Outlet, RoutedNetwork
+from lambdad.sandbox.network import Network, NoNetwork, Outlet, OwnNetworks, RoutedNetwork
 from lambdad.sandbox.records import Channel, close_all
 
+#: Wanted of a keeper whose sandboxes make their networks themselves.
+OWN = "own"
 _STOCK = 4  # networks made ahead, once one was asked for
 
 
@@ -53,8 +55,8 @@ class _Begun(msgspec.Struct, frozen=True):
 class NetworkKeeper:
     """The launcher's view: orders go in at once, answers come from `receive` when `channel.socket` is readable.
 
-    `wanted` is the setting: nat, none or auto. `name` is the server's; `uid` and `filter_program` are for the process that
-    passes on questions for names.
+    `wanted` is the setting, nat, none or auto, or `OWN`. `name` is the server's; `uid` and `filter_program` are for the process
+    that passes on questions for names.
     """
 
     def __init__(self, wanted: str, name: str, uid: int, filter_program: bytes) -> None:
@@ -149,6 +151,9 @@ class _Keeper:
     def _open(self) -> Network | None:
         """None where what is wanted cannot be had; the launcher has been told either way."""
         remark = ""
+        if self._wanted == OWN:
+            self._launcher.send(_Begun(NetworkStatus("none")))
+            return OwnNetworks()
         if self._wanted != "none":
             try:
                 routed = self._network = RoutedNetwork(self._name)

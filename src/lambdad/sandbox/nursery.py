@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import signal
@@ -26,6 +25,15 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TZ": ":UTC",
 }
+
+
+class ZygoteSettings(msgspec.Struct, frozen=True):
+    filter: str  #: BPF program, base64
+    user_namespace: UserNamespace | None = None  #: where sandboxes have one of their own
+
+
+class UserNamespace(msgspec.Struct, frozen=True):
+    has_users: bool  #: a user id for each sandbox; else all are 0
 
 
 @dataclass(slots=True)
@@ -61,7 +69,7 @@ class Nursery:
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
 
-def start_zygote(program: Program, staging: Path, filter_program: bytes, now: float) -> Nursery:
+def start_zygote(program: Program, staging: Path, settings: ZygoteSettings, now: float) -> Nursery:
     """Forks the zygote; it says by itself when it is ready, or why it never will be."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     launcher = os.getpid()
@@ -70,7 +78,7 @@ def start_zygote(program: Program, staging: Path, filter_program: bytes, now: fl
         _become_zygote(program, staging, theirs.fileno(), launcher)
     theirs.close()
     channel = Channel(ours)
-    channel.send({"filter": base64.b64encode(filter_program).decode()})
+    channel.send(settings)
     return Nursery(program, channel, pid, os.pidfd_open(pid), now, started=now)
 
 

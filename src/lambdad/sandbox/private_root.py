@@ -104,10 +104,20 @@ def interpreter_inside(program: RuntimeProgram) -> tuple[str, bool]:
 def _add_devices(folder: Path) -> None:
     linux.mount("tmpfs", os.fspath(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "size=64k,mode=755")
     for name, (major, minor) in _DEVICES.items():
-        os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        (folder / name).chmod(0o666)
+        _add_device(folder / name, os.makedev(major, minor))
     for name, target in _DEVICE_LINKS.items():
         (folder / name).symlink_to(target)
+
+
+def _add_device(path: Path, device: int) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, device)
+        path.chmod(0o666)
+    except PermissionError:  # in a user namespace nobody makes devices: the machine's own is shown
+        path.touch()
+        tree = linux.open_read_only(Path("/dev", path.name), linux.MOUNT_ATTR_NOEXEC)
+        linux.move_mount(tree, os.fspath(path))
+        os.close(tree)
 
 
 def _add_language(root: Path, program: RuntimeProgram) -> str:

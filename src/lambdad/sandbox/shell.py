@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambdad.sandbox import linux
-from lambdad.sandbox.cgroup import Group
+from lambdad.sandbox.limits import LimitedGroup
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.records import Channel, Start, close_all
 
@@ -32,7 +32,9 @@ TMP_FILES_PER_MB = 256
 
 
 class Shell:
-    def __init__(self, number: int, nursery: Nursery, uid: int, group: Group, control: Channel, inner_control: int) -> None:
+    def __init__(
+        self, number: int, nursery: Nursery, uid: int, group: LimitedGroup, control: Channel, inner_control: int
+    ) -> None:
         self.number = number
         self.nursery = nursery  #: whose zygote forks it
         self.uid = uid
@@ -40,7 +42,7 @@ class Shell:
         self.control = control
         self.inner_control: int | None = inner_control  #: the other end, until a zygote has it
         self.state = "forking"
-        self.procs: list[int] = []  #: of its cgroup, once that is made and until a zygote has them
+        self.procs: list[int] | None = None  #: of its cgroup, if it has one; once that is made and until a zygote has them
         self.outlet: Outlet | None = None  #: its network, once that is made and until a function is assigned
         self.handle: int | None = None  #: pidfd of process 1 inside
         self.doors: list[int] = []  #: as `Started` has them
@@ -61,7 +63,7 @@ class Shell:
     @property
     def is_furnished(self) -> bool:
         """A zygote can fork into its cgroup and its network."""
-        return self.inner_control is not None and bool(self.procs) and self.outlet is not None
+        return self.inner_control is not None and self.procs is not None and self.outlet is not None
 
     @property
     def is_prepared(self) -> bool:
@@ -72,7 +74,8 @@ class Shell:
         mounted already: then its next state is the end."""
         trees = self._open_trees(start)
         try:
-            self.group.limit(start.memory_mb)
+            assert self.handle is not None
+            self.group.limit(start.memory_mb, self.handle)
             self.is_spoiled = True
             self._mount(trees, start.tmp_mb)
         finally:
@@ -83,8 +86,8 @@ class Shell:
 
     def hand_over(self) -> None:
         """The zygote has its own copies."""
-        close_all(self.procs)
-        self.procs = []
+        close_all(self.procs or ())
+        self.procs = None
         if self.inner_control is not None:
             os.close(self.inner_control)
             self.inner_control = None

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.cgroup_keeper import CgroupKeeper
 from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
-from lambdad.sandbox.nursery import Nursery, start_zygote
+from lambdad.sandbox.nursery import Nursery, ZygoteSettings, start_zygote
 from lambdad.sandbox.records import Channel, Program, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
 
@@ -42,23 +42,23 @@ class ShellKeeper:
     def __init__(
         self,
         loop: EventLoop,
-        cgroups: Cgroups,
+        limits: Limits,
         networks: NetworkKeeper,
         root: Path,
         uids: Sequence[int],
         spares: int,
-        filter_program: bytes,
+        zygote_settings: ZygoteSettings,
         answer: Answer,
         now: Callable[[], float],
     ) -> None:
         self._loop = loop
-        self._cgroups = cgroups
-        self._keeper = CgroupKeeper(cgroups)
+        self._limits = limits
+        self._keeper = CgroupKeeper(limits)
         self._networks = networks
         self._root = root
         self._uids = deque(uids)
         self._spares = spares
-        self._filter = filter_program
+        self._zygote_settings = zygote_settings
         self._answer = answer
         self._now = now
         self._nurseries: dict[Program, Nursery] = {}
@@ -156,7 +156,7 @@ class ShellKeeper:
 
     def _nursery(self, program: Program) -> Nursery:
         if program not in self._nurseries:
-            nursery = start_zygote(program, self._root, self._filter, self._now())
+            nursery = start_zygote(program, self._root, self._zygote_settings, self._now())
             self._nurseries[program] = nursery
             self._loop.watch_channel(nursery.channel, lambda: self._hear_zygote(nursery))
             self._loop.watch(nursery.handle, lambda: self._bury_zygote(nursery))
@@ -227,7 +227,7 @@ class ShellKeeper:
             return False
         number, self._next_number = self._next_number, self._next_number + 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        shell = Shell(number, nursery, self._uids.popleft(), self._cgroups.group(str(number)), Channel(ours), theirs.detach())
+        shell = Shell(number, nursery, self._uids.popleft(), self._limits.group(str(number)), Channel(ours), theirs.detach())
         self._shells[number] = shell
         nursery.forking.add(number)
         self._loop.watch_channel(shell.control, lambda: self._hear_shell(shell))
@@ -268,7 +268,7 @@ class ShellKeeper:
             assert shell.inner_control is not None
             assert shell.outlet is not None
             shell.asked_at = self._now()
-            descriptors = [shell.inner_control, shell.outlet.namespace, *shell.procs]
+            descriptors = [shell.inner_control, shell.outlet.namespace, *(shell.procs or ())]
             shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), descriptors)
             shell.hand_over()
 

@@ -20,9 +20,10 @@ import pytest
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import namespace
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox
+from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from support.processes import children, command_line
-from support.sandbox import ENVIRONMENT, Peer, find_interpreters, make_program, make_spec, make_task
+from support.sandbox import ENVIRONMENT, Peer, RootlessSandboxes, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -48,9 +49,17 @@ asyncio.run(main())
 """
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What code inside cannot do is tried without root, too."""
+    if "sandboxes" in metafunc.fixturenames:
+        kinds = {"root": NamespaceSandboxes, "rootless": RootlessSandboxes}
+        names = list(kinds) if metafunc.cls in (TestIsolation, TestLimits) else ["root"]
+        metafunc.parametrize("sandboxes", [kinds[name] for name in names], ids=names, indirect=True)
+
+
 @pytest.fixture
-async def sandboxes(tmp_path: Path) -> AsyncIterator[NamespaceSandboxes]:
-    backend = NamespaceSandboxes(tmp_path / "state")
+async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NamespaceSandboxes]:
+    backend: NamespaceSandboxes = request.param(tmp_path / "state")
     await backend.open()
     yield backend
     await backend.close()
@@ -273,7 +282,7 @@ class TestIsolation:
             assert os.read(sandbox.runtime.log_pipe, 100) == b"hello"
 
 
-class TestLimits:
+class TestCgroups:
     async def test_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """More memory than there is: the runtime is killed, and the end says why. The peak is known before and after."""
         async with started(sandboxes, tmp_path) as (sandbox, peer):
@@ -316,6 +325,8 @@ class TestLimits:
             await peer.run("for _ in range(1000000): pass")
             assert _throttled(sandboxes) == 0
 
+
+class TestLimits:
     async def test_plain_kill_is_not_want_of_memory(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """A runtime that is killed within its memory did not run out of it."""
         async with started(sandboxes, tmp_path) as (sandbox, peer):
@@ -745,7 +756,7 @@ def _has_ended(process: int) -> bool:
 
 def _throttled(backend: NamespaceSandboxes) -> int:
     """In how many periods the kernel has stopped a sandbox of the backend's for its quota."""
-    stats = list(Path("/sys/fs/cgroup").glob(f"**/{backend._settings.cgroup_name}/*/cpu.stat"))
+    stats = list(Cgroups(backend._settings.cgroup_name)._controllers["cpu"].parent.glob("*/cpu.stat"))
     assert stats
     counts = [dict(line.split() for line in stat.read_text().splitlines()) for stat in stats]
     return sum(int(count["nr_throttled"]) for count in counts)

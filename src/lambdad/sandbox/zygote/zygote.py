@@ -1,6 +1,6 @@
 """A zygote: an interpreter that has imported the runtime client, and forks sandboxes. Run by every Python from 2.7 on.
 
-Started by the launcher as root in a private root of its own, with one SOCK_SEQPACKET socket to the launcher as descriptor 3.
+Started by the launcher as root, of the machine or of a user namespace, in a private root of its own, with one SOCK_SEQPACKET socket to the launcher as descriptor 3.
 It never runs a user's code and holds no secret: what its memory holds, every function of its language can read.
 """
 
@@ -25,6 +25,7 @@ def main():
     settings = json.loads(record.decode("ascii"))
     settings["filter"] = base64.b64decode(settings["filter"])
     try:
+        settings["last_capability"] = linux.last_capability()
         linux.drop_bounding_set()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)

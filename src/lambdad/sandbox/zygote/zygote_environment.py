@@ -42,6 +42,7 @@ LIMITS = (
     (14, 0),  # RLIMIT_RTPRIO
 )
 REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 3) for number in range(20)))
+MAX_PROCESSES = 1024
 READY = b'{"ready": true}'
 
 
@@ -51,8 +52,11 @@ def run(settings, uid, control, network, cgroups):
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         for descriptor in cgroups:
             os.write(descriptor, b"0")
-        linux.unshare(NAMESPACES)
-        linux.enter_namespace(network, linux.CLONE_NEWNET)
+        if settings["user_namespace"] is None:
+            linux.unshare(NAMESPACES)
+            linux.enter_namespace(network, linux.CLONE_NEWNET)
+        else:
+            _enter_user_namespace(settings, uid)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
         _limit()
@@ -61,7 +65,7 @@ def run(settings, uid, control, network, cgroups):
         runtime = os.fork()
         if runtime == 0:
             os.close(commands)
-            _run_runtime(settings["filter"], uid, control, server)
+            _run_runtime(settings, uid, control, server)
         _give_up_privileges(settings["filter"], uid, control, commands)
         zygote_init.Init(commands, runtime, run_another_runtime).serve()
     except BaseException as error:  # anything at all, and then the sandbox is over
@@ -77,14 +81,30 @@ def _limit():
         resource.setrlimit(limit, (value, value))
 
 
-def _prepare(uid, commands):
+def _enter_user_namespace(settings, uid):
+    """Where the zygote is not the machine's root: every sandbox has a user namespace, so that its user is nobody in another's.
+
+    Its mounts belong to the zygote's: in that /proc can be mounted, and nobody inside could ever change them.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    _mount_system(uid)
+    outer = uid if settings["user_namespace"]["has_users"] else 0
+    linux.enter_user_namespace(uid, outer, NAMESPACES & ~linux.CLONE_NEWNS | linux.CLONE_NEWNET)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
+    linux.drop_bounding_set(settings["last_capability"])  # in a new namespace it is full again
+    # Counted in this namespace. It makes no difference where a cgroup holds the number as well.
+    resource.setrlimit(resource.RLIMIT_NPROC, (MAX_PROCESSES, MAX_PROCESSES))
+
+
+def _prepare(settings, uid, commands):
     """Everything that needs privileges and does not depend on the function.
 
     Returns two lists of descriptors. What the runtime keeps: the connection to the Runtime API, the write end of the pipe for
     its output, the socket on which its start comes. And the doors, in the launcher's order; `commands` is one of them.
     """
     linux.set_hostname(HOST_NAME)
-    _mount_system(uid)
+    if settings["user_namespace"] is None:
+        _mount_system(uid)
     listeners = [os.dup(listener.fileno()) for listener in _make_listeners()]
     connection, server_connection = _pair(socket.SOCK_STREAM)
     start, server_start = _pair(socket.SOCK_SEQPACKET)
@@ -105,8 +125,9 @@ def _pair(kind):
 
 
 def _mount_system(uid):
-    linux.unmount(b"/proc")  # the zygote's, which shows the machine's processes
-    linux.mount(b"proc", b"/proc", b"proc", QUIET | linux.MS_NOEXEC, b"hidepid=2")
+    linux.mount(b"proc", b"/run", b"proc", QUIET | linux.MS_NOEXEC, b"hidepid=2")  # in a user namespace only beside another
+    linux.unmount(b"/proc")  # the zygote's, which shows the processes outside
+    linux.mount(b"/run", b"/proc", None, linux.MS_MOVE)
     for cover, paths in ((b"/dev/null", zygote_masks.FILES), (EMPTY_FOLDER, zygote_masks.FOLDERS)):
         for path in paths:
             if os.path.exists(path):
@@ -157,12 +178,12 @@ def _is_alone(control):
     return bool(poll.poll(0))
 
 
-def _run_runtime(filter_program, uid, control, commands):
+def _run_runtime(settings, uid, control, commands):
     """The first child of the init. Never returns."""
     try:
         linux.offer_first()
-        own, doors = _prepare(uid, commands)
-        _confine(filter_program, uid, own + doors + [control])
+        own, doors = _prepare(settings, uid, commands)
+        _confine(settings["filter"], uid, own + doors + [control])
         rehearse()
         # Not before: what still has privileges could not be killed by the init, which has none.
         _report(control, READY, doors)

@@ -9,6 +9,8 @@ It speaks JSON records on a SOCK_SEQPACKET socket with the server. Requests carr
     {"do": "runtime", "number": 4, "environment": {...}}                             the runtime client, once more
     {"do": "kill", "number": 5}                                                      everything but this process
     {"do": "socket", "number": 6}                                                    a TCP socket of this network namespace
+    {"do": "stop", "number": 7}                                                      SIGSTOP to everything but this process
+    {"do": "continue"}                                                               SIGCONT; no answer
     {"do": "signal", "process": 3, "signal": 15}                                     no answer
 
     {"done": 3}, with the read end of its output, and for a runtime the other end of its connection; or with the socket
@@ -44,7 +46,13 @@ class Init(object):
         self._commands = commands  # a descriptor
         self._become_runtime = become_runtime
         self._numbers = {first: FIRST_RUNTIME}
-        self._deeds = {"run": self._run, "runtime": self._start_runtime, "kill": self._kill_all, "socket": self._open_socket}
+        self._deeds = {
+            "run": self._run,
+            "runtime": self._start_runtime,
+            "kill": self._kill_all,
+            "socket": self._open_socket,
+            "stop": self._stop_all,
+        }
 
     def serve(self):
         """Returns when the server has let go of the sandbox."""
@@ -77,6 +85,9 @@ class Init(object):
     def _carry_out(self, command):
         if command["do"] == "signal":
             self._signal(command)
+            return
+        if command["do"] == "continue":
+            _signal_all(signal.SIGCONT)
             return
         number = command["number"]
         try:
@@ -149,12 +160,12 @@ class Init(object):
         return [log], writer
 
     def _kill_all(self, command):
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
+        _signal_all(signal.SIGKILL)
         self._reap(blocks=True)
+        return []
+
+    def _stop_all(self, command):
+        _signal_all(signal.SIGSTOP)
         return []
 
     def _open_socket(self, command):
@@ -191,6 +202,15 @@ class Init(object):
             linux.send(self._commands, json.dumps(record).encode("utf-8"), descriptors)
         except OSError:  # the server is gone, and the sandbox goes with it
             os._exit(71)
+
+
+def _signal_all(number):
+    """To every process inside but this one."""
+    try:
+        os.kill(-1, number)
+    except OSError as error:
+        if error.errno != errno.ESRCH:
+            raise
 
 
 def _outcome(failure, pid):

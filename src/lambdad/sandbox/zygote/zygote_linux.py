@@ -1,6 +1,7 @@
 """The Linux calls that a zygote needs and Python 2.7 does not offer. Run by every Python from 2.7 on."""
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -10,9 +11,10 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_MOVE = 1, 2, 4, 8, 32, 4096, 8192
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
 # These numbers are the same on x86_64 and aarch64, as are all system calls since 5.1.
@@ -57,10 +59,13 @@ libc.sendmsg.restype = libc.recvmsg.restype = ctypes.c_ssize_t
 libc.syscall.restype = ctypes.c_long
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)
 _CHILD_ENDED = struct.pack("Q", 1 << 16)  # the set of signals that holds SIGCHLD alone
 SIG_BLOCK, SIG_SETMASK = 0, 2
 SFD_CLOEXEC = 0x80000
-for _name in ("signalfd", "sigprocmask", "setns", "sethostname", "setgroups", "setresgid", "setresuid", "umount2", "unshare"):
+for _name in ("capset", "signalfd", "sigprocmask", "setns", "sethostname", "setgroups", "setresgid", "setresuid"):
+    getattr(libc, _name)
+for _name in ("umount2", "unshare"):
     getattr(libc, _name)  # found now and kept, not in every sandbox anew
 
 
@@ -163,15 +168,25 @@ def prctl(option, value=0, extra=0):
     check(libc.prctl(option, value, extra, 0, 0), "prctl %d" % option)
 
 
-def drop_bounding_set():
-    """No capability can be gained again by anything this process starts. What it holds now stays."""
+def last_capability():
     with open("/proc/sys/kernel/cap_last_cap") as last:
-        for capability in range(int(last.read()) + 1):
-            prctl(PR_CAPBSET_DROP, capability)
+        return int(last.read())
+
+
+def drop_bounding_set(last=None):
+    """No capability can be gained again by anything this process starts. What it holds now stays."""
+    for capability in range((last_capability() if last is None else last) + 1):
+        prctl(PR_CAPBSET_DROP, capability)
 
 
 def become(uid):
-    """Gives up root for good: all groups, all user ids, and with them every capability."""
+    """Gives up root for good: all groups, all user ids, and every capability. In a user namespace it may be `uid` already."""
+    if os.geteuid() != uid:
+        _change_user(uid)
+    check(libc.capset(ctypes.create_string_buffer(_CAPABILITY_HEADER), ctypes.create_string_buffer(24)), "capset")
+
+
+def _change_user(uid):
     check(libc.setgroups(0, None), "setgroups")
     check(libc.setresgid(uid, uid, uid), "setresgid")
     check(libc.setresuid(uid, uid, uid), "setresuid")
@@ -184,6 +199,20 @@ def be_known_by(uid):
             file.write(str(uid))
     except EnvironmentError:  # no audit in this kernel, or it was set for good when somebody logged in
         return
+
+
+def enter_user_namespace(uid, outer, others):
+    """Into a user namespace of its own, with every capability in it and in the `others` that come with it.
+
+    Its one user is called `uid` in it, and `outer` where this process comes from: 0, or a user that 0 may become.
+    """
+    if outer != 0:
+        _change_user(outer)
+        prctl(PR_SET_DUMPABLE, 1)  # or its own files in /proc would belong to somebody else
+    unshare(CLONE_NEWUSER | others)
+    for name, line in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, outer)), ("gid_map", "%d %d 1" % (uid, outer))):
+        with open("/proc/self/" + name, "w") as file:
+            file.write(line)
 
 
 def install_filter(program):
@@ -218,6 +247,9 @@ def offer_first():
     score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
     try:
         os.write(score, b"500")
+    except OSError as error:
+        if error.errno != errno.EACCES:  # it is higher than that for all that a user without root starts
+            raise
     finally:
         os.close(score)
 
