@@ -239,7 +239,7 @@ def _level_of(text: str) -> str:
         return DEFAULT_LEVEL
     try:
         level = _levelled.decode(text).level.upper()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # the latter of what is nested without end
         return DEFAULT_LEVEL
     level = _OTHER_NAMES.get(level, level)
     return level if level in LEVELS else DEFAULT_LEVEL

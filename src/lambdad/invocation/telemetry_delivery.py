@@ -85,9 +85,7 @@ class Subscriber:
             return
         if self.wish.api == "TELEMETRY" and event.type in platform_events.LOGS_API_ONLY:
             return
-        record = self._line(event.record) if isinstance(event.record, str) else event.record
-        document = {"time": platform_events.timestamp(time_ms), "type": event.type, "record": record}
-        data = json.dumps(document, separators=(",", ":")).encode()
+        data = self._encoded(time_ms, event)
         size, waiting = len(data), self._waiting_bytes
         if waiting + size > self.wish.max_bytes * _BUFFERED_BATCHES or not self._memory.has_room(size, waiting):
             self._dropped_records += 1
@@ -124,14 +122,15 @@ class Subscriber:
             return False
         return kind.partition(".")[0] in self.wish.types
 
-    def _line(self, text: str) -> object:
+    def _encoded(self, time_ms: int, event: PlatformEvent) -> bytes:
         """A line that is a JSON object is sent as one where logs are in JSON, to those who know that schema."""
-        if self._sends_objects and text.startswith("{"):
+        document = {"time": platform_events.timestamp(time_ms), "type": event.type, "record": event.record}
+        if self._sends_objects and isinstance(event.record, str) and event.record.startswith("{"):
             try:
-                return json.loads(text)
-            except ValueError:
-                return text
-        return text
+                return _as_json({**document, "record": json.loads(event.record)})
+            except (ValueError, RecursionError):  # it has NaN, which only Python takes for JSON, or is nested without end
+                pass
+        return _as_json(document)
 
     async def _deliver(self) -> None:
         while True:
@@ -215,7 +214,7 @@ class Subscriber:
         writer.write(head.encode() + body)
         await writer.drain()
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        status = int(answer.split(" ", 2)[1])
+        status = int(answer.partition(" ")[2][:3])
         length = next((line.split(":")[1] for line in answer.split("\r\n") if line.startswith("content-length:")), None)
         if length is None or int(length) > _MAX_ANSWER_BYTES or "connection: close" in answer or answer.startswith("http/1.0"):
             self._disconnect()
@@ -238,3 +237,7 @@ class Subscriber:
         if self._connection is not None:
             self._connection[1].close()
             self._connection = None
+
+
+def _as_json(document: dict[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()

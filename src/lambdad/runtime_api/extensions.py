@@ -58,7 +58,7 @@ def _register(session: ExtensionSession, request: Request) -> bytes:
         raise ExtensionRefusal("Extension.InvalidExtensionName", "Empty extension name")
     try:
         wanted = msgspec.json.decode(request.body, type=_Registration) if request.body.strip() else _Registration()
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ExtensionRefusal("InvalidRequestFormat", str(error)) from error
     extension = session.register(name, wanted.events)
     identity = session.identity

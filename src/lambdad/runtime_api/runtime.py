@@ -179,7 +179,7 @@ def _init_error_of(request: Request) -> RuntimeAnswer:
     try:
         msgspec.json.decode(posted.body)
         content_type = "application/json"
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         claimed = posted.content_type
         content_type = claimed if claimed.startswith("text/") else "application/octet-stream"
     return msgspec.structs.replace(posted, content_type=content_type)
@@ -189,7 +189,7 @@ def _without_cause(body: bytes) -> tuple[bytes, str]:
     """The error alone of a body that also has X-Ray's cause; what cannot be read becomes AWS's placeholder."""
     try:
         error = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return b"Invalid error body", "application/octet-stream"
     kept = {name: error[name] for name in ("errorMessage", "errorType", "stackTrace") if name in error}
     return msgspec.json.encode(kept), "application/json"

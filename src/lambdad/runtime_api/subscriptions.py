@@ -75,7 +75,7 @@ def answer(session: ExtensionSession, request: Request) -> bytes:
         return answers.refusal(403, refusal.error_type, str(refusal))
     try:
         wanted = _read(extension, request)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return answers.refusal(400, f"{name}.ValidationError", str(error))
     session.subscribe(wanted)
     return answers.ok(b'"OK"', "application/json")

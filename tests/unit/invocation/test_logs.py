@@ -204,6 +204,7 @@ async def test_application_levels(level):
         '{"level":"error"}': "INFO",
         '{"level":"error","timestamp":"today"}': "INFO",
         '{"level":"error",': "INFO",
+        f'{{"level":"error",{stamp},"a":{"[" * 50_000}': "INFO",
     }
     frames = {f"framed {name}": (number << 2, name) for number, name in enumerate(LEVELS, 1)}
     batches, heard = [], []

@@ -27,6 +27,7 @@ class Receiver:
         self.arrived = asyncio.Event()
         self.refuse = 0
         self.closes = False
+        self.nonsense: list[bytes] = []  #: what the next requests are answered with
         self.hold: asyncio.Event | None = None
         self.connections = 0
 
@@ -60,6 +61,9 @@ class Receiver:
                 body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
                 if self.hold is not None:
                     await self.hold.wait()
+                if self.nonsense:
+                    writer.write(self.nonsense.pop(0))
+                    continue
                 if self.refuse:
                     self.refuse -= 1
                     writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
@@ -137,9 +141,25 @@ async def test_events_arrive_in_batches(receiver: Receiver) -> None:
 async def test_lines_of_json_are_objects(receiver: Receiver, schema: str, has_json_logs: bool, first: object) -> None:
     """Where logs are in JSON, in newer schemas; else they are text, as is what only looks like an object."""
     one = await subscriber(receiver, has_json_logs, schema=schema)
-    for text in ('{"a": 1}', '{"a": ', '["a"]'):
+    no_objects = ['{"a": ', '["a"]', '{"a": NaN}', '{"a": 1e999}', '{"a":' * 50_000 + "1" + "}" * 50_000]
+    for text in ('{"a": 1}', *no_objects):
         one.hear(0, platform_events.line("function", text))
-    assert [event["record"] for event in await receiver.expect(3)] == [first, '{"a": ', '["a"]']
+    assert [event["record"] for event in await receiver.expect(1 + len(no_objects))] == [first, *no_objects]
+    await one.close()
+
+
+async def test_a_subscriber_that_answers_nonsense(receiver: Receiver) -> None:
+    """It is asked again on another connection, and loses nothing once it answers as it should."""
+    one = await subscriber(receiver)
+    receiver.nonsense = [
+        b"\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 what\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    ]
+    one.hear(0, platform_events.line("function", "hello"))
+    assert [event["record"] for event in await receiver.expect(1)] == ["hello"]
+    assert receiver.connections == 5
     await one.close()
 
 

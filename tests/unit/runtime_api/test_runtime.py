@@ -134,6 +134,7 @@ async def test_invocation_error(api):
         ),
         (b"not json", b"Invalid error body"),
         (b"[1]", b"Invalid error body"),
+        (b'{"a":' * 50_000, b"Invalid error body"),
     ],
 )
 async def test_error_with_cause(api, body, payload):
