@@ -479,7 +479,7 @@ class TestEndings:
         assert remains(tmp_path / "state") == []
 
     async def test_loss_of_the_launcher(self, tmp_path: Path, runc: str) -> None:
-        """The end of the launcher is told, ends every sandbox, and starts are refused; nobody waits in vain."""
+        """Its end is told, ends every sandbox, and starts are refused; nobody waits in vain. The next clears up."""
         sandboxes = OciSandboxes(tmp_path / "state", runc)
         await sandboxes.open()
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
@@ -496,6 +496,11 @@ class TestEndings:
         await sandbox.stop()
         await sandboxes.close()
         os.close(sandbox.runtime.log_pipe)
+        await sandboxes.open()
+        async with started(sandboxes, tmp_path, sandbox_id="again") as (_, peer):
+            assert await peer.run("result = 1") == 1
+        await sandboxes.close()
+        assert remains(tmp_path / "state") == []
 
     async def test_user_ids_run_out(self, tmp_path: Path, runc: str) -> None:
         """When every user id is in use, a start is refused; one that is given back serves again."""
