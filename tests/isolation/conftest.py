@@ -1,0 +1,43 @@
+"""The arena of the attacks: one server for each backend that isolates, shared by all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from support.arena import HOST_SECRET, Arena
+from support.sandbox import Backend, backends
+from support.server import running
+
+#: Of OCI runtimes one is enough for every day: the others are made from the same bundle, and gVisor's starts take a second.
+_EVERY_DAY = ("namespace", "oci-runc")
+_WITHOUT_ROOT = "namespace-rootless"
+
+
+def _attacked() -> list[ParameterSet]:
+    return [
+        parameter
+        if parameter.id in _EVERY_DAY
+        else pytest.param(*parameter.values, id=parameter.id, marks=[*parameter.marks, pytest.mark.long])
+        for parameter in backends(isolating=True)
+        if parameter.id != _WITHOUT_ROOT  # a server of the tests' own user would be the first of these once more
+    ]
+
+
+@pytest.fixture(scope="session", params=_attacked())
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def arena(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    folder = tmp_path_factory.mktemp(f"arena-{backend}")
+    os.environ["LAMBDAD_TEST_SECRET"] = HOST_SECRET  # for the server to have, and nobody inside
+    try:
+        with running(folder, *backend.options, isolation=backend.isolation) as server, Arena.of(server, backend.name) as made:
+            yield made
+    finally:
+        del os.environ["LAMBDAD_TEST_SECRET"]
