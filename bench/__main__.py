@@ -10,8 +10,10 @@ from bench.server import Server
 ON_ONE_SERVER = (
     rows.idle_server_memory,
     rows.warm_invoke,
+    rows.thaw,
     rows.cold_start,
     rows.cold_start_shell,
+    rows.cold_start_node,
     rows.burst,
     rows.events,
     rows.timeout,
@@ -20,7 +22,6 @@ ON_ONE_SERVER = (
 )
 NOT_MEASURABLE_YET = (
     "cold start, the pandas + xlrd example with SnapStart",
-    "cold start, Node hello",
     "first byte of a streamed response after the function wrote it",
 )
 

@@ -36,13 +36,15 @@ def invoke_request(function: str, payload: bytes = b'{"n":1}', invocation_type: 
     return head.encode() + payload
 
 
-def run(port: int, request: bytes, *, connections: int, requests: int, status: int, fails: bool = False) -> Timings:
-    """Sends `requests` copies over `connections` keep-alive connections, each waiting for its answer before the next. Every
-    answer must be, or must not be, an error of the function's."""
-    return uvloop.run(_run(port, request, connections, requests, status, fails))
+def run(
+    port: int, request: bytes, *, connections: int, requests: int, status: int, fails: bool = False, pause: float = 0.0
+) -> Timings:
+    """Sends `requests` copies over `connections` keep-alive connections, each waiting for its answer, and then for `pause`
+    seconds, before the next. Every answer must be, or must not be, an error of the function's."""
+    return uvloop.run(_run(port, request, connections, requests, status, fails, pause))
 
 
-async def _run(port: int, request: bytes, connections: int, requests: int, status: int, fails: bool) -> Timings:
+async def _run(port: int, request: bytes, connections: int, requests: int, status: int, fails: bool, pause: float) -> Timings:
     left = iter(range(requests))
     seconds: list[float] = []
     expected = b"HTTP/1.1 %d " % status
@@ -58,6 +60,8 @@ async def _run(port: int, request: bytes, connections: int, requests: int, statu
             seconds.append(time.perf_counter() - began)
             if not head.startswith(expected) or (b"x-amz-function-error" in head.lower()) is not fails:
                 raise SystemExit(f"Unexpected answer:\n{head.decode()}{body[:500]!r}")
+            if pause:
+                await asyncio.sleep(pause)
         writer.close()
         await writer.wait_closed()
 
