@@ -457,7 +457,7 @@ class ExecutionEnvironment:
     async def _reset_or_stop(self, reason: Failure) -> None:
         try:
             await self._reset(reason)
-        except (SandboxError, TimeoutError):  # the sandbox itself is gone, or something in it does not die
+        except SandboxError:  # the sandbox itself is gone, or something in it does not die
             self._begin_stop()
         finally:
             if self._was_reset is not None:
@@ -465,14 +465,17 @@ class ExecutionEnvironment:
                 self._was_reset = None
 
     async def _reset(self, reason: Failure) -> None:
-        """Kills every process. Raises SandboxError or TimeoutError when that cannot be done."""
+        """Kills every process. Raises SandboxError when that cannot be done."""
         async with self._making:
             if self.state is not EnvironmentState.RESETTING:
                 return
             assert self._sandbox is not None and self._life is not None
             await self._life.shut_down("timeout" if reason.status == "timeout" else "failure")
-            async with asyncio.timeout(RESET_SECONDS):
-                await self._sandbox.kill_all()
+            try:
+                async with asyncio.timeout(RESET_SECONDS):
+                    await self._sandbox.kill_all()
+            except TimeoutError as error:
+                raise SandboxError(f"its processes have not ended within {RESET_SECONDS:g} seconds") from error
             await self._life.close()
         if self.state is EnvironmentState.RESETTING:
             self._to(EnvironmentEvent.WAS_RESET)
