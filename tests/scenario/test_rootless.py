@@ -151,7 +151,7 @@ def test_timeouts_and_crashes_are_reset(server: Server) -> None:
 
 def test_too_much_memory(server: Server, walk: str) -> None:
     """It is measured and the function killed, as AWS says it; the others go on."""
-    server.create_function("greedy", WALK, MemorySize=128)
+    server.create_function("greedy", WALK, MemorySize=128, Timeout=60)
     assert "signal: killed" in _failure(server, "greedy", {"do": "grow"})
     assert server.invoke(walk, {"do": "list"}) == []
     report = wait_until(
@@ -203,7 +203,7 @@ def test_cgroups_of_this_user(home: Path, own_cgroups: list[Path]) -> None:
         health = server.health()
         assert not any("cgroup" in weakness for weakness in health["isolation"]["weaknesses"]), health
         assert health["cpu"] == "strict"
-        server.create_function("greedy", WALK, MemorySize=128)
+        server.create_function("greedy", WALK, MemorySize=128, Timeout=60)
         assert server.invoke("greedy", {"do": "list"}) == []
         sizes = [_number(file) for cgroup in own_cgroups for file in cgroup.glob("lambdad-*/*/memory.limit_in_bytes")]
         assert 128 << 20 in sizes
