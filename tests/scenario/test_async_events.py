@@ -228,6 +228,7 @@ def test_nothing_acknowledged_is_lost_in_a_storm_of_kills(own_server: Server, el
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_acknowledged_is_lost_in_a_long_storm_of_kills(own_server: Server, elsewhere: AwsElsewhere) -> None:
     """The same with 200 kills."""
