@@ -111,7 +111,8 @@ class Container:
         if self._network is not None:
             self._network.close()
             self._network = None
-        await asyncio.to_thread(shutil.rmtree, self._bundle, ignore_errors=True)
+        if left is None:  # else the next launcher finds by it what is left
+            await asyncio.to_thread(shutil.rmtree, self._bundle, ignore_errors=True)
         return left
 
     async def _make(self) -> None:

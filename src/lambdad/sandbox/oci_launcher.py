@@ -60,6 +60,7 @@ _ROOT, _BUNDLES, _RUNTIME, _STAGING, _TRIAL = (
     "unpacking",
     "trial",
 )  # folders in the state directory
+_NO_UIDS = "all user ids for sandboxes are taken"
 _MAKING_AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
@@ -121,7 +122,7 @@ class OciLauncher:
             files.close()
             await self._unmake_all()
         finally:
-            self._clear_folders()
+            self._clear_folders(_ROOT, _STAGING, _TRIAL)  # a bundle that is still there is one of what is left
             remove_everywhere(name)
             networks.close()
             children.close()
@@ -163,7 +164,7 @@ class OciLauncher:
         if start.sandbox_id in self._containers or start.sandbox_id in self._making or start.sandbox_id in self._unmaking:
             self._answer(Refused(start.sandbox_id, "there is a sandbox of this name"))
         elif not self._uids:
-            self._answer(Refused(start.sandbox_id, "all user ids for sandboxes are taken"))
+            self._answer(Refused(start.sandbox_id, _NO_UIDS))
         else:
             self._making[start.sandbox_id] = self._loop.create_task(self._make(start))
 
@@ -173,19 +174,21 @@ class OciLauncher:
             async with self._turn:
                 container = self._container(start)
                 await container.make()
-        except (SandboxError, asyncio.CancelledError) as error:
+                descriptors, files = container.hand_over()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody waits for an answer, whatever went wrong
             if container is not None:
                 await self._discard(start.sandbox_id, container)
             del self._making[start.sandbox_id]
-            self._answer(Refused(start.sandbox_id, str(error)))
+            self._answer(Refused(start.sandbox_id, str(error) or type(error).__name__))
             return
         del self._making[start.sandbox_id]
         self._containers[start.sandbox_id] = container
-        descriptors, files = container.hand_over()
         self._answer(Started(start.sandbox_id, files), descriptors)
         close_all(descriptors)
 
     def _container(self, start: Start) -> Container:
+        if not self._uids:  # others have come before it since it was begun
+            raise SandboxError(_NO_UIDS)
         number, self._next_number = self._next_number, self._next_number + 1
         return Container(self._workshop, start, number, self._uids.popleft())
 
@@ -221,9 +224,10 @@ class OciLauncher:
 
     async def _discard(self, sandbox_id: str, container: Container) -> None:
         left = await container.unmake()
-        if left is not None:
+        if left is None:
+            self._uids.append(container.uid)
+        else:  # nobody else should be the user of what may still be there
             log(f"something of sandbox {sandbox_id} is left to the next start: {left}")
-        self._uids.append(container.uid)
 
     async def _unmake_all(self) -> None:
         for sandbox_id in {*self._making, *self._containers}:
@@ -239,10 +243,10 @@ class OciLauncher:
             left = await runtime.delete(bundle.name)
             if left is not None:
                 raise StartupError(f"what is left of a sandbox of an earlier server cannot be removed: {left}")
-        self._clear_folders()
+        self._clear_folders(_ROOT, _BUNDLES, _STAGING, _TRIAL)
 
-    def _clear_folders(self) -> None:
-        for name in (_ROOT, _BUNDLES, _STAGING, _TRIAL):
+    def _clear_folders(self, *names: str) -> None:
+        for name in names:
             if (self._folder / name).exists():
                 shutil.rmtree(self._folder / name)
 

@@ -115,7 +115,12 @@ class OciRuntime:
 
     async def delete(self, name: str) -> str | None:
         """Kills what is left of the sandbox and forgets it. The reason, should that have failed; none if there is none."""
-        finished = await self._run("delete", "--force", name, stdin=self._nothing)
+        try:
+            finished = await self._run("delete", "--force", name, stdin=self._nothing)
+        except TimeoutError:
+            return f"{self._program.name} delete did not end in {_COMMAND_SECONDS:.0f} seconds"
+        except OSError as error:  # the program has gone, or the machine has no room for one more process
+            return f"{self._program.path}: {error.strerror}"
         if finished.code == 0 or not any(entry.name.split("_")[0] == name for entry in self._state.iterdir()):
             return None
         return reason_of(finished)

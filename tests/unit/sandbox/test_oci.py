@@ -511,10 +511,38 @@ class TestEndings:
         with pytest.raises(SandboxError, match="user ids"):
             await sandboxes.start(make_spec(program, task, "second"))
         await first.stop()
+        both = [sandboxes.start(make_spec(program, task, name)) for name in ("at-once", "as-well")]
+        ends = await asyncio.wait_for(asyncio.gather(*both, return_exceptions=True), 60)
+        [late] = [end for end in ends if isinstance(end, BaseException)]
+        assert isinstance(late, SandboxError)
+        assert "user ids" in str(late)
+        [second] = [end for end in ends if not isinstance(end, BaseException)]
+        await second.stop()
         third = await sandboxes.start(make_spec(program, task, "third"))
         await sandboxes.close()
-        for sandbox in (first, third):
+        for sandbox in (first, second, third):
             os.close(sandbox.runtime.log_pipe)
+
+    async def test_a_runtime_that_disappears(self, tmp_path: Path, runc: str) -> None:
+        """As when its package is removed: starts are refused, and sandboxes and the server end all the same. What the runtime
+        remembers is gone after the next start."""
+        path = Path(wrapped(tmp_path, runc, ":"))
+        sandboxes = OciSandboxes(tmp_path / "state", str(path))
+        await sandboxes.open()
+        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+        sandbox = await sandboxes.start(make_spec(program, task))
+        path.rename(tmp_path / "away")
+        with pytest.raises(SandboxError, match="No such file"):
+            await asyncio.wait_for(sandboxes.start(make_spec(program, task, "late")), 60)
+        await asyncio.wait_for(sandbox.stop(), 60)
+        assert await asyncio.wait_for(sandbox.runtime.exited(), 60) == ExitStatus(signal=9)
+        os.close(sandbox.runtime.log_pipe)
+        await asyncio.wait_for(sandboxes.close(), 60)
+        path = (tmp_path / "away").rename(path)
+        sandboxes = OciSandboxes(tmp_path / "state", str(path))
+        await sandboxes.open()
+        await sandboxes.close()
+        assert remains(tmp_path / "state") == []
 
 
 class TestMachine:
