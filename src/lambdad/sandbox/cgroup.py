@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import re
-import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from lambdad.errors import StartupError
 from lambdad.model.processor_share import processors
+from lambdad.sandbox import linux
 
 MAX_PROCESSES = 1024
 _CONTROLLERS = ("memory", "pids", "cpu", "freezer")
@@ -325,7 +325,7 @@ def _kill_members(folder: Path, seconds: float = 5.0) -> None:
         if not ends:
             return
         for end in ends:
-            if not select.select([end], [], [], seconds)[0]:
+            if not linux.wait_for_end(end, seconds):
                 raise StartupError(f"processes of an earlier server cannot be killed; see {folder}/cgroup.procs")
             os.close(end)
 

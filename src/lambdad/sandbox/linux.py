@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import platform
+import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,13 @@ def unshare(flags: int) -> None:
 
 def prctl(option: int, value: int = 0, extra: int = 0) -> None:
     _check(_libc.prctl(option, value, extra, 0, 0), f"prctl {option}")
+
+
+def wait_for_end(handle: int, seconds: float) -> bool:
+    """Whether the process of a pidfd has ended by then. `select` cannot be asked about descriptors from 1,024 on."""
+    end = select.poll()
+    end.register(handle, select.POLLIN)
+    return bool(end.poll(seconds * 1000))
 
 
 def become(uid: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import sys
 from collections import deque
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup_keeper import CgroupKeeper
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.limits import Limits
@@ -122,7 +122,7 @@ class ShellKeeper:
         for shell in self._shells.values():
             shell.kill()
         for handle in handles:
-            select.select([handle], [], [], _LAST_WAIT_SECONDS)
+            linux.wait_for_end(handle, _LAST_WAIT_SECONDS)
         for nursery in self._nurseries.values():
             nursery.kill()
             os.waitid(os.P_PID, nursery.pid, os.WEXITED)
