@@ -33,6 +33,7 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
 from lambdad.model.service import BoundService
@@ -124,6 +125,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await code.open()
     parts.push_async_callback(code.close)
     inside = _EndpointInside()
+    snapshots = Snapshots(lambda version, token: ExecutionEnvironment(version, environment_parts, token))
     environment_parts = EnvironmentParts(
         sandboxes=sandboxes,
         code=code,
@@ -134,11 +136,12 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         is_log_sink_full=lambda stream: logs.buffer.is_full_for(stream.account_id, stream.region, stream.group, stream.name),
         unpack_limits=UnpackLimits(limits.unzipped_bytes),
         serve_endpoint=inside.serve,
+        snapshots=snapshots,
         has_cpu_quota=settings.cpu == "strict",
     )
     functions = LambdaRecords(store)
     await functions.open()
-    invoker = _build_invoker(settings, limits, functions, environment_parts)
+    invoker = _build_invoker(settings, limits, functions, environment_parts, snapshots)
     grace = Grace(settings.drain_seconds)
     parts.push_async_callback(lambda: invoker.close(grace.left()))
 
@@ -163,6 +166,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         clock,
         network_can_be_withheld=can_withhold,
     )
+    lambda_.snapshot_problem = sandboxes.snapshot_problem
     delivery.register("lambda", LambdaReceiver(lambda_))
     delivery.register("s3", S3Receiver(s3))
     remote = RemoteServices(settings.endpoints, endpoint_credentials(os.environ, settings))
@@ -226,7 +230,11 @@ async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePr
 
 
 def _build_invoker(
-    settings: Settings, quotas: Quotas, functions: LambdaRecords, environment_parts: EnvironmentParts
+    settings: Settings,
+    quotas: Quotas,
+    functions: LambdaRecords,
+    environment_parts: EnvironmentParts,
+    snapshots: Snapshots,
 ) -> Invoker:
     def limits(version: Version) -> ConcurrencyLimits:
         reserved = functions.reserved_concurrency(version.account_id, version.region)
@@ -236,8 +244,10 @@ def _build_invoker(
         lambda version: ExecutionEnvironment(version, environment_parts),
         memory_budget_mb=settings.memory_budget_mb,
         idle_seconds=settings.keep_alive_seconds,
+        give_up_snapshots=snapshots.give_up,
     )
-    return Invoker(Concurrency(limits), placement)
+    snapshots.room = placement
+    return Invoker(Concurrency(limits), placement, snapshots)
 
 
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
@@ -293,7 +303,7 @@ def _lambda_state(
         records=records,
         functions=functions,
         archives=archives,
-        settler=Settler(records, functions, archives, programs, invoker),
+        settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots),
         code_locations=code_locations,
         invoker=invoker,
         events=events,

@@ -38,3 +38,7 @@ class StartupError(Exception):
 
 class SandboxError(Exception):
     """An execution environment could not be made: our fault or the machine's, never the function's."""
+
+
+class CannotSnapshot(Exception):
+    """Why an initialised function cannot be cloned, for its owner to read."""

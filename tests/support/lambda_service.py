@@ -20,9 +20,11 @@ from lambdad.delivery import Delivery
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.event_queue.queue import EventQueue
 from lambdad.invocation.code import CodeStore
+from lambdad.model.function import Failure
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.quota import quotas
 from lambdad.model.request import Principal, RequestContext, Response
+from lambdad.model.version import Version
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
@@ -102,6 +104,24 @@ class FakeRuntimes:
         return runtime
 
 
+class FakeSnapshots:
+    """Makes none; the outcomes are the test's to set."""
+
+    def __init__(self) -> None:
+        self.prepared: list[Version] = []
+        self.outcomes: list[Failure | Exception | asyncio.Event] = []  #: of the next ones; an event is waited for
+
+    async def prepare(self, version: Version) -> Failure | None:
+        self.prepared.append(version)
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, asyncio.Event):
+            await outcome.wait()
+            return None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
 @dataclass
 class World:
     """The service and everything around it that a test may look at."""
@@ -112,6 +132,7 @@ class World:
     code_store: CodeStore
     invoker: FakeInvoker
     runtimes: FakeRuntimes
+    snapshots: FakeSnapshots
     queue: EventQueue
     delivery: Delivery
     objects: dict[tuple[str, str], bytes]
@@ -202,7 +223,7 @@ def make_state(world: World) -> LambdaState:
     def new_id() -> str:
         return f"00000000-0000-4000-8000-{next(ids):012d}"
 
-    settler = Settler(records, functions, archives, world.runtimes, world.invoker, new_id=new_id, pause=pause)
+    settler = Settler(records, functions, archives, world.runtimes, world.invoker, world.snapshots, new_id=new_id, pause=pause)
     return LambdaState(
         records=records,
         functions=functions,
@@ -235,6 +256,7 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
         code_store=code_store,
         invoker=FakeInvoker(),
         runtimes=FakeRuntimes(),
+        snapshots=FakeSnapshots(),
         queue=EventQueue(store),
         delivery=Delivery(),
         objects={},

@@ -187,9 +187,16 @@ class Peer:
 
     async def ask(self, code: str) -> dict[str, Any] | None:
         """What the code answered: a `result`, or an `error`; None if the runtime ended instead."""
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._connection, json.dumps(textwrap.dedent(code)).encode() + b"\n")
+        except ConnectionError:
+            return None
+        return await self.hear()
+
+    async def hear(self) -> dict[str, Any] | None:
+        """The next answer; None if the runtime ended instead."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.sock_sendall(self._connection, json.dumps(textwrap.dedent(code)).encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n"):
                 chunk = await loop.sock_recv(self._connection, 65536)

@@ -28,13 +28,27 @@ class FunctionCredentials:
     session_token: str
 
 
-def environment_variables(version: Version, credentials: FunctionCredentials, log_stream: str) -> dict[str, str]:
-    """Later groups win: what a customer may replace, the customer's own, credentials, what nobody may replace."""
+def environment_variables(
+    version: Version, credentials: FunctionCredentials, log_stream: str, container_token: str | None = None
+) -> dict[str, str]:
+    """Later groups win: what a customer may replace, the customer's own, credentials, what nobody may replace.
+
+    With a token they are those of a snapshot: nothing in them is of one environment alone.
+    """
+    of_environment = _credentials(version.runtime, credentials) if container_token is None else _container(container_token)
     return {
         **_replaceable(version.runtime),
         **{name: value for name, value in version.environment.items() if _is_customers(name)},
-        **_credentials(version.runtime, credentials),
-        **_reserved(version, log_stream),
+        **of_environment,
+        **_reserved(version, log_stream, is_snapshot=container_token is not None),
+    }
+
+
+def _container(token: str) -> dict[str, str]:
+    """SDKs accept no other address than a loopback one for credentials without encryption."""
+    return {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{RUNTIME_API_PORT}/2021-04-23/credentials",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
     }
 
 
@@ -85,7 +99,7 @@ def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, st
     return variables
 
 
-def _reserved(version: Version, log_stream: str) -> dict[str, str]:
+def _reserved(version: Version, log_stream: str, *, is_snapshot: bool) -> dict[str, str]:
     variables = {
         "_HANDLER": version.handler,
         "LAMBDA_TASK_ROOT": "/var/task",
@@ -95,15 +109,16 @@ def _reserved(version: Version, log_stream: str) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
         "AWS_LAMBDA_FUNCTION_VERSION": version.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
-        "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group or f"/aws/lambda/{version.function_name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if is_snapshot else "on-demand",
         "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
     }
     settings = version.log_settings
     if settings.format == "JSON":
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         variables["AWS_LAMBDA_LOG_LEVEL"] = settings.application_level or DEFAULT_LEVEL
+    if not is_snapshot:
+        variables["AWS_LAMBDA_LOG_GROUP_NAME"] = version.log_group or f"/aws/lambda/{version.function_name}"
+        variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
     if version.runtime not in CUSTOM_RUNTIMES:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
         variables["_LAMBDA_TELEMETRY_LOG_FD"] = FRAMES_DESCRIPTOR

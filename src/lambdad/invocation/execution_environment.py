@@ -7,6 +7,7 @@ with an Init of its own, within the function's timeout.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -16,7 +17,9 @@ from pathlib import Path
 from socket import socket
 from typing import Protocol
 
-from lambdad.errors import SandboxError
+import msgspec
+
+from lambdad.errors import CannotSnapshot, SandboxError, ServiceError
 from lambdad.invocation import failure, log_lines, platform_events
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Lease
@@ -28,17 +31,23 @@ from lambdad.invocation.output_pipe import Allowance, shared_allowance
 from lambdad.invocation.platform_events import Span
 from lambdad.invocation.run import Run, Timing
 from lambdad.invocation.telemetry_delivery import DeliveryMemory
+from lambdad.invocation.version_snapshot import SnapshotSource, VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
+from lambdad.model.runtime_session import RuntimeState
 from lambdad.model.version import Version
+from lambdad.runtime_api import answers
+from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import AnswerKind, RuntimeAnswer, RuntimeSession
+from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
-from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, Snapshot, UnpackLimits
 
 INIT_SECONDS = 10.0  #: AWS's limit of the Init phase
+SNAPSHOT_INIT_SECONDS = 130.0  #: and of that of a snapshot, or the function's timeout if that is longer
+RESTORE_SECONDS = 10.0  #: and of what a function may do between its snapshot and its first invocation
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
 #: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
@@ -72,7 +81,17 @@ class EnvironmentParts:
     monotonic: Callable[[], float] = time.monotonic
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
     init_seconds: float = INIT_SECONDS
+    restore_seconds: float = RESTORE_SECONDS
+    snapshots: SnapshotSource | None = None  #: for versions with SnapStart
     has_cpu_quota: bool = False  #: outside of Init everything inside is held to the processors of its memory size
+
+
+class InitFailed(Exception):
+    """The Init of which a snapshot was to be taken."""
+
+    def __init__(self, reason: Failure) -> None:
+        super().__init__(reason.message)
+        self.failure = reason
 
 
 class ExecutionEnvironment:
@@ -81,8 +100,13 @@ class ExecutionEnvironment:
     `ended` is resolved when the environment has become of no more use, whatever the reason.
     """
 
-    def __init__(self, version: Version, parts: EnvironmentParts) -> None:
+    def __init__(self, version: Version, parts: EnvironmentParts, template_token: str | None = None) -> None:
+        """With a token it is the template of a snapshot: after `start` comes `take_snapshot`, and then `stop`."""
         self.version = version
+        self._beginning = Beginning.INIT
+        if version.has_snapshot:
+            self._beginning = Beginning.CLONE if template_token is None else Beginning.TEMPLATE
+        self._token = template_token  #: of a snapshot, for credentials
         self.state = EnvironmentState.STARTING
         self.is_retired = False  #: not to be used again once its invocation has ended
         self.idle_since = 0.0
@@ -112,6 +136,9 @@ class ExecutionEnvironment:
         self._making = asyncio.Lock()  #: while processes are being started or killed the sandbox cannot be taken down
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Task[None] | None = None
+        self._restore_ms: tuple[float, int] | None = (
+            None  #: and what of it is billed; until the first invocation has reported it
+        )
         self._init_ms: float | None = None  #: until the first invocation has reported it
         self._run: Run | None = None
         self._unreported: tuple[Run, float] | None = None
@@ -134,16 +161,26 @@ class ExecutionEnvironment:
     # Init
 
     async def start(self) -> None:
-        """Init. Afterwards the environment is idle, or reset: the next invocation tries again. Raises SandboxError."""
-        started = self._parts.monotonic()
+        """Init. Afterwards the environment is idle, or reset: the next invocation tries again. Raises SandboxError.
+
+        From a snapshot, or for one, there is no next try: it raises ServiceError or InitFailed.
+        """
         try:
+            source = await self._source()
+            started = self._parts.monotonic()
             async with self._making:
                 if self.state is not EnvironmentState.STARTING:
                     return  # stopped meanwhile: nobody would take the sandbox down
-                sandbox, life = await self._make_sandbox()
-            failed = await life.start(sandbox, self._api, self._parts.init_seconds, sandbox.runtime)
+                sandbox, life = await self._make_sandbox(source)
+            made = self._parts.monotonic()
+            failed = await life.start(sandbox, self._api, self._init_limit(), sandbox.runtime)
             self.init_seconds = self._parts.monotonic() - started
             if self.state is not EnvironmentState.STARTING:
+                return
+            if self._beginning is Beginning.CLONE:
+                self._limit_cpu(processors(self.memory_mb))
+                self._report_restore(failed, self.init_seconds, self._parts.monotonic() - made)
+                self._to(EnvironmentEvent.INITIALIZED)
                 return
             if failed is None:
                 self._limit_cpu(processors(self.memory_mb))
@@ -152,13 +189,47 @@ class ExecutionEnvironment:
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             self._report_init(failed, self.init_seconds, "init")
+            if self._beginning is Beginning.TEMPLATE:
+                raise InitFailed(failed)
             self._to(EnvironmentEvent.FAILED)
             await self._reset(failed)
         except BaseException:
             await self.stop()
             raise
 
-    async def _make_sandbox(self) -> tuple[Sandbox, Life]:
+    async def take_snapshot(self) -> Snapshot:
+        """Of a template whose Init went well. Raises CannotSnapshot, or SandboxError."""
+        life, sandbox = self._life, self._sandbox
+        assert life is not None and sandbox is not None
+        session = life.session
+        if session.state is not RuntimeState.RESTORE_READY:
+            raise CannotSnapshot("the function asked for an invocation during its init, or its process has ended")
+        if any(not extension.is_external for extension in life.extensions.registered):
+            raise CannotSnapshot("the function's init registered an internal extension, which a clone would not have")
+        self._log.drain()
+
+        def let_go() -> None:
+            session.fork(answers.FORK)
+            life.end()  # what it was is over with the fork, and that is no failure
+
+        return await sandbox.take_snapshot(let_go)
+
+    async def _source(self) -> VersionSnapshot | None:
+        if self._beginning is not Beginning.CLONE:
+            return None
+        assert self._parts.snapshots is not None
+        source = await self._parts.snapshots.take(self.version)
+        self._token = source.token
+        return source
+
+    def _init_limit(self) -> float:
+        if self._beginning is Beginning.CLONE:
+            return self._parts.restore_seconds
+        if self._beginning is Beginning.TEMPLATE:
+            return max(SNAPSHOT_INIT_SECONDS, self.version.timeout_seconds)
+        return self._parts.init_seconds
+
+    async def _make_sandbox(self, source: VersionSnapshot | None) -> tuple[Sandbox, Life]:
         parts, version = self._parts, self.version
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
@@ -171,15 +242,20 @@ class ExecutionEnvironment:
             opt_root=opt_root,
             memory_mb=version.memory_mb,
             tmp_mb=version.ephemeral_storage_mb,
-            environment=environment_variables(version, self._credentials, self._log.stream.name),
+            environment=environment_variables(version, self._credentials, self._log.stream.name, self._token),
             waits_with_runtime=bool(self._extension_names),
             has_network=version.has_network,
+            is_template=self._beginning is Beginning.TEMPLATE,
+            snapshot=None if source is None else source.snapshot,
         )
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
         self._environment = spec.environment
-        self._tell_init_start("init")
+        if source is None:
+            self._tell_init_start("init")
+        else:
+            self._tell_restore_start()
         life = self._begin_life()  # before the first of its processes is let in
-        await self._api.open(sandbox.runtime_listener)
+        await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
             self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
         return sandbox, life
@@ -205,10 +281,19 @@ class ExecutionEnvironment:
             self._extension_names,
             lambda reason: self._life_ended(life, reason),
             self._parts.delivery_memory,
+            self._beginning,
+            self._container_credentials(),
         )
         self._life = life
         self._api.renew(life.session)
         return life
+
+    def _container_credentials(self) -> ContainerCredentials | None:
+        credentials = self._credentials
+        if self._token is None or credentials is None:
+            return None
+        key, secret, session = credentials.access_key_id, credentials.secret_access_key, credentials.session_token
+        return ContainerCredentials(self._token, key, secret, session, self._parts.clock)
 
     def _life_ended(self, life: Life, reason: Failure) -> None:
         if self._life is not life:
@@ -222,18 +307,49 @@ class ExecutionEnvironment:
         """Only the first one has a line in text format."""
         version = self.version
         self._log.keep_early()
-        event = platform_events.init_start(version.runtime, version.region, phase, version.function_name, version.version)
+        named = (version.function_name, version.version, self._initialization_type)
+        event = platform_events.init_start(version.runtime, version.region, phase, *named)
         self._log.platform(event, log_lines.init_start(version.runtime, version.region) if phase == "init" else None)
 
+    def _tell_restore_start(self) -> None:
+        version = self.version
+        self._log.keep_early()
+        event = platform_events.restore_start(version.runtime, version.region, version.function_name, version.version)
+        self._log.platform(event, log_lines.restore_start(version.runtime, version.region))
+
+    def _report_restore(self, failed: Failure | None, seconds: float, billed_seconds: float) -> None:
+        """`billed_seconds` of it are the function's own. Raises ServiceError if it has failed."""
+        status, error_type = ("success", "") if failed is None else (failed.status, failed.reported_type)
+        if status == "timeout":
+            error_type = "Runtime.RestoreHookUserTimeout"
+        self._log.drain()
+        text = log_lines.restore_report(seconds * 1000, "" if failed is None else status, error_type)
+        self._log.platform(platform_events.restore_runtime_done(status, error_type), None)
+        self._log.platform(platform_events.restore_report(status, error_type, seconds * 1000), text)
+        if failed is None:
+            self._restore_ms = (seconds * 1000, math.ceil(billed_seconds * 1000))
+            return
+        if status == "timeout":
+            limit = self._parts.restore_seconds
+            raise ServiceError("SnapStartTimeoutException", f"The function was not restored within {limit:g} seconds.")
+        raise ServiceError("SnapStartException", failed.told)
+
+    @property
+    def _initialization_type(self) -> str:
+        is_template = self._beginning is Beginning.TEMPLATE
+        return platform_events.SNAP_START if is_template else platform_events.ON_DEMAND
+
     def _report_init(self, failed: Failure | None, seconds: float, phase: str) -> None:
-        """In text format there is a line only of what failed."""
-        if failed is None and not self._log.wants_details:
+        """In text format there is a line only of what failed, and of a snapshot's."""
+        is_template = self._beginning is Beginning.TEMPLATE
+        if failed is None and not self._log.wants_details and not is_template:
             return
         self._log.drain()
         status, error_type = ("success", "") if failed is None else (failed.status, failed.reported_type)
-        text = None if failed is None else log_lines.init_report(seconds * 1000, status, error_type, phase)
-        self._log.platform(platform_events.init_runtime_done(phase, status, error_type), None)
-        self._log.platform(platform_events.init_report(phase, status, error_type, seconds * 1000), text)
+        text = log_lines.init_report(seconds * 1000, status, error_type, phase) if failed is not None or is_template else None
+        kind = self._initialization_type
+        self._log.platform(platform_events.init_runtime_done(phase, status, error_type, kind), None)
+        self._log.platform(platform_events.init_report(phase, status, error_type, seconds * 1000, kind), text)
 
     # Invoke
 
@@ -375,7 +491,9 @@ class ExecutionEnvironment:
             self._life.end()
         self._resets += 1
         # Where /tmp is memory, what fills it would make the next process run out as well.
-        if self._resets > MAX_RESETS or reason.reported_type == "Runtime.OutOfMemory":
+        # From a snapshot a new environment is as good, and as quick.
+        is_clone = self._beginning is Beginning.CLONE
+        if is_clone or self._resets > MAX_RESETS or reason.reported_type == "Runtime.OutOfMemory":
             self._begin_stop()
         else:
             self._to(EnvironmentEvent.FAILED)
@@ -438,10 +556,13 @@ class ExecutionEnvironment:
             self.version.memory_mb,
             None if self._sandbox is None else self._sandbox.memory_peak_bytes(),
             self._init_ms,
-            "" if reason is None else reason.status,
-            "" if reason is None else reason.reported_type,
+            status="" if reason is None else reason.status,
+            error_type="" if reason is None else reason.reported_type,
         )
-        self._init_ms = None
+        if self._restore_ms is not None:
+            restore_ms, billed_ms = self._restore_ms
+            figures = msgspec.structs.replace(figures, restore_ms=restore_ms, billed_restore_ms=billed_ms)
+        self._init_ms = self._restore_ms = None
         spans = () if run.extension_overhead is None else (run.extension_overhead,)
         return self._log.finish(figures, invocation.trace_header, spans)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -43,6 +44,15 @@ class Failure:
     reported_type: str = ""  #: error type of the REPORT line
     body: bytes = b""  #: what the runtime posted, in place of the two above
     content_type: str = "application/json"
+
+    @property
+    def told(self) -> str:
+        """In one sentence, for people."""
+        if self.body:
+            with contextlib.suppress(ValueError, AttributeError):
+                posted = json.loads(self.body)
+                return f"{posted.get('errorType', self.error_type)}: {posted.get('errorMessage', '')}"[:1000]
+        return self.message[:1000]
 
     def payload(self, request_id: str) -> bytes:
         if self.body:

@@ -19,9 +19,10 @@ from lambdad.invocation.failure import Failure
 from lambdad.invocation.logs import FunctionLog
 from lambdad.invocation.platform_events import PlatformEvent
 from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
+from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.extension_session import ExtensionSession, FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import RuntimeSession
+from lambdad.runtime_api.session import Beginning, RuntimeSession
 from lambdad.runtime_api.subscriptions import Subscription
 from lambdad.sandbox.base import ExitStatus, Sandbox, SandboxProcess
 
@@ -59,9 +60,11 @@ class Life:
         extension_names: Sequence[str],
         on_end: Callable[[Failure], None],
         memory: DeliveryMemory | None = None,
+        beginning: Beginning = Beginning.INIT,
+        credentials: ContainerCredentials | None = None,
     ) -> None:
         self.extensions = ExtensionSession(loop, identity, extension_names, self._extension_failed, self._subscribe)
-        self.session = RuntimeSession(loop, self.extensions)
+        self.session = RuntimeSession(loop, self.extensions, beginning, credentials)
         self._loop = loop
         self._log = log
         self._environment = environment

@@ -18,6 +18,8 @@ class Report(msgspec.Struct, frozen=True):
     memory_mb: int
     memory_peak_bytes: int | None
     init_ms: float | None = None  #: only for the first invocation of an environment
+    restore_ms: float | None = None  #: only for the first invocation of an environment that comes from a snapshot
+    billed_restore_ms: int = 0
     status: str = ""  #: "timeout" or "error"; empty when all went well
     error_type: str = ""
 
@@ -43,6 +45,19 @@ def runtime_version(runtime: str, region: str) -> tuple[str, str]:
 def init_start(runtime: str, region: str) -> str:
     version, arn = runtime_version(runtime, region)
     return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+
+
+def restore_start(runtime: str, region: str) -> str:
+    version, arn = runtime_version(runtime, region)
+    return f"RESTORE_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+
+
+def restore_report(restore_ms: float, status: str, error_type: str) -> str:
+    """`status` is empty where all went well."""
+    line = f"RESTORE_REPORT Restore Duration: {restore_ms:.2f} ms"
+    if status:
+        line += f"\tStatus: {status}"
+    return f"{line}\tError Type: {error_type}" if error_type else line
 
 
 def extension(name: str, events: Sequence[str]) -> str:
@@ -75,6 +90,8 @@ def report(figures: Report) -> str:
     )
     if figures.init_ms is not None:
         line += f"Init Duration: {figures.init_ms:.2f} ms\t"
+    if figures.restore_ms is not None:
+        line += f"Restore Duration: {figures.restore_ms:.2f} ms\tBilled Restore Duration: {figures.billed_restore_ms} ms\t"
     if figures.status:
         line += f"Status: {figures.status}"
     if figures.error_type:

@@ -19,7 +19,7 @@ from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.keep_alive import KeepAlive
 from lambdad.model.concurrency import ThrottleReason
 from lambdad.model.execution_environment import EnvironmentState
-from lambdad.model.version import Version
+from lambdad.model.version import EnvironmentKey, Version
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,6 @@ SETTLE_SECONDS = 0.02
 #: An environment is frozen when it has been idle for so long. A function that is called again and again should pay neither
 #: freezing nor thawing (20 µs and 30 µs, and the processor's caches), and one that is not gains nothing from more haste.
 FREEZE_SECONDS = 0.1
-
-EnvironmentKey = tuple[str, str, str, str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,11 @@ class Placement:
         memory_budget_mb: int,
         idle_seconds: float = IDLE_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
+        give_up_snapshots: Callable[[int], int] = lambda memory_mb: 0,
     ) -> None:
+        """`give_up_snapshots` is asked for memory when no idle environment is left to evict; it says how much it gives."""
         self._make = make
+        self._give_up_snapshots = give_up_snapshots
         self._memory_budget_mb = memory_budget_mb
         self._idle_seconds = idle_seconds
         self._settle_seconds = settle_seconds
@@ -95,6 +96,23 @@ class Placement:
                     environment.is_retired = True
                     if environment in pool.idle:
                         self._discard(environment, pool)
+
+    async def claim(self, memory_mb: int) -> None:
+        """Takes memory for something that is no environment. ServiceError where there is no room."""
+        evicted = self._make_room(memory_mb)
+        self._memory_mb += memory_mb
+        try:
+            await asyncio.gather(*(environment.stop() for environment in evicted))
+        except BaseException:
+            self._memory_mb -= memory_mb
+            raise
+
+    def release(self, memory_mb: int) -> None:
+        """Gives back what was claimed."""
+        self._memory_mb -= memory_mb
+
+    def has_environments(self, key: EnvironmentKey) -> bool:
+        return key in self._pools
 
     def counts(self) -> EnvironmentCounts:
         members = [environment for pool in self._pools.values() for environment in pool.members]
@@ -252,7 +270,13 @@ class Placement:
 
     def _make_room(self, memory_mb: int) -> list[ExecutionEnvironment]:
         """Evicts idle environments of whatever function, as `KeepAlive` chooses. Raises when that is not enough."""
-        evicted = self._keep_alive.victims(self._idle, self._memory_mb + memory_mb - self._memory_budget_mb)
+        missing = self._memory_mb + memory_mb - self._memory_budget_mb
+        evicted = self._keep_alive.victims(self._idle, missing)
+        if evicted is None:
+            idle = sum(environment.memory_mb for environment in self._idle)
+            # What they give is counted when it is there; until then the budget is overdrawn by that much.
+            missing -= self._give_up_snapshots(missing - idle)
+            evicted = self._keep_alive.victims(self._idle, missing)
         if evicted is None:
             raise throttled(ThrottleReason.ACCOUNT)
         for environment in evicted:

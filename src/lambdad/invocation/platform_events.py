@@ -22,10 +22,15 @@ class PlatformEvent(NamedTuple):
     level: str = "INFO"  #: of the system log in JSON format
 
 
-def init_start(runtime: str, region: str, phase: str, function_name: str, version: str) -> PlatformEvent:
+ON_DEMAND, SNAP_START = "on-demand", "snap-start"
+
+
+def init_start(
+    runtime: str, region: str, phase: str, function_name: str, version: str, initialization_type: str = ON_DEMAND
+) -> PlatformEvent:
     number, arn = runtime_version(runtime, region)
     record = {
-        "initializationType": "on-demand",
+        "initializationType": initialization_type,
         "phase": phase,
         "runtimeVersion": number,
         "runtimeVersionArn": arn,
@@ -35,20 +40,42 @@ def init_start(runtime: str, region: str, phase: str, function_name: str, versio
     return PlatformEvent("platform.initStart", record)
 
 
-def init_runtime_done(phase: str, status: str, error_type: str) -> PlatformEvent:
-    record = {"initializationType": "on-demand", "phase": phase, "status": status, **_error(error_type)}
+def init_runtime_done(phase: str, status: str, error_type: str, initialization_type: str = ON_DEMAND) -> PlatformEvent:
+    record = {"initializationType": initialization_type, "phase": phase, "status": status, **_error(error_type)}
     return PlatformEvent("platform.initRuntimeDone", record, _level(status, "DEBUG"))
 
 
-def init_report(phase: str, status: str, error_type: str, duration_ms: float) -> PlatformEvent:
+def init_report(
+    phase: str, status: str, error_type: str, duration_ms: float, initialization_type: str = ON_DEMAND
+) -> PlatformEvent:
     record = {
-        "initializationType": "on-demand",
+        "initializationType": initialization_type,
         "phase": phase,
         "status": status,
         "metrics": {"durationMs": round(duration_ms, 3)},
         **_error(error_type),
     }
     return PlatformEvent("platform.initReport", record, _level(status, "DEBUG"))
+
+
+def restore_start(runtime: str, region: str, function_name: str, version: str) -> PlatformEvent:
+    number, arn = runtime_version(runtime, region)
+    record = {
+        "runtimeVersion": number,
+        "runtimeVersionArn": arn,
+        "functionName": function_name,
+        "functionVersion": version,
+    }
+    return PlatformEvent("platform.restoreStart", record)
+
+
+def restore_runtime_done(status: str, error_type: str) -> PlatformEvent:
+    return PlatformEvent("platform.restoreRuntimeDone", {"status": status, **_error(error_type)}, _level(status, "DEBUG"))
+
+
+def restore_report(status: str, error_type: str, duration_ms: float) -> PlatformEvent:
+    record = {"status": status, "metrics": {"durationMs": round(duration_ms, 3)}, **_error(error_type)}
+    return PlatformEvent("platform.restoreReport", record, _level(status, "INFO"))
 
 
 def start(request_id: str, version: str, trace_header: str) -> PlatformEvent:
@@ -93,6 +120,9 @@ def report(figures: Report, trace_header: str, spans: Sequence[Span] = ()) -> Pl
     }
     if figures.init_ms is not None:
         metrics["initDurationMs"] = round(figures.init_ms, 3)
+    if figures.restore_ms is not None:
+        metrics["restoreDurationMs"] = round(figures.restore_ms, 3)
+        metrics["billedRestoreDurationMs"] = figures.billed_restore_ms
     status = figures.status or "success"
     record = {
         "requestId": figures.request_id,

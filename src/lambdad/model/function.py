@@ -51,6 +51,7 @@ class Configuration:
     environment: Mapping[str, str] | None = None  #: None where the caller never sent one: then it is not printed
     layers: tuple[LayerUse, ...] = ()
     architecture: str = "x86_64"
+    snap_start: bool = False  #: published versions are to have a snapshot
     log_group: str | None = None  #: None for the default, /aws/lambda/NAME
     log_settings: LogSettings = TEXT
     dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
@@ -83,6 +84,11 @@ class FunctionVersion:
     @property
     def is_unsettled(self) -> bool:
         return (self.state, self.update_status) in SETTLING
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Its environments come from a snapshot, without which it is not ready."""
+        return self.configuration.snap_start and self.version != LATEST
 
     def settled(self, revision_id: str, failure: Failure | None = None) -> FunctionVersion:
         """The state after its code and runtime were made ready, or could not be. KeyError when there was nothing to settle."""
@@ -134,6 +140,7 @@ class FunctionVersion:
             environment=configuration.environment or {},
             role=configuration.role,
             architecture=configuration.architecture,
+            has_snapshot=self.has_snapshot,
             log_group=configuration.log_group or f"/aws/lambda/{self.function_name}",
             log_settings=configuration.log_settings,
         )
@@ -179,7 +186,7 @@ class Function:
         )
 
     def published(self, revision_id: str, now: float, description: str | None) -> tuple[Function, FunctionVersion]:
-        """`$LATEST` as the next version: ready if `$LATEST` is, else to be settled with it."""
+        """`$LATEST` as the next version: ready if `$LATEST` is and there is no snapshot to be made, else to be settled."""
         number = self.last_version + 1
         latest = self.latest
         configuration = latest.configuration
@@ -194,7 +201,7 @@ class Function:
             revision_id=revision_id,
             last_modified=now,
         )
-        if not latest.is_unsettled:
+        if not latest.is_unsettled and not version.has_snapshot:
             version = version.settled(revision_id)
         return replace(self, last_version=number, published_from=latest.revision_id), version
 

@@ -17,6 +17,9 @@ class RuntimeState(Enum):
     RUNNING = "Running"  #: it has an invocation
     RESPONDING = "InvocationResponse"  #: it streams its answer
     RESPONSE_SENT = "RuntimeResponseSentState"  #: it answered and has not asked again
+    RESTORE_READY = "RestoreReady"  #: it waits in `restore/next` for its snapshot
+    RESTORING = "Restoring"  #: it comes from a snapshot and has not asked for work
+    RESTORE_ERROR = "RestoreError"  #: it told us that it cannot go on from there
 
 
 class RuntimeEvent(Enum):
@@ -30,12 +33,26 @@ class RuntimeEvent(Enum):
     RESPONSE = "InvocationResponse"
     ERROR = "InvocationErrorResponse"
     INIT_ERROR = "InitError"
+    RESTORE_NEXT = "RestoreReady"
+    RESTORE_ERROR = "RestoreError"
     STREAM_BEGUN = "stream begun"
     STREAM_ENDED = "stream ended"  #: whole or not
 
 
 TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeEvent, RuntimeState]] = {
-    RuntimeState.STARTED: {RuntimeEvent.NEXT: RuntimeState.READY, RuntimeEvent.INIT_ERROR: RuntimeState.INIT_ERROR},
+    RuntimeState.STARTED: {
+        RuntimeEvent.NEXT: RuntimeState.READY,
+        RuntimeEvent.INIT_ERROR: RuntimeState.INIT_ERROR,
+        RuntimeEvent.RESTORE_NEXT: RuntimeState.RESTORE_READY,
+    },
+    RuntimeState.RESTORE_READY: {RuntimeEvent.NEXT_LOST: RuntimeState.STARTED},
+    RuntimeState.RESTORING: {
+        RuntimeEvent.RESTORE_NEXT: RuntimeState.RESTORING,
+        RuntimeEvent.NEXT: RuntimeState.READY,
+        RuntimeEvent.RESTORE_ERROR: RuntimeState.RESTORE_ERROR,
+        RuntimeEvent.INIT_ERROR: RuntimeState.RESTORE_ERROR,
+    },
+    RuntimeState.RESTORE_ERROR: {},
     RuntimeState.INIT_ERROR: {},
     RuntimeState.READY: {RuntimeEvent.DISPATCH: RuntimeState.RUNNING, RuntimeEvent.NEXT_LOST: RuntimeState.RESPONSE_SENT},
     RuntimeState.RUNNING: {

@@ -9,6 +9,8 @@ from lambdad.model.log_settings import TEXT, LogSettings
 
 LATEST = "$LATEST"
 
+EnvironmentKey = tuple[str, str, str, str, str, bool]  #: account, region, function, version, revision, network
+
 
 @dataclass(frozen=True, slots=True)
 class CodeArchive:
@@ -42,6 +44,7 @@ class Version:
     role: str = ""
     architecture: str = "x86_64"
     has_network: bool = True  #: False: only its Runtime API and the AWS endpoint
+    has_snapshot: bool = False  #: SnapStart: environments are clones of one whose Init is over
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
     reserved_concurrency: int | None = None  #: of all versions of the function together
     log_settings: LogSettings = TEXT
@@ -51,6 +54,6 @@ class Version:
         return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.function_name}"
 
     @property
-    def environment_key(self) -> tuple[str, str, str, str, str, bool]:
+    def environment_key(self) -> EnvironmentKey:
         """Identifies the executions environments that may serve this version."""
         return (self.account_id, self.region, self.function_name, self.version, self.revision_id, self.has_network)

@@ -29,7 +29,14 @@ def ok(body: bytes, content_type: str, *further_headers: str) -> bytes:
     return _answer(200, body, content_type, *further_headers)
 
 
+def text(status: int, message: str) -> bytes:
+    return _answer(status, f"{message}\n".encode(), "text/plain; charset=utf-8")
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RESTORED = _answer(200, b"", "application/json")
+#: To our own runtime client, where AWS's would just be frozen: the snapshot is taken when it forks.
+FORK = _answer(102, b"", "application/json")
 ACCEPTED = _answer(202, b'{"status":"OK"}\n', "application/json")
 PONG = _answer(200, b"pong", "text/plain; charset=utf-8")
 NOT_FOUND = _answer(404, b"404 page not found\n", "text/plain; charset=utf-8")

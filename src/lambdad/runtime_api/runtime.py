@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent
-from lambdad.runtime_api import answers, extensions, subscriptions
+from lambdad.runtime_api import answers, credentials, extensions, subscriptions
 from lambdad.runtime_api.response_stream import ResponseStream, StreamFailure, StreamSource
 from lambdad.runtime_api.session import (
     AnswerKind,
+    Beginning,
     InvalidRequestID,
     NextWaiter,
     RuntimeAnswer,
@@ -24,6 +25,8 @@ from lambdad.runtime_api.session import (
 NEXT = b"/2018-06-01/runtime/invocation/next"
 INVOCATION = b"/2018-06-01/runtime/invocation/"
 INIT_ERROR = b"/2018-06-01/runtime/init/error"
+RESTORE_NEXT = b"/2018-06-01/runtime/restore/next"
+RESTORE_ERROR = b"/2018-06-01/runtime/restore/error"
 PING = b"/2018-06-01/ping"
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
 
@@ -33,7 +36,7 @@ ERROR_TYPE = b"lambda-runtime-function-error-type"
 ERROR_BODY = b"lambda-runtime-function-error-body"
 CONTENT_TYPE = b"content-type"
 #: The request's headers and trailers that mean something to these routes; the others are not kept.
-HEADERS = frozenset({RESPONSE_MODE, ERROR_TYPE, ERROR_BODY, CONTENT_TYPE}) | extensions.HEADERS
+HEADERS = frozenset({RESPONSE_MODE, ERROR_TYPE, ERROR_BODY, CONTENT_TYPE, credentials.HEADER}) | extensions.HEADERS
 
 #: Those of them that may come as trailers, behind the body.
 TRAILERS = frozenset({ERROR_TYPE, ERROR_BODY})
@@ -56,7 +59,7 @@ class Request:
 
 
 def answer(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
-    """The answer, or None for a `next`, whose answer is delivered to `connection` when there is an invocation."""
+    """The answer, or None for a `next` of whatever kind, whose answer is delivered to `connection` when it is there."""
     path = request.path
     if path == NEXT:
         return _next(session, request, connection)
@@ -66,6 +69,8 @@ def answer(session: RuntimeSession, request: Request, connection: NextWaiter) ->
         return extensions.answer(session.extensions, request, connection)
     if path in (subscriptions.TELEMETRY_PATH, subscriptions.LOGS_PATH) and session.extensions is not None:
         return subscriptions.answer(session.extensions, request)
+    if session.beginning is not Beginning.INIT and path in _SNAPSHOT_ROUTES:
+        return _of_snapshots(session, request, connection)
     return _elsewhere(session, request)
 
 
@@ -218,11 +223,28 @@ def _elsewhere(session: RuntimeSession, request: Request) -> bytes:
     return respond(session, request)
 
 
-def _init_error(session: RuntimeSession, request: Request) -> bytes:
+def _of_snapshots(session: RuntimeSession, request: Request, connection: NextWaiter) -> bytes | None:
+    """What only functions with SnapStart find here."""
+    method = _SNAPSHOT_ROUTES[request.path]
+    if request.method != method:
+        return answers.method_not_allowed(method.decode())
+    if request.path == credentials.PATH:
+        if session.credentials is None:
+            return answers.NOT_FOUND
+        return session.credentials.answer(request.headers.get(credentials.HEADER, b""))
+    if request.path == RESTORE_ERROR:
+        return _init_error(session, request, RuntimeEvent.RESTORE_ERROR)
+    try:
+        return answers.RESTORED if session.restore_next(connection) else None
+    except InvalidStateTransition as error:
+        return answers.refusal(403, "InvalidStateTransition", str(error))
+
+
+def _init_error(session: RuntimeSession, request: Request, event: RuntimeEvent = RuntimeEvent.INIT_ERROR) -> bytes:
     if request.is_too_large:
         return answers.TOO_LARGE
     try:
-        session.fail_init(_init_error_of(request))
+        session.fail_init(_init_error_of(request), event)
     except InvalidStateTransition as error:
         return answers.refusal(403, "InvalidStateTransition", str(error))
     return answers.ACCEPTED
@@ -233,6 +255,7 @@ _ANSWERS = {
     AnswerKind.TOO_LARGE: answers.TOO_LARGE,
     AnswerKind.INVALID_RESPONSE_MODE: answers.INVALID_RESPONSE_MODE,
 }
+_SNAPSHOT_ROUTES: Mapping[bytes, bytes] = {RESTORE_NEXT: b"GET", RESTORE_ERROR: b"POST", credentials.PATH: b"GET"}
 _ROUTES: Mapping[bytes, tuple[bytes, Callable[[RuntimeSession, Request], bytes]]] = {
     INIT_ERROR: (b"POST", _init_error),
     PING: (b"GET", lambda session, request: answers.PONG),

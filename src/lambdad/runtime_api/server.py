@@ -21,19 +21,20 @@ class RuntimeApiServer:
     def __init__(self, session: RuntimeSession, loop: asyncio.AbstractEventLoop) -> None:
         self.session = session
         self._loop = loop
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._listener: socket.socket | None = None
         self._connections: set[RuntimeApiConnection] = set()
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
         self._is_renewing = False
 
-    async def open(self, listener: socket.socket, connection: socket.socket | None = None) -> None:
-        listener.setblocking(False)
-        if connection is not None:
-            await self.adopt(connection)
+    async def open(self, listener: socket.socket, also: socket.socket | None = None) -> None:
+        """Serves these listening sockets."""
         self._listener = listener
-        self._server = await self._loop.create_server(self._let_in, sock=listener)
+        for each in (listener, also):
+            if each is not None:
+                each.setblocking(False)
+                self._servers.append(await self._loop.create_server(self._let_in, sock=each))
 
     async def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was made otherwise."""
@@ -69,9 +70,8 @@ class RuntimeApiServer:
             return
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        while self._servers:
+            self._servers.pop().close()
         self._abort_connections()
 
     def _abort_connections(self) -> None:

@@ -12,6 +12,7 @@ from lambdad.model.runtime_session import InvalidStateTransition, RuntimeEvent, 
 from lambdad.runtime_api.response_stream import RESET, TRUNCATED, ResponseStream, StreamFailure, StreamSource
 
 if TYPE_CHECKING:
+    from lambdad.runtime_api.credentials import ContainerCredentials
     from lambdad.runtime_api.extension_session import ExtensionSession
 
 # C0 controls and DEL would end or garble a header; the client context is JSON text and may hold line breaks.
@@ -71,6 +72,14 @@ class RuntimeAnswer(msgspec.Struct, frozen=True):
 _ENDED = RuntimeAnswer(AnswerKind.ENDED)
 
 
+class Beginning(Enum):
+    """Where the runtime of a session comes from, and what becomes of it."""
+
+    INIT = "init"
+    TEMPLATE = "template"  #: Init, and then a snapshot of it
+    CLONE = "clone"  #: such a snapshot
+
+
 class InvalidRequestID(Exception):
     """The id in the path is not that of the running invocation."""
 
@@ -88,10 +97,18 @@ class NextWaiter(Protocol):
 class RuntimeSession:
     """Owned by one execution environment. The Runtime API server calls the verbs of the runtime, the environment `invoke`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, extensions: ExtensionSession | None = None) -> None:
-        self.state = RuntimeState.STARTED
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        extensions: ExtensionSession | None = None,
+        beginning: Beginning = Beginning.INIT,
+        credentials: ContainerCredentials | None = None,
+    ) -> None:
+        self.state = RuntimeState.RESTORING if beginning is Beginning.CLONE else RuntimeState.STARTED
+        self.beginning = beginning
+        self.credentials = credentials  #: of a function that gets them by HTTP
         self.extensions = extensions
-        self.init_error: RuntimeAnswer | None = None  #: what the runtime posted to `init/error`
+        self.init_error: RuntimeAnswer | None = None  #: what the runtime posted to `init/error` or `restore/error`
         self._loop = loop
         self._waiter: NextWaiter | None = None
         self._current: InvocationRequest | None = None  #: invocation without an answer, delivered or not
@@ -120,12 +137,13 @@ class RuntimeSession:
         return answer
 
     def ready(self) -> asyncio.Future[bool]:
-        """True when the runtime waits in `next`; False when it never will, because of an init error or its end."""
+        """True when the runtime waits in `next`, or for its snapshot; False when it never will, because of an error or its
+        end."""
         if self._ready is None or self._ready.done():
             self._ready = self._loop.create_future()
-            if self._ended or self.state is RuntimeState.INIT_ERROR:
+            if self._ended or self.state in {RuntimeState.INIT_ERROR, RuntimeState.RESTORE_ERROR}:
                 self._ready.set_result(False)
-            elif self.state is RuntimeState.READY:
+            elif self.state in {RuntimeState.READY, RuntimeState.RESTORE_READY}:
                 self._ready.set_result(True)
         return self._ready
 
@@ -155,6 +173,22 @@ class RuntimeSession:
             self._dispatch(self._current)
         else:
             self._tell_ready(True)
+
+    def restore_next(self, waiter: NextWaiter) -> bool:
+        """`GET /runtime/restore/next`. True if the runtime may go on at once; else it hears from `waiter.deliver` when it is to
+        fork. Raises InvalidStateTransition."""
+        self.state = after(self.state, RuntimeEvent.RESTORE_NEXT)
+        if self.state is RuntimeState.RESTORING:
+            return True
+        self._waiter = waiter
+        self._tell_ready(True)
+        return False
+
+    def fork(self, answer: bytes) -> None:
+        """Has a runtime that waits for its snapshot go on to it."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.deliver(answer)
 
     def next_lost(self, waiter: NextWaiter) -> None:
         """The connection of `waiter` was closed. Its runtime may ask again, on another one."""
@@ -214,9 +248,9 @@ class RuntimeSession:
         """The connection of a stream was closed, or cannot be read on. Its runtime, if it lives, may ask for the next."""
         self.close_stream(stream, StreamFailure(TRUNCATED))
 
-    def fail_init(self, answer: RuntimeAnswer) -> None:
-        """`POST /runtime/init/error`. Raises InvalidStateTransition."""
-        self.state = after(self.state, RuntimeEvent.INIT_ERROR)
+    def fail_init(self, answer: RuntimeAnswer, event: RuntimeEvent = RuntimeEvent.INIT_ERROR) -> None:
+        """`POST /runtime/init/error` or `restore/error`. Raises InvalidStateTransition."""
+        self.state = after(self.state, event)
         self.init_error = answer
         self._tell_ready(False)
 

@@ -7,7 +7,7 @@ nothing of invocations: bytes on the Runtime API sockets are somebody else's bus
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,25 @@ class NetworkStatus:
     remark: str = ""  #: why it is not more than that, or what was changed on the machine for it
 
 
+class Snapshot(Protocol):
+    """The memory of an initialised runtime, of which clones get copies on write."""
+
+    memory_bytes: int | None  #: the most that its making took; None where the backend cannot tell
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing can be cloned from it any more."""
+        ...
+
+    async def lost(self) -> None:
+        """Waits until nothing can be cloned from it any more. May be awaited by several."""
+        ...
+
+    async def close(self) -> None:
+        """Gives the memory back; clones live on. Returns when that is done. May be repeated."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     sandbox_id: str  #: [a-z0-9-]{1,40}, unique in this server
@@ -44,6 +63,11 @@ class SandboxSpec:
     #: Leave the runtime process out for now: extensions are started first, and then `Sandbox.run_runtime`.
     waits_with_runtime: bool = False
     has_network: bool = True  #: False: its Runtime API and the AWS endpoint are all that it reaches, whatever others do
+    #: The runtime is to be the template of a snapshot: see `Sandbox.take_snapshot`.
+    is_template: bool = False
+    #: The runtime is a clone from here: whoever reads its connection goes on where the template was, and `environment` is the
+    #: template's. It has a sandbox of its own like any other.
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,7 @@ class Sandbox(Protocol):
     address: str  #: where `open_socket` reaches a server inside that listens on all addresses
     runtime_listener: socket.socket  #: listening TCP socket where AWS_LAMBDA_RUNTIME_API points; the owner accepts on it
     endpoint_listener: socket.socket | None  #: listening TCP socket where AWS_ENDPOINT_URL points, if the backend needs one
+    loopback_listener: socket.socket | None  #: listening TCP socket at 127.0.0.1:9001, for a template or a clone only
 
     @property
     def runtime(self) -> SandboxProcess | None:
@@ -99,6 +124,12 @@ class Sandbox(Protocol):
 
     async def open_socket(self) -> socket.socket:
         """An unconnected non-blocking TCP socket that connects from within the sandbox: to a server that an extension runs."""
+        ...
+
+    async def take_snapshot(self, let_go: Callable[[], None]) -> Snapshot:
+        """Of the runtime, a template. It has to call fork when it hears of `let_go`, which is called once that is expected; the
+        child is what every clone goes on as. The sandbox has ended afterwards, and is the snapshot's to stop. CannotSnapshot
+        with a reason for the function's owner where it holds what a clone cannot have."""
         ...
 
     def memory_peak_bytes(self) -> int | None:
@@ -146,6 +177,7 @@ class Sandboxes(Protocol):
 
     name: str  #: "namespace", "oci (runc 1.1.5)", "process"
     network: NetworkStatus  #: what is in force, once `open` has returned
+    snapshot_problem: str | None  #: why no snapshots can be taken here, as a sentence; None where they can
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
 
     async def open(self) -> None:

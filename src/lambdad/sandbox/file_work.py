@@ -13,7 +13,7 @@ import msgspec
 from lambdad.sandbox import job
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import Job
-from lambdad.sandbox.records import Failed, Remove, Removed, ToServer, Unpack, Unpacked
+from lambdad.sandbox.records import Failed, Remove, Removed, Unpack, Unpacked
 
 
 class Watch(Protocol):
@@ -24,10 +24,13 @@ class Watch(Protocol):
     def forget(self, source: int) -> None: ...
 
 
+Reply = Unpacked | Removed | Failed
+
+
 class FileWork:
     """`staging` is a folder on the file system of all destinations; whatever is in it at a start is rubbish."""
 
-    def __init__(self, loop: Watch, staging: Path, uid: int, filter_program: bytes, answer: Callable[[ToServer], None]) -> None:
+    def __init__(self, loop: Watch, staging: Path, uid: int, filter_program: bytes, answer: Callable[[Reply], None]) -> None:
         self._loop = loop
         self._staging = staging
         self._uid = uid
@@ -82,7 +85,7 @@ class FileWork:
         else:
             self._discard(staging, reply)
 
-    def _discard(self, tree: Path, reply: ToServer) -> None:
+    def _discard(self, tree: Path, reply: Reply) -> None:
         self._follow(job.start_removing(tree), lambda _: self._answer(reply))
 
     def _follow(self, started: Job, finished: Callable[[bytes], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import signal
@@ -17,6 +18,7 @@ from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.records import Channel, RecordTooLong, close_all
 
 _FIRST_RUNTIME = 0
+_TEMPLATE = -1  #: not started by the init; somebody else tells of its end
 _GONE = "the sandbox has ended"
 
 _Answer = TypeVar("_Answer")
@@ -54,6 +56,19 @@ class _Request(NamedTuple):
     make: Callable[[int, list[int]], Any]
 
 
+class Seat(NamedTuple):
+    """What a runtime that comes from a snapshot needs of its sandbox; `close` what is not taken out of it."""
+
+    log_pipe: int  #: read end
+    log: int
+    connection: int  #: the server's end
+    inside: int  #: the runtime's end
+    listener: int  #: at 127.0.0.1:9001
+
+    def close_inner(self) -> None:
+        close_all([self.log, self.inside])
+
+
 class InitConnection:
     """`commands` is the socket to the init. `oom_kills` counts what the kernel has killed inside for want of memory."""
 
@@ -88,6 +103,29 @@ class InitConnection:
 
     async def open_socket(self) -> socket.socket:
         return await self._ask({"do": "socket"}, lambda number, got: adopt(got[0]))
+
+    async def make_seat(self) -> Seat:
+        return await self._ask({"do": "seat"}, lambda number, got: Seat(*got))
+
+    async def adopt_clone(self, pid: int, log_pipe: int, connection: socket.socket) -> InitProcess:
+        """A process that was put into the init's care: `pid` as seen inside."""
+        return await self._ask({"do": "adopt", "pid": pid}, lambda number, got: self._add(number, log_pipe, connection))
+
+    def add_template(self, log_pipe: int, connection: socket.socket) -> InitProcess:
+        return self._add(_TEMPLATE, log_pipe, connection)
+
+    def note_template_end(self, code: int | None, number: int | None) -> None:
+        process = self._processes.pop(_TEMPLATE, None)
+        if process is not None:
+            process.note_end(self._status(code, number))
+
+    async def what_is_left(self) -> str | None:
+        """What a clone would not have: processes that were left behind inside, as daemons are, or files in /tmp."""
+        try:
+            await self._ask({"do": "check"}, lambda number, got: None)
+        except SandboxError as error:
+            return "files in /tmp" if str(error) == os.strerror(errno.ENOTEMPTY) else "processes running"
+        return None
 
     async def ended(self) -> None:
         """Waits until the init is gone, and all processes with it."""
@@ -185,6 +223,8 @@ class InitConnection:
 
 
 def _discard(made: object) -> None:
+    if isinstance(made, Seat):
+        close_all(made)
     if isinstance(made, InitProcess):
         os.close(made.log_pipe)
         made = made.connection

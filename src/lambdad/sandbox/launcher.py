@@ -32,16 +32,20 @@ from lambdad.sandbox.nursery import UserNamespace, ZygoteSettings
 from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
+    Clone,
     Opened,
     Remove,
+    RunTemplate,
     Start,
     Stop,
+    TakeSnapshot,
     ToLauncher,
     Unpack,
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import ShellKeeper, log
+from lambdad.sandbox.snapshot_keeper import SnapshotKeeper
 from lambdad.sandbox.user_namespace import Users
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
@@ -95,6 +99,7 @@ class Launcher:
             server.send,
             time.monotonic,
         )
+        self._snapshots = SnapshotKeeper(self._loop, self._shells.assigned, server.send)
         self._loop.watch_channel(server, self._hear_server)
 
     def run(self) -> None:
@@ -105,6 +110,7 @@ class Launcher:
                 self._shells.tend()
         finally:
             self._files.close()
+            self._snapshots.close()
             self._shells.close()
             self._limits.close()
             self._clear_folders()
@@ -160,11 +166,18 @@ class Launcher:
             case Start():
                 self._shells.start(record)
             case Stop():
+                self._snapshots.end(record.sandbox_id)
                 self._shells.stop(record.sandbox_id)
             case Unpack():
                 self._files.unpack(record, descriptors)
             case Remove():
                 self._files.remove(record)
+            case RunTemplate():
+                self._snapshots.run_template(record, descriptors)
+            case TakeSnapshot():
+                self._snapshots.take(record)
+            case Clone():
+                self._snapshots.clone(record, descriptors)
 
     def _clear_folders(self) -> None:
         """The root is only ever a mount point in other processes' eyes; staging holds what was never finished."""

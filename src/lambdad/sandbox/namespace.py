@@ -14,7 +14,7 @@ import platform
 import re
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -28,16 +28,19 @@ from lambdad.sandbox.base import (
     SANDBOX_ADDRESS,
     NetworkStatus,
     SandboxSpec,
+    Snapshot,
     UnpackLimits,
     UnpackReport,
 )
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
-from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
+from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
 from lambdad.sandbox.launcher import Settings
+from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Order, Snapshots, snapshot_problem
 from lambdad.sandbox.records import (
     MAX_RECORD_BYTES,
     CannotOpen,
     Channel,
+    Cloned,
     Failed,
     Opened,
     Program,
@@ -45,10 +48,12 @@ from lambdad.sandbox.records import (
     Refused,
     Remove,
     Removed,
+    SnapshotStep,
     Start,
     Started,
     Stop,
     Stopped,
+    TemplateEnded,
     ToLauncher,
     ToServer,
     Unpack,
@@ -88,24 +93,50 @@ class NamespaceSandbox:
         self.runtime: InitProcess | None = None
         self.runtime_listener = adopt(runtime)
         self.endpoint_listener: socket.socket | None = adopt(endpoint)
+        self.loopback_listener: socket.socket | None = None
         self._group = GroupFiles(dict(zip(files, rest, strict=True)))
         self._init = InitConnection(adopt(commands), self._group.oom_kills)
         self._waiting: _WaitingRuntime | None = _WaitingRuntime(adopt(start), adopt(connection), log_pipe)
         self._owner = owner
         self._stopping: asyncio.Task[None] | None = None
+        self._seat: Seat | None = None  #: for a runtime that is a template, or a clone of `_source`
+        self._source: NamespaceSnapshot | None = None
+        self._taken: NamespaceSnapshot | None = None
+
+    async def prepare_snapshot(self, source: NamespaceSnapshot | None) -> None:
+        """The runtime is to be a clone of `source`, or else a template."""
+        self._source = source
+        self._forget_waiting()
+        self._seat = await self._init.make_seat()
+        self.loopback_listener = adopt(self._seat.listener)
+
+    async def take_snapshot(self, let_go: Callable[[], None]) -> NamespaceSnapshot:
+        memory_bytes = self.memory_peak_bytes()
+        snapshots, release = self._owner.snapshots, lambda: self._owner.release(self.sandbox_id)
+        self._taken = await snapshots.take(self.sandbox_id, self._init, memory_bytes, release, let_go)
+        return self._taken
 
     async def run_runtime(self, environment: Mapping[str, str]) -> InitProcess:
         if self.runtime is not None and not self.runtime.has_ended:
             raise SandboxError("a runtime is running already")
         variables = with_addresses(environment)
         self._close_connection()
-        if self._waiting is None:
+        if self._seat is not None:
+            self.runtime = await self._run_from_seat(variables)
+        elif self._waiting is None:
             self.runtime = await self._init.run_runtime(variables)
         else:
             self._waiting.begin(encoded(variables))
             self.runtime = self._init.adopt_first_runtime(self._waiting.log_pipe, self._waiting.connection)
             self._waiting = None
         return self.runtime
+
+    async def _run_from_seat(self, variables: dict[str, str]) -> InitProcess:
+        seat, self._seat = self._seat, None
+        assert seat is not None
+        if self._source is not None:
+            return await self._owner.snapshots.clone(self._source, self.sandbox_id, self._init, seat)
+        return self._owner.snapshots.run_template(self.sandbox_id, self._init, seat, encoded(variables))
 
     async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
         return await self._init.run(path, with_addresses(environment))
@@ -158,7 +189,8 @@ class NamespaceSandbox:
     async def _stop(self) -> None:
         self._group.memory_peak_bytes()  # remembers it
         self._group.thaw()
-        await self._owner.release(self.sandbox_id)
+        if self._taken is None:  # else what is left of it is the snapshot's
+            await self._owner.release(self.sandbox_id)
         self._close_descriptors()
 
     def _close_descriptors(self) -> None:
@@ -166,9 +198,13 @@ class NamespaceSandbox:
         self._init.close()
         self._forget_waiting()
         self._close_connection()
-        for listener in (self.runtime_listener, self.endpoint_listener):
+        for listener in (self.runtime_listener, self.endpoint_listener, self.loopback_listener):
             if listener is not None:
                 listener.close()
+        if self._seat is not None:
+            self._seat.close_inner()
+            close_all([self._seat.log_pipe, self._seat.connection])
+            self._seat = None
         self._group.close()
 
     def _close_connection(self) -> None:
@@ -215,6 +251,9 @@ class NamespaceSandboxes:
     ) -> None:
         """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
         self._is_root = _check_machine(uids)
+        no_root = "without root no process may be led into another's sandbox"
+        self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
+        self.snapshots = Snapshots(self._send)
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
@@ -273,6 +312,8 @@ class NamespaceSandboxes:
         try:
             self._send(start_record(spec))
             sandbox = await answer
+            if spec.is_template or spec.snapshot is not None:
+                await sandbox.prepare_snapshot(_own(spec.snapshot))
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
         except BaseException:
@@ -289,6 +330,7 @@ class NamespaceSandboxes:
             self._stopping[sandbox_id] = done
             self._send(Stop(sandbox_id))
             await done
+        self.snapshots.forget(sandbox_id)
         self._sandboxes.pop(sandbox_id, None)
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
@@ -330,7 +372,7 @@ class NamespaceSandboxes:
         finally:
             del self._requests[record.request]
 
-    def _send(self, record: Start | Stop | Unpack | Remove, descriptors: Sequence[int] = ()) -> None:
+    def _send(self, record: Start | Stop | Unpack | Remove | Order, descriptors: Sequence[int] = ()) -> None:
         if self._channel is None:
             raise SandboxError(_LOST)
         data = msgspec.json.encode(record)
@@ -369,6 +411,8 @@ class NamespaceSandboxes:
                 _resolve(self._requests.get(record.request), record)
             case Failed():
                 _fail(self._requests.get(record.request), SandboxError(record.reason))
+            case TemplateEnded() | SnapshotStep() | Cloned():
+                self.snapshots.note(record)
             case Opened():
                 _resolve(self._opened, record)
             case CannotOpen():
@@ -388,6 +432,7 @@ class NamespaceSandboxes:
         sandbox = self._sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
             sandbox.abandon()
+        self.snapshots.forget(sandbox_id)
         if self._channel is not None:
             self._send(Stop(sandbox_id))
 
@@ -406,6 +451,7 @@ class NamespaceSandboxes:
             _fail(request, SandboxError(_LOST))
         for done in self._stopping.values():
             _resolve(done, None)
+        self.snapshots.lose_all()
         for sandbox in self._sandboxes.values():
             sandbox.note_end()
         self._stopping.clear()
@@ -447,6 +493,17 @@ def absolute(path: Path) -> str:
     return os.fspath(path.absolute())
 
 
+def _own(snapshot: Snapshot | None) -> NamespaceSnapshot | None:
+    if snapshot is not None and not isinstance(snapshot, NamespaceSnapshot):
+        raise SandboxError("this snapshot is another backend's")
+    return snapshot
+
+
+def _effective_capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+
+
 def _check_machine(uids: range) -> bool:
     """Whether this process is root, with all rights and all `uids`; else it can have a user namespace. Else StartupError."""
     if sys.platform != "linux":
@@ -454,8 +511,7 @@ def _check_machine(uids: range) -> bool:
     version = re.match(r"(\d+)\.(\d+)", platform.release())
     if version is None or _version(version) < _OLDEST_KERNEL:
         raise StartupError(f"sandboxes need Linux 5.12 or newer, and this is {platform.release()}")
-    status = Path("/proc/self/status").read_text()
-    effective = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+    effective = _effective_capabilities()
     if os.geteuid() == 0 and all(effective >> number & 1 for number in _NEEDED_CAPABILITIES) and user_namespace.has(uids):
         return True
     if _version(version) < _OLDEST_KERNEL_WITHOUT_ROOT:

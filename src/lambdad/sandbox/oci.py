@@ -12,11 +12,11 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lambdad.errors import SandboxError, StartupError
-from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
 from lambdad.sandbox.launcher_link import LauncherLink
@@ -29,6 +29,7 @@ from lambdad.sandbox.seccomp import filter_program
 DEFAULT_RUNTIME = "runc"
 _UNPACKING_AT_ONCE = 4
 _LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
+_NO_SNAPSHOTS = "an OCI runtime's containers cannot be cloned"
 
 
 class OciInit(InitConnection):
@@ -62,6 +63,7 @@ class OciSandbox:
         self.runtime: InitProcess | None = None
         self.runtime_listener = adopt(runtime)
         self.endpoint_listener: socket.socket | None = adopt(endpoint)
+        self.loopback_listener: socket.socket | None = None
         self._group = GroupFiles(dict(zip(files, rest, strict=True)))
         self._init = OciInit(adopt(commands), self._group.oom_kills)
         self._owner = owner
@@ -82,6 +84,9 @@ class OciSandbox:
 
     async def open_socket(self) -> socket.socket:
         return await self._owner.open_socket(self.sandbox_id)
+
+    async def take_snapshot(self, let_go: Callable[[], None]) -> Snapshot:
+        raise SandboxError(_NO_SNAPSHOTS)
 
     def memory_peak_bytes(self) -> int | None:
         return self._group.memory_peak_bytes()
@@ -131,6 +136,8 @@ class OciSandboxes:
     """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. `runtime` is the name or
     the path of an OCI runtime."""
 
+    snapshot_problem: str | None = _NO_SNAPSHOTS
+
     def __init__(
         self, state_dir: Path, runtime: str, uids: range = DEFAULT_UIDS, *, has_cpu_quota: bool = False, network: str = "none"
     ) -> None:
@@ -164,6 +171,8 @@ class OciSandboxes:
         name = spec.sandbox_id
         if name in self._starting or name in self._sandboxes:
             raise SandboxError(f"there is a sandbox {name} already")
+        if spec.is_template or spec.snapshot is not None:
+            raise SandboxError(_NO_SNAPSHOTS)
         _checked(spec.environment)  # what is wrong with it had better be known before anything is made
         self._starting.add(name)
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from lambdad.errors import SandboxError, StartupError
-from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 
 _WEAKNESSES = (
     "Functions run as ordinary processes of the server's user and can read and change all that this user can.",
@@ -26,6 +26,7 @@ _WEAKNESSES = (
     "The memory size and the size of /tmp are not enforced, and the number of processes is not limited.",
     "The paths /var/task, /opt and /tmp do not exist; LAMBDA_TASK_ROOT, PATH, TMPDIR and the like hold the real ones.",
 )
+_NO_SNAPSHOTS = "functions that are not isolated cannot be cloned"
 _MAX_OPEN_FILES = 1024
 _UNPACKING_AT_ONCE = 2
 #: Variables whose values are paths inside a sandbox, alone or in lists parted by colons.
@@ -86,6 +87,7 @@ class ProcessSandbox:
         self.runtime: PlainProcess | None = None
         self.runtime_listener = listener
         self.endpoint_listener: socket.socket | None = None
+        self.loopback_listener: socket.socket | None = None
         self._spec = spec
         self._folder = folder
         self._endpoint_url = endpoint_url
@@ -113,6 +115,9 @@ class ProcessSandbox:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         return made
+
+    async def take_snapshot(self, let_go: Callable[[], None]) -> Snapshot:
+        raise SandboxError(_NO_SNAPSHOTS)
 
     def memory_peak_bytes(self) -> int | None:
         """Of the runtime process alone: what it starts is not counted. Only Linux tells."""
@@ -208,6 +213,7 @@ class ProcessSandboxes:
     """`state_dir` holds each sandbox's own TMPDIR; `endpoint_url` is where functions find the AWS endpoint."""
 
     name = "process"
+    snapshot_problem: str | None = _NO_SNAPSHOTS
 
     def __init__(self, state_dir: Path, endpoint_url: str) -> None:
         if os.name != "posix":
@@ -234,6 +240,8 @@ class ProcessSandboxes:
             raise SandboxError("a function that is to have no network cannot run without isolation")
         if not spec.task_root.is_dir():
             raise SandboxError(f"there is no folder {spec.task_root}")
+        if spec.is_template or spec.snapshot is not None:
+            raise SandboxError(_NO_SNAPSHOTS)
         folder = self._folders / spec.sandbox_id
         try:
             folder.mkdir()

@@ -11,7 +11,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -79,6 +79,27 @@ class OpenSocket(_Record, frozen=True, tag="open-socket"):
     sandbox_id: SandboxId
 
 
+class RunTemplate(_Record, frozen=True, tag="run-template"):
+    """Runs, in a started sandbox, the runtime of which a snapshot is to be taken; the snapshot has the sandbox's name. With the
+    socket on which its environment comes, its connection and its log. Answered by TemplateEnded if it ends by itself, and by
+    the SnapshotStep `gone` when the snapshot is no more, whatever the reason; Stop brings that about."""
+
+    sandbox_id: SandboxId
+
+
+class TakeSnapshot(_Record, frozen=True, tag="take-snapshot"):
+    """Answered by SnapshotStep: `expecting` a fork of the template's, then `taken` when its sandbox has ended, or `refused`."""
+
+    sandbox_id: SandboxId
+
+
+class Clone(_Record, frozen=True, tag="clone"):
+    """Puts a clone into a started sandbox. With its log and its connection. Answered by Cloned."""
+
+    sandbox_id: SandboxId
+    snapshot_id: SandboxId
+
+
 class Opened(_Record, frozen=True, tag="opened"):
     """The launcher is ready."""
 
@@ -131,8 +152,30 @@ class SocketOpened(_Record, frozen=True, tag="socket-opened"):
     request: RequestNumber
 
 
-ToLauncher = Start | Stop | Unpack | Remove
-ToServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed
+class TemplateEnded(_Record, frozen=True, tag="template-ended"):
+    sandbox_id: SandboxId
+    code: int | None
+    signal: int | None
+
+
+class SnapshotStep(_Record, frozen=True, tag="snapshot-step"):
+    sandbox_id: SandboxId
+    step: Literal["expecting", "taken", "refused", "gone"]
+    reason: str
+
+
+class Cloned(_Record, frozen=True, tag="cloned"):
+    """`pid` is as seen inside; None if it could not be made."""
+
+    sandbox_id: SandboxId
+    pid: int | None
+    reason: str
+
+
+ToLauncher = Start | Stop | Unpack | Remove | RunTemplate | TakeSnapshot | Clone
+ToServer = (
+    Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | TemplateEnded | SnapshotStep | Cloned
+)
 
 ToOciLauncher = Start | Stop | Unpack | Remove | OpenSocket
 ToOciServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | SocketOpened

@@ -104,6 +104,11 @@ class ShellKeeper:
         else:
             shell.kill()
 
+    def assigned(self, sandbox_id: str) -> Shell | None:
+        """The shell of a sandbox in which something can be started."""
+        shell = self._sandboxes.get(sandbox_id)
+        return shell if shell is not None and shell.state == "assigned" else None
+
     def tend(self) -> None:
         """Asks for the shells that are wanted: for waiting starts at once, spares one by one. Gives up those that are stuck."""
         now = self._now()

@@ -18,6 +18,7 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.invocation import Invocation, LogBatch
 from lambdad.model.version import CodeArchive, Version
@@ -110,6 +111,24 @@ class FakeProcess:
         await self.exited()
 
 
+class FakeSnapshot:
+    def __init__(self) -> None:
+        self.memory_bytes: int | None = 40 << 20
+        self.gone = asyncio.Event()
+        self.is_closed = False
+
+    @property
+    def is_lost(self) -> bool:
+        return self.gone.is_set()
+
+    async def lost(self) -> None:
+        await self.gone.wait()
+
+    async def close(self) -> None:
+        self.gone.set()
+        self.is_closed = True
+
+
 class FakeSandbox:
     address = "127.0.0.1"
 
@@ -118,6 +137,7 @@ class FakeSandbox:
         self.spec = spec
         self.runtime_listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint_listener = None
+        self.loopback_listener = None
         self.runtime: FakeProcess | None = None
         self.runtimes = 0
         self.is_frozen = False
@@ -133,6 +153,12 @@ class FakeSandbox:
 
     async def run(self, path: str, environment: Mapping[str, str]) -> FakeProcess:
         raise SandboxError("no such file or directory")
+
+    async def take_snapshot(self, let_go: Callable[[], None]) -> FakeSnapshot:
+        let_go()
+        await self.kill_all()
+        self._owner.snapshots.append(FakeSnapshot())
+        return self._owner.snapshots[-1]
 
     async def kill_all(self) -> None:
         if self.cannot_kill:
@@ -174,12 +200,14 @@ class FakeSandboxes:
     """`script` is what a runtime does; `refuse` of the next starts fail."""
 
     name = "fake"
+    snapshot_problem = None
     weaknesses = ()
 
     def __init__(self) -> None:
         self.script: Script = echo
         self.refuse = 0
         self.started: list[FakeSandbox] = []
+        self.snapshots: list[FakeSnapshot] = []
         self.running = 0
         self.most = 0
 
@@ -224,6 +252,7 @@ class World:
         self.revoked: list[FunctionCredentials] = []
         self.limit = 1000
         ids = (f"{number:032x}" for number in itertools.count(1))
+        self.snapshots = Snapshots(lambda version, token: ExecutionEnvironment(version, self.parts, token))
         self.parts = EnvironmentParts(
             sandboxes=self.sandboxes,
             code=self.code,  # type: ignore[arg-type]
@@ -233,14 +262,18 @@ class World:
             unpack_limits=UnpackLimits(1000),
             revoke=self.revoked.append,
             new_id=lambda: next(ids),
+            snapshots=self.snapshots,
+            restore_seconds=float(settings.pop("restore_seconds", 5.0)),  # type: ignore[arg-type]
             has_cpu_quota=bool(settings.pop("has_cpu_quota", False)),
             init_seconds=float(settings.pop("init_seconds", 5.0)),  # type: ignore[arg-type]
         )
         self.concurrency = Concurrency(lambda version: ConcurrencyLimits(unreserved=self.limit))
         settings.setdefault("memory_budget_mb", 100_000)
         settings.setdefault("settle_seconds", 5.0)  # this machine may be busy; no test waits for it
+        settings.setdefault("give_up_snapshots", self.snapshots.give_up)
         self.placement = Placement(lambda version: ExecutionEnvironment(version, self.parts), **settings)  # type: ignore[arg-type]
-        self.invoker = Invoker(self.concurrency, self.placement)
+        self.snapshots.room = self.placement
+        self.invoker = Invoker(self.concurrency, self.placement, self.snapshots)
         self._requests = itertools.count(1)
 
     def _mint(self, version: Version) -> FunctionCredentials:

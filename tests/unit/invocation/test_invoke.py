@@ -14,6 +14,7 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.invocation import Invocation
 from lambdad.sandbox.base import RuntimeProgram, UnpackLimits
 from lambdad.sandbox.process import ProcessSandboxes
@@ -68,7 +69,7 @@ async def invoker(tmp_path):
         unpack_limits=UnpackLimits(1000),
     )
     placement = Placement(lambda version: ExecutionEnvironment(version, parts), memory_budget_mb=1000)
-    invoker = Invoker(Concurrency(), placement)
+    invoker = Invoker(Concurrency(), placement, Snapshots(lambda version, token: ExecutionEnvironment(version, parts, token)))
     yield invoker
     await invoker.close(0)
     await sandboxes.close()

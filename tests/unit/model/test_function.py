@@ -61,7 +61,7 @@ def test_publishing() -> None:
 def test_runnable_version() -> None:
     """The data plane's view has the default log group and an empty environment."""
     version = PENDING.runnable()
-    assert (version.log_group, version.environment, version.environment_key[-1]) == ("/aws/lambda/f", {}, "r1")
+    assert (version.log_group, version.environment, version.environment_key[4]) == ("/aws/lambda/f", {}, "r1")
     assert is_latest(None)
     assert is_latest("$LATEST")
     assert not is_latest("1")

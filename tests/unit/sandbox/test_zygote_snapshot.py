@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -104,8 +103,7 @@ def test_another_system_call_than_asked_for_is_not_let_in(tmp_path: Path) -> Non
     assert refusal == "another system call than 102 was about to be made: (39, 0, 0, 0, 0, 0, 0)"
 
 
-def test_cloning_is_quick_and_costs_little_memory(tmp_path: Path) -> None:
-    """With 100 MB of heap: far below 100 ms, and not a tenth of the memory."""
+def test_clones_cost_little_memory(tmp_path: Path) -> None:
+    """With 100 MB of heap: not a tenth of it."""
     clones = run_rig(tmp_path, "nothing", clones=8, megabytes=100)["clones"]
-    assert statistics.median(clone["milliseconds"] for clone in clones) < 50
     assert max(clone["private"] for clone in clones) < 10_000

@@ -13,6 +13,7 @@ import lambda_runtime_log
 import lambda_runtime_marshaller
 import lambda_runtime_process
 import lambda_runtime_sdk
+import lambda_runtime_snapshot
 from lambda_runtime_client import RuntimeApiError, RuntimeClient
 from lambda_runtime_fault import Fault
 
@@ -77,6 +78,9 @@ def _run(connection_fd):
     lambda_runtime_log.set_up_logging()
     pid = os.getpid()
     handler = _load(client, pid)
+    if lambda_runtime_snapshot.is_wanted():
+        lambda_runtime_snapshot.pass_through(client, _error_body)
+        pid = os.getpid()
     while True:
         handle_invocation(client, handler, client.next(), pid)
 

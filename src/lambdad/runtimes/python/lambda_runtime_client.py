@@ -17,6 +17,7 @@ API = "/2018-06-01/runtime/"
 #: they were read to their end, so they are sent with an eye on the answer and without a second request behind them.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100
 READ_BYTES = 65536
+FORK = 102  #: status of lambdad's to restore/next: the snapshot is taken when this process forks
 _CONTENT_LENGTH = re.compile(b"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
@@ -49,6 +50,7 @@ class RuntimeClient(object):
         self._fd = None
         self._received = b""
         self._next_request = ("GET %sinvocation/next HTTP/1.1\r\nHost: %s\r\n\r\n" % (API, address)).encode("ascii")
+        self._is_forking = False  #: the child goes on in this process's place
         self._asked = False  #: whether the request for the next invocation is already on its way
         if connection_fd is None:
             self._connect()
@@ -75,9 +77,30 @@ class RuntimeClient(object):
         self._write(self._post("init/error", body, _error_headers(error_type)))
         self._read_answer()
 
+    def restore_next(self):
+        """Waits until a snapshot is to be taken, which is a fork: its child is what every clone goes on as, with a connection
+        of its own in the place of this one. Returns in each clone once it may go on."""
+        request = ("GET %srestore/next HTTP/1.1\r\nHost: %s\r\n\r\n" % (API, self.address)).encode("ascii")
+        self._write(request)
+        answer = self._read_answer()
+        if answer.status == FORK:
+            self._is_forking = True
+            if os.fork() != 0:
+                os._exit(1)
+            self._is_forking = False
+            self._received = b""
+            self._write(request)
+            answer = self._read_answer()
+        if answer.status != 200:
+            raise RuntimeApiError("the Runtime API refused a snapshot: %s" % _text(answer))
+
+    def report_restore_error(self, body, error_type):
+        self._write(self._post("restore/error", body, _error_headers(error_type)))
+        self._read_answer()
+
     def close(self):
         """Gives up the connection in a forked child, which must neither answer nor keep it open."""
-        if self._fd is not None:
+        if self._fd is not None and not self._is_forking:
             os.close(self._fd)
             self._fd = None
 

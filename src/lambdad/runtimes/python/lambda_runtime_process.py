@@ -30,7 +30,8 @@ _LOADED_ON_AWS = frozenset(
 _SDK = frozenset("boto3 botocore dateutil jmespath s3transfer six urllib3".split())
 
 _OWN = ("bootstrap",) + tuple(
-    "lambda_runtime_" + name for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record")
+    "lambda_runtime_" + name
+    for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record", "snapshot")
 )
 
 _AWS_PLACE = {"TZ": ":UTC", "LANG": "en_US.UTF-8"}

@@ -12,6 +12,7 @@ import signal
 import sys
 
 CHANNEL = 3
+PR_SET_CHILD_SUBREAPER = 36
 RUNTIME_DIR = "/var/runtime"
 REHEARSALS = 20  # more often than any Python runs code before it rewrites it
 
@@ -28,6 +29,8 @@ def main():
         settings["last_capability"] = linux.last_capability()
         linux.drop_bounding_set()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        # What a snapshotter leaves behind comes here, where nobody has to wait for it: see SIGCHLD above.
+        linux.prctl(PR_SET_CHILD_SUBREAPER, 1)
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         import bootstrap
 
@@ -47,6 +50,9 @@ def main():
         record, descriptors = linux.receive(CHANNEL)
         if not record:
             os._exit(0)
+        if record == b"snapshot":
+            _start_snapshotter(settings, descriptors[0], own_namespace)
+            continue
         number, uid = record.split()
         _make_sandbox(settings, int(number), int(uid), descriptors, own_namespace)
 
@@ -82,6 +88,24 @@ def _fork(settings, uid, descriptors, own_namespace):
     except OSError:
         os.kill(child, signal.SIGKILL)
         raise
+
+
+def _start_snapshotter(settings, channel, own_namespace):
+    """Whoever has the other end of `channel` learns from its closing that this has failed."""
+    try:
+        child = os.fork()
+    except OSError:
+        child = None
+    if child == 0:
+        os.close(CHANNEL)
+        os.close(own_namespace)
+        sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+        try:
+            import zygote_snapshotter
+        finally:
+            sys.path.pop(0)
+        zygote_snapshotter.serve(channel, settings, environment.run_template)
+    os.close(channel)
 
 
 def _answer(record):

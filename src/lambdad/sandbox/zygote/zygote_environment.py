@@ -207,6 +207,25 @@ def run_another_runtime(connection, log, environment):
     _serve(connection, log, environment)
 
 
+def run_template(settings, uid, connection, log, start):
+    """In the template of a snapshot, which has every privilege and the namespaces of a sandbox. Never returns."""
+    try:
+        os.umask(0o022)
+        _limit()
+        linux.be_known_by(uid)
+        _confine(settings["filter"], uid, [connection, log, start])
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        record, _ = linux.receive(start)
+        if not record:  # the sandbox is not wanted
+            os._exit(0)
+        os.close(start)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    _serve(connection, log, json.loads(record.decode("utf-8")))
+
+
 def _serve(connection, log, environment):
     """Calls the runtime client, which never returns."""
     try:
@@ -218,7 +237,8 @@ def _serve(connection, log, environment):
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
         own = (__name__, linux.__name__, zygote_init.__name__, zygote_masks.__name__)
-        client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name) for name in own]
+        own += ("zygote_ptrace", "zygote_snapshot", "zygote_snapshotter")
+        client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name, None) for name in own]
         client.serve(connection)
     except BaseException:  # the runtime client ends its process by itself; if not, this is where it does
         sys.excepthook(*sys.exc_info())

@@ -9,11 +9,15 @@ It speaks JSON records on a SOCK_SEQPACKET socket with the server. Requests carr
     {"do": "runtime", "number": 4, "environment": {...}}                             the runtime client, once more
     {"do": "kill", "number": 5}                                                      everything but this process
     {"do": "socket", "number": 6}                                                    a TCP socket of this network namespace
+    {"do": "seat", "number": 7}                                                      what a runtime from a snapshot needs
+    {"do": "adopt", "number": 8, "pid": 5}                                           a child that was put into its care
+    {"do": "check", "number": 9}                                                     that no other child, and no file in /tmp, is there
     {"do": "stop", "number": 7}                                                      SIGSTOP to everything but this process
     {"do": "continue"}                                                               SIGCONT; no answer
     {"do": "signal", "process": 3, "signal": 15}                                     no answer
 
-    {"done": 3}, with the read end of its output, and for a runtime the other end of its connection; or with the socket
+    {"done": 3}, with the read end of its output, and for a runtime the other end of its connection; or with the socket; or,
+                 for a seat, both ends of a pipe and of a connection, and a socket that listens at 127.0.0.1:9001
     {"refused": 3, "reason": "No such file or directory"}
     {"ended": 3, "code": 1, "signal": null}     a process, by the number of the request that started it; 0 is the first runtime
 
@@ -37,6 +41,8 @@ except ImportError:
 FIRST_RUNTIME = 0
 _MAX_REASON = 200
 _EXEC_MILLISECONDS = 2000
+_LOOPBACK = ("127.0.0.1", 9001)
+_REMEMBERED = 16  # ends of processes that nobody has heard of, yet
 
 
 class Init(object):
@@ -46,12 +52,17 @@ class Init(object):
         self._commands = commands  # a descriptor
         self._become_runtime = become_runtime
         self._numbers = {first: FIRST_RUNTIME}
+        self._after = []  # (number, status) to be told when a request has been answered
+        self._strangers = []  # (pid, status) of the last that ended without having been known
         self._deeds = {
             "run": self._run,
             "runtime": self._start_runtime,
             "kill": self._kill_all,
             "socket": self._open_socket,
             "stop": self._stop_all,
+            "seat": self._make_seat,
+            "adopt": self._adopt,
+            "check": self._check,
         }
 
     def serve(self):
@@ -96,6 +107,8 @@ class Init(object):
             self._tell({"refused": number, "reason": os.strerror(error.errno)})
             return
         self._tell({"done": number}, descriptors)
+        while self._after:
+            self._tell_end(*self._after.pop())
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -175,6 +188,38 @@ class Init(object):
         finally:
             made.close()
 
+    def _make_seat(self, command):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(_LOOPBACK)
+            listener.listen(16)
+            seats = [os.dup(each.fileno()) for each in (outside, inside, listener)]
+        finally:
+            for each in (listener, inside, outside):
+                each.close()
+        return list(os.pipe()) + seats
+
+    def _adopt(self, command):
+        pid, number = command["pid"], command["number"]
+        for stranger, status in self._strangers:
+            if stranger == pid:
+                self._after.append((number, status))
+                return []
+        self._numbers[pid] = number
+        return []
+
+    def _check(self, command):
+        """Refused when a process was left to this one, as daemons are, or there are files in /tmp."""
+        with open("/proc/1/task/1/children") as file:
+            children = [int(word) for word in file.read().split()]
+        if [pid for pid in children if pid not in self._numbers]:
+            raise OSError(errno.EBUSY, "")
+        if os.listdir("/tmp"):
+            raise OSError(errno.ENOTEMPTY, "")
+        return []
+
     def _signal(self, command):
         for pid, number in self._numbers.items():
             if number == command["process"]:
@@ -193,9 +238,14 @@ class Init(object):
                 return
             number = self._numbers.pop(pid, None)
             if number is not None:
-                killed = os.WIFSIGNALED(status)
-                code, end = (None, os.WTERMSIG(status)) if killed else (os.WEXITSTATUS(status), None)
-                self._tell({"ended": number, "code": code, "signal": end})
+                self._tell_end(number, status)
+            else:
+                self._strangers = [(pid, status)] + self._strangers[: _REMEMBERED - 1]
+
+    def _tell_end(self, number, status):
+        killed = os.WIFSIGNALED(status)
+        code, end = (None, os.WTERMSIG(status)) if killed else (os.WEXITSTATUS(status), None)
+        self._tell({"ended": number, "code": code, "signal": end})
 
     def _tell(self, record, descriptors=()):
         try:

@@ -27,15 +27,25 @@ CLONE_VM, CLONE_FILES, CLONE_SIGHAND, CLONE_PARENT = 0x100, 0x400, 0x800, 0x8000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
 SIGCHLD = int(signal.SIGCHLD)
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
-OPEN, CLOSE, LSEEK, MMAP, MUNMAP, CHDIR, UMASK, SETSID = 2, 3, 8, 9, 11, 80, 95, 112  # of x86_64
-SETGROUPS, SETRESUID, SETRESGID, PRCTL, DUP3, SETNS, CLOSE_RANGE = 116, 117, 119, 157, 292, 308, 436
+WRITE, OPEN, CLOSE, LSEEK, MMAP, MUNMAP, SOCKETPAIR, CHDIR, UMASK, SETSID = 1, 2, 3, 8, 9, 11, 53, 80, 95, 112  # of x86_64
+SETGROUPS, SETRESUID, SETRESGID, PRCTL, DUP3, PRLIMIT64, SETNS, CLOSE_RANGE = 116, 117, 119, 157, 292, 302, 308, 436
 PR_GET_TID_ADDRESS = 40
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 2, 0x10, 0x20
 SCRATCH_SIZE = 64 * 1024
+LOGIN_UID = "/proc/self/loginuid"
+#: By their names in /proc/PID/limits, those that a sandbox sets: see `zygote_environment`.
+LIMITS = {
+    "Max open files": resource.RLIMIT_NOFILE,
+    "Max core file size": resource.RLIMIT_CORE,
+    "Max locked memory": resource.RLIMIT_MEMLOCK,
+    "Max msgqueue size": resource.RLIMIT_MSGQUEUE,
+    "Max nice priority": resource.RLIMIT_NICE,
+    "Max realtime priority": resource.RLIMIT_RTPRIO,
+}
 # Where our descriptors wait in a clone for their final number: above all that a function can have.
 SHELL, LOG, CONNECTION, DEAD, ABOVE = 1100, 1101, 1102, 1103, 1104
-_ENDED = "the function's process ended before it could be cloned"
+ENDED = "the function's process ended before it could be cloned"
 _ONLY_WHEN_OPENED = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
@@ -55,6 +65,7 @@ class Template(object):
         cgroup.procs, for both processes: memory is charged to the holder, whose it is. They must never be frozen."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the ends of template and clones are this process's to hear of
         self._shell = shell
+        self._has_login_uid = os.path.exists(LOGIN_UID)
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         self._tid = _tid_address()
         flags = CLONE_FILES | CLONE_CHILD_SETTID | SIGCHLD  # what this process opens later, the holder has too
@@ -75,6 +86,7 @@ class Template(object):
         for descriptor in (waiting, go_on):
             os.close(descriptor)
         registers = tracee.registers()
+        self.holder_pid = holder
         self._holder = trace.Puppet(tracee, registers, registers[trace.RIP] - len(trace.SYSCALL_INSTRUCTION))
         self._template = trace.Tracee(self.pid)
 
@@ -84,7 +96,7 @@ class Template(object):
             self._template.seize(trace.O_TRACEFORK)
         except OSError:
             self._end_template()
-            raise CannotSnapshot(_ENDED)
+            raise CannotSnapshot(ENDED)
 
     def capture(self, log, connection):
         """Waits for the fork, notes all that a clone needs besides the memory, and kills the template. `log` and `connection`
@@ -97,7 +109,7 @@ class Template(object):
                 self._template.resume(trace.CONT, 0 if event else number)
         except trace.TraceError:
             self.pid = None
-            raise CannotSnapshot(_ENDED)
+            raise CannotSnapshot(ENDED)
         child = trace.Tracee(self._template.event_message())
         child.wait()
         try:
@@ -136,8 +148,6 @@ class Template(object):
             try:
                 for procs in cgroups:
                     os.write(procs, b"%d" % pid)
-                for kind, limit in self._limits:
-                    resource.prlimit(pid, kind, limit)
                 self._lead_in(pid, uid, filter_program)
             except BaseException:
                 _end(pid)
@@ -170,10 +180,6 @@ class Template(object):
         """In this process, and so in the holder and in what it forks."""
         for source, target in ((shell, SHELL), (log, LOG), (connection, CONNECTION)):
             os.dup2(source, target)
-        dead, other = socket.socketpair()
-        other.close()  # reading from `dead` finds the end of the stream, as after a connection was lost
-        os.dup2(dead.fileno(), DEAD)
-        dead.close()
 
     def _fork(self):
         """The new process, stopped before its first instruction: the child of a child, so that process 1 inherits it."""
@@ -210,17 +216,24 @@ class Template(object):
             call(SETNS, SHELL, NAMESPACES)
             call(SETSID)
             call(UMASK, self._umask)
+            scratch = call(MMAP, 0, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if self._has_login_uid:
+                _set_login_uid(puppet, scratch, uid)
             call(SETGROUPS, 0, 0)
             call(SETRESGID, uid, uid, uid)
             call(SETRESUID, uid, uid, uid)
             call(PRCTL, linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
             call(CLOSE_RANGE, 0, SHELL, 0)
-            scratch = call(MMAP, 0, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if any(descriptor.is_lost for descriptor in self._descriptors):
+                _make_lost_connection(puppet, scratch)
             puppet.write(scratch, os.fsencode(self._directory) + b"\0")
             call(CHDIR, scratch)
             for descriptor in self._descriptors:
                 descriptor.open(puppet, scratch)
             call(CLOSE_RANGE, LOG, 0x7FFFFFFF, 0)
+            for kind, limit in self._limits:  # not before: descriptors above the limit were in use
+                puppet.write(scratch, struct.pack("2Q", *[value & trace.NONE for value in limit]))
+                call(PRLIMIT64, 0, kind, scratch, 0)
             call(PRCTL, linux.PR_SET_DUMPABLE, 1)  # not before it has let go of what is ours
             puppet.write(scratch, struct.pack("HxxxxxxQ", len(filter_program) // 8, scratch + 16) + filter_program)
             call(PRCTL, linux.PR_SET_SECCOMP, linux.SECCOMP_MODE_FILTER, scratch)
@@ -238,6 +251,7 @@ class _Given(object):
 
     def __init__(self, number, source, flags):
         self._number, self._source, self._flags = number, source, flags & os.O_CLOEXEC
+        self.is_lost = source == DEAD
 
     def open(self, puppet, scratch):
         puppet.call(DUP3, self._source, self._number, self._flags)
@@ -245,6 +259,8 @@ class _Given(object):
 
 class _File(object):
     """A file that every clone opens for itself, as its own user, and reads on in where the template was."""
+
+    is_lost = False
 
     def __init__(self, number, path, flags, position):
         self._number, self._path, self._flags, self._position = number, path, flags & ~_ONLY_WHEN_OPENED, position
@@ -271,6 +287,29 @@ def _hold(shell, tid, run):
             run()
     finally:
         os._exit(1)
+
+
+def _set_login_uid(puppet, scratch, uid):
+    """As `zygote_environment` does it: for whom the audit log takes the process, and it itself no longer can."""
+    puppet.write(scratch, LOGIN_UID.encode("ascii") + b"\0")
+    opened = puppet.call(OPEN, scratch, os.O_WRONLY, 0)
+    number = b"%d" % uid
+    puppet.write(scratch, number)
+    try:
+        puppet.call(WRITE, opened, scratch, len(number))
+    except OSError:  # it was set for good when somebody logged in
+        pass
+    puppet.call(CLOSE, opened)
+
+
+def _make_lost_connection(puppet, scratch):
+    """At DEAD: who reads from it finds the end of the stream, as after a connection was lost. Made inside, since a socket
+    shows the network that it was made in."""
+    puppet.call(SOCKETPAIR, socket.AF_UNIX, socket.SOCK_STREAM, 0, scratch)
+    first, second = struct.unpack("2i", puppet.read(scratch, 8))
+    puppet.call(DUP3, first, DEAD, 0)
+    puppet.call(CLOSE, first)
+    puppet.call(CLOSE, second)
 
 
 def _follow_to_clone(holder):
@@ -326,12 +365,11 @@ def _describe(pid, number, log, connection):
 
 def _limits(pid):
     """Those that a sandbox sets: (number, (soft, hard)). Read like this, it needs no privilege."""
-    kinds = {"Max open files": resource.RLIMIT_NOFILE, "Max core file size": resource.RLIMIT_CORE}
     limits = []
     for line in _read("/proc/%d/limits" % pid).splitlines():
         name, soft, hard = line[:26].rstrip(), line[26:47].strip(), line[47:68].strip()
-        if name in kinds:
-            limits.append((kinds[name], tuple(-1 if value == "unlimited" else int(value) for value in (soft, hard))))
+        if name in LIMITS:
+            limits.append((LIMITS[name], tuple(-1 if value == "unlimited" else int(value) for value in (soft, hard))))
     return limits
 
 

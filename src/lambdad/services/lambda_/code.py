@@ -16,6 +16,7 @@ from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, stale_revision
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
 
@@ -37,6 +38,7 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
             return configuration_shape(updated.function.latest)
         shown = updated.function.latest
         if request.get("Publish"):
+            check_snap_start(state, shown.configuration)
             function, shown = updated.function.published(state.new_id(), state.clock(), None)
             updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
         await check_code_storage(state, context, updated.code_size() - change.stored.code_size())

@@ -18,6 +18,7 @@ from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.runtime import check_runtime
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
 
@@ -50,6 +51,7 @@ async def update_function_configuration(
         before = change.stored.function.latest.configuration
         configuration = replace(before, **settings, **chosen_logging(request, before.log_settings))
         check_unpacked_size(state, configuration)
+        check_snap_start(state, configuration)
         function = change.stored.function.updated(configuration, state.new_id(), state.clock())
         await change.save(replace(change.stored, function=function))
     return configuration_shape(function.latest)

@@ -25,6 +25,7 @@ from lambdad.services.lambda_.refusal import conflict, function_not_found, inval
 from lambdad.services.lambda_.runtime import check_runtime
 from lambdad.services.lambda_.settings import check_tags, chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
 Request = Mapping[str, Any]
@@ -41,6 +42,7 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
     async with using_layers(state, context, request.get("Layers", [])) as layers, state.archives.receive(content) as code:
         configuration = Configuration(code=code, layers=layers, **settings)
         check_unpacked_size(state, configuration)
+        check_snap_start(state, configuration)
         publish = request.get("Publish", False)
         await check_code_storage(state, context, code.size * (2 if publish else 1))
         return await _keep_new(state, name, configuration, tags, publish=publish)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
 from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent
 from lambdad.model.event_invoke_config import EventInvokeConfig
@@ -11,6 +12,7 @@ from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_now
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found
+from lambdad.services.lambda_.snap_start import NOT_READY
 from lambdad.services.lambda_.state import LambdaState
 
 
@@ -66,5 +68,7 @@ def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionNa
 
 
 def _check_invocable(reading: FunctionVersion) -> None:
+    if reading.state == "Pending" and reading.has_snapshot:
+        raise ServiceError("SnapStartNotReadyException", NOT_READY)
     if reading.state != "Active":
         raise not_now(reading.state)

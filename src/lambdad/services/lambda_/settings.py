@@ -68,6 +68,8 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
         chosen["environment"] = _environment(request["Environment"].get("Variables", {}), quotas)
     if "DeadLetterConfig" in request:
         chosen["dead_letter"] = request["DeadLetterConfig"].get("TargetArn") or None
+    if "SnapStart" in request:
+        chosen["snap_start"] = request["SnapStart"].get("ApplyOn", "None") == "PublishedVersions"
     if "Architectures" in request:
         chosen["architecture"] = _architecture(request["Architectures"], architecture)
     return chosen
@@ -80,8 +82,6 @@ def check_unsupported_values(request: Mapping[str, Any]) -> None:
         raise _unsupported("VpcConfig", "functions have no VPC here")
     if request.get("TracingConfig", {}).get("Mode", "PassThrough") != "PassThrough":
         raise _unsupported("TracingConfig Mode Active", "use PassThrough")
-    if request.get("SnapStart", {}).get("ApplyOn", "None") != "None":
-        raise _unsupported("SnapStart ApplyOn PublishedVersions", "use None")
     if request.get("PackageType", "Zip") != "Zip":
         raise _unsupported("PackageType Image", "use Zip")
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from lambdad.errors import SandboxError, ServiceError, StartupError
-from lambdad.model.function import Configuration, Failure
-from lambdad.model.version import LATEST
+from lambdad.model.function import Configuration, Failure, FunctionVersion
+from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction, stacks_of
@@ -20,12 +20,20 @@ from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredF
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  #: functions made ready at the same time
+SNAPSHOTS_AT_ONCE = 4  #: each may take as long as the function's init
 LONGEST_PAUSE_SECONDS = 60.0
 
 
 class RuntimePreparation(Protocol):
     async def prepare(self, runtime: str) -> object:
         """Whatever the runtime's first environment would wait for. StartupError or SandboxError when it cannot be run."""
+        ...
+
+
+class SnapshotPreparation(Protocol):
+    async def prepare(self, version: Version) -> Failure | None:
+        """Makes the snapshot of a published version. A failure is the function's; SandboxError, or ServiceError where there is
+        no room for it now, are not."""
         ...
 
 
@@ -45,6 +53,7 @@ class Settler:
         archives: Archives,
         runtimes: RuntimePreparation,
         environments: Retirement,
+        snapshots: SnapshotPreparation,
         *,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -54,10 +63,13 @@ class Settler:
         self._archives = archives
         self._runtimes = runtimes
         self._environments = environments
+        self._snapshots = snapshots
         self._new_id = new_id
         self._pause = pause
         self._tasks: dict[FunctionKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._snapshot_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
+        self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
 
     async def start(self) -> None:
         for key in await self._records.unsettled():
@@ -65,7 +77,7 @@ class Settler:
 
     async def stop(self) -> None:
         """What is not ready yet stays unsettled in the records."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._snapshot_tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -88,9 +100,12 @@ class Settler:
 
     async def settled(self, key: FunctionKey) -> None:
         """Returns when the function is no longer being made ready."""
-        task = self._tasks.get(key)
-        if task is not None:
-            await asyncio.wait([task])
+        while running := [task for task in self._tasks_of(key) if not task.done()]:
+            await asyncio.wait(running)
+
+    def _tasks_of(self, key: FunctionKey) -> list[asyncio.Task[None]]:
+        settling = [self._tasks[key]] if key in self._tasks else []
+        return settling + [task for (function, _), task in self._snapshot_tasks.items() if function == key]
 
     async def retire(self, key: FunctionKey, version: str | None = None) -> None:
         """To be called when a function or one of its versions is gone."""
@@ -115,12 +130,15 @@ class Settler:
             seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
 
     async def _settle_once(self, key: FunctionKey) -> bool:
-        """True when there is nothing to settle.
+        """True when there is nothing to settle here; snapshots are tasks of their own.
 
         Nothing is awaited after that was seen, so that whoever changes the function then finds this task at its end.
         """
         stored = await self._functions.find(key)
-        if stored is None or not stored.is_unsettled:
+        if stored is None:
+            return True
+        self._start_snapshots(key, stored)
+        if not _unsettled_revisions(stored):
             return True
         failure = await self._make_ready(_unsettled_configurations(stored))
         async with self._functions.change(key) as change:
@@ -128,6 +146,48 @@ class Settler:
                 return False
             await change.save(_settled(change.stored, self._new_id(), failure))
         await self._environments.retire(*key, LATEST)
+        return False
+
+    def _start_snapshots(self, key: FunctionKey, stored: StoredFunction) -> None:
+        for number, version in stored.versions.items():
+            name = (key, number)
+            if version.has_snapshot and version.is_unsettled and name not in self._snapshot_tasks:
+                task = asyncio.create_task(self._settle_snapshot(key, number), name=f"snapshot {'/'.join(key)}/{number}")
+                self._snapshot_tasks[name] = task
+                task.add_done_callback(lambda done, name=name: self._snapshot_tasks.pop(name))  # type: ignore[misc]
+
+    async def _settle_snapshot(self, key: FunctionKey, number: str) -> None:
+        seconds = 1.0
+        while True:
+            try:
+                async with self._snapshot_turns:
+                    if await self._settle_snapshot_once(key, number):
+                        return
+                continue
+            except Exception:
+                log.exception("The snapshot of %s:%s could not be made; next attempt in %.0f s.", key[2], number, seconds)
+            await self._pause(seconds)
+            seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _settle_snapshot_once(self, key: FunctionKey, number: str) -> bool:
+        """True when there is nothing to settle: as `_settle_once`."""
+        stored = await self._functions.find(key)
+        version = None if stored is None else stored.versions.get(number)
+        if version is None or not version.is_unsettled:
+            return True
+        failure = await self._make_ready([version.configuration])
+        if failure is None:
+            try:
+                failure = await self._snapshots.prepare(version.runnable())
+            except SandboxError as error:
+                failure = Failure("InternalError", str(error))
+        async with self._functions.change(key) as change:
+            current = None if change.stored is None else change.stored.versions.get(number)
+            if change.stored is not None and current is not None and current.revision_id == version.revision_id:
+                settled = current.settled(current.revision_id, failure)
+                await change.save(replace(change.stored, versions={**change.stored.versions, number: settled}))
+                return False
+        await self._environments.retire(*key, number)  # deleted meanwhile, and so is its snapshot
         return False
 
     async def _make_ready(self, configurations: Iterable[Configuration]) -> Failure | None:
@@ -147,21 +207,25 @@ class Settler:
 
 
 def _unsettled_configurations(stored: StoredFunction) -> list[Configuration]:
-    readings = [stored.function.latest, *stored.versions.values()]
-    return [reading.configuration for reading in readings if reading.is_unsettled]
+    return [reading.configuration for reading in _unsettled(stored)]
 
 
 def _unsettled_revisions(stored: StoredFunction) -> set[str]:
     """What is to be settled; tags, aliases and policies may change meanwhile."""
+    return {reading.revision_id for reading in _unsettled(stored)}
+
+
+def _unsettled(stored: StoredFunction) -> list[FunctionVersion]:
+    """But for those that wait for their snapshot."""
     readings = [stored.function.latest, *stored.versions.values()]
-    return {reading.revision_id for reading in readings if reading.is_unsettled}
+    return [reading for reading in readings if reading.is_unsettled and not reading.has_snapshot]
 
 
 def _settled(stored: StoredFunction, revision_id: str, failure: Failure | None) -> StoredFunction:
     """`$LATEST` gets a new revision id; published versions keep theirs."""
     function = stored.function.settled(revision_id, failure) if stored.function.latest.is_unsettled else stored.function
     versions = {
-        number: version.settled(version.revision_id, failure) if version.is_unsettled else version
+        number: version.settled(version.revision_id, failure) if version.is_unsettled and not version.has_snapshot else version
         for number, version in stored.versions.items()
     }
     return replace(stored, function=function, versions=versions)

@@ -37,7 +37,10 @@ def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, 
         "PackageType": "Zip",
         "Architectures": [configuration.architecture],
         "EphemeralStorage": {"Size": configuration.ephemeral_storage_mb},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "SnapStart": {
+            "ApplyOn": "PublishedVersions" if configuration.snap_start else "None",
+            "OptimizationStatus": "On" if reading.has_snapshot else "Off",
+        },
         "LoggingConfig": logging_shape(configuration.log_settings, configuration.log_group or f"/aws/lambda/{name}"),
     }
     if configuration.environment is not None:

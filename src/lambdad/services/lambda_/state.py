@@ -60,6 +60,7 @@ class LambdaState:
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
     network_can_be_withheld: bool = True  #: from one function and not from others
+    snapshot_problem: str | None = None  #: why no snapshots can be taken here
     architecture: str = "x86_64"  #: of this machine
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))

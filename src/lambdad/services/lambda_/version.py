@@ -15,19 +15,21 @@ from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.shape import code_sha256, configuration_shape
+from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
 
 async def publish_version(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
     """The last published version again, where `$LATEST` has not changed since it was made."""
     name = named_unqualified(context, request["FunctionName"])
-    async with state.functions.change(name.key) as change:
+    async with state.settler.after(name.key), state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
         _check_code(change.stored, request.get("CodeSha256"))
         version = _published_already(change.stored)
         if version is None:
+            check_snap_start(state, change.stored.function.latest.configuration)
             function, version = change.stored.function.published(state.new_id(), state.clock(), request.get("Description"))
             await check_code_storage(state, context, version.configuration.code.size)
             versions = {**change.stored.versions, version.version: version}

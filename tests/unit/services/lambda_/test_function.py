@@ -145,7 +145,11 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, INVALID, "VpcConfig is not supported"),
     ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:1:q"}}, INVALID, "there is no SQS here"),
     ({"TracingConfig": {"Mode": "Active"}}, INVALID, "TracingConfig Mode Active is not supported"),
-    ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, INVALID, "SnapStart ApplyOn PublishedVersions"),
+    (
+        {"SnapStart": {"ApplyOn": "PublishedVersions"}, "EphemeralStorage": {"Size": 513}},
+        INVALID,
+        "SnapStart does not support ephemeral storage of more than 512 MB",
+    ),
     ({"PackageType": "Image"}, INVALID, "PackageType Image is not supported"),
     ({"Architectures": ["arm64"]}, INVALID, "Architecture arm64 is not supported"),
     *(

@@ -1,0 +1,34 @@
+"""SnapStart: who may have it."""
+
+from __future__ import annotations
+
+import re
+
+from lambdad.model.function import Configuration
+from lambdad.services.lambda_.refusal import invalid_parameter
+from lambdad.services.lambda_.state import LambdaState
+
+OLDEST_PYTHON = (3, 8)  #: AWS: 3.12
+MAX_TMP_MB = 512
+
+NOT_READY = "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
+
+
+def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
+    """Whether published versions of such a function can be had."""
+    if not configuration.snap_start:
+        return
+    if not _is_supported(configuration.runtime):
+        raise invalid_parameter(f"{configuration.runtime} is not supported for SnapStart enabled functions.")
+    if configuration.ephemeral_storage_mb > MAX_TMP_MB:
+        raise invalid_parameter(
+            f"SnapStart does not support ephemeral storage of more than {MAX_TMP_MB} MB; "
+            f"the function has {configuration.ephemeral_storage_mb} MB."
+        )
+    if state.snapshot_problem is not None:
+        raise invalid_parameter(f"SnapStart is not supported on this machine: {state.snapshot_problem}.")
+
+
+def _is_supported(runtime: str) -> bool:
+    matched = re.fullmatch(r"python(\d+)\.(\d+)", runtime)
+    return matched is not None and (int(matched[1]), int(matched[2])) >= OLDEST_PYTHON
