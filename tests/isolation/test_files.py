@@ -248,7 +248,7 @@ def switches(arena: Arena) -> dict[str, list[str]]:
             given = {"oom_score_adj": "-1000", "oom_adj": "-17", "uid_map": "0 0 4294967295", "gid_map": "0 0 4294967295",
                      "setgroups": "allow", "loginuid": "0", "attr/exec": "unconfined", "attr/current": "unconfined"}
             return gains(*[lambda name=name, text=text: write("/proc/self/" + name, text) for name, text in given.items()])
-        """),
+        """, on_gvisor="it takes the number and does nothing by it"),
 ))  # fmt: skip
 def test_the_kernels_files(arena: Arena, attack: Attack) -> None:
     """Nothing in /proc or /sys that concerns the machine can be written, and what tells of its inside cannot be read."""
@@ -290,7 +290,7 @@ def _nodes() -> list[str]:
             known = {"null", "zero", "full", "random", "urandom", "fd", "stdin", "stdout", "stderr"}
             return gains(*[lambda name=name: os.open("/dev/" + name, os.O_RDWR | os.O_NONBLOCK) and name for name in names],
                          lambda: sorted(set(os.listdir("/dev")) - known - {"tty", "ptmx", "pts", "shm", "mqueue", "console"}) or None)
-        """),
+        """, on_gvisor="they are devices of its own kernel"),
     Attack("put words into a terminal's input", """
         def attempt():
             return gains(*[lambda fd=fd, call=call: fcntl.ioctl(fd, call, b"x") and "typed" for fd in (0, 1, 2) for call in (0x5412, 0x541C)])

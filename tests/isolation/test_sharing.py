@@ -82,7 +82,7 @@ def fresh(arena: Arena) -> Iterator[str]:
         def attempt():
             return gains(lambda: os.kill(-1, 0) or None, lambda: os.setpriority(os.PRIO_USER, given["uid"], 19) or "slowed", lambda: os.setreuid(-1, given["uid"]) or "became",
                          lambda: [os.readlink(path) for path in glob.glob("/proc/[0-9]*/exe") if os.stat(path).st_uid == given["uid"]] or None)
-        """, given=keys),
+        """, given=keys, on_gvisor="the user id has no processes in its kernel but the function's own"),
     Attack("pass descriptors up the runtime's connection", """
         def attempt():
             import array
@@ -222,7 +222,7 @@ def test_environments_of_one_function_share_nothing_either(arena: Arena) -> None
     Attack("how the machine was started, and its name", """
         def attempt():
             return gains(lambda: read("/proc/cmdline").strip() or None, lambda: os.uname()[1] == given["host"] and given["host"], lambda: read("/proc/config.gz", 2).strip() or None)
-        """, given=lambda arena: {"host": os.uname().nodename}),
+        """, given=lambda arena: {"host": os.uname().nodename}, on_gvisor="it tells of its own kernel, which was started in no way of the machine's"),
     Attack("the machine's users and hosts", """
         def attempt():
             import pwd

@@ -204,11 +204,12 @@ class Attack:
     code: str
     witness: Callable[[Arena], Any] | None = None
     given: Callable[[Arena], Mapping[str, Any]] | None = None  #: what the code finds as `given`
+    on_gvisor: str = ""  #: why a gain there is none: its kernel is the sandbox's own, and knows nothing of the machine
 
     def run(self, arena: Arena) -> Outcome:
         before = self.witness and self.witness(arena)
         outcome = arena.attack(self.code, self.given and self.given(arena))
-        assert outcome.is_contained, outcome
+        assert outcome.is_contained or (self.on_gvisor and arena.is_gvisor), outcome
         assert (self.witness and self.witness(arena)) == before, "something outside has changed"
         return outcome
 
@@ -291,6 +292,10 @@ class Arena:
     _client: Any
     _clients: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8))
     _usual: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_gvisor(self) -> bool:
+        return self.backend == "oci-runsc"
 
     @classmethod
     @contextlib.contextmanager
