@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lambdad.sandbox import linux
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.records import (
     Channel,
@@ -98,7 +98,7 @@ class SnapshotKeeper:
             self._kill(snapshot)
         for snapshot in self._snapshots.values():
             if snapshot.handle is not None:
-                select.select([snapshot.handle], [], [], _LAST_WAIT_SECONDS)
+                linux.wait_for_end(snapshot.handle, _LAST_WAIT_SECONDS)
 
     def _order(self, snapshot: _Snapshot, order: dict[str, Any], shell: Shell, descriptors: Sequence[int]) -> None:
         procs = shell.group.open_procs()
