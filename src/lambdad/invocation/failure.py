@@ -49,7 +49,7 @@ class Failure:
     def told(self) -> str:
         """In one sentence, for people."""
         if self.body:
-            with contextlib.suppress(ValueError, AttributeError):
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
                 posted = json.loads(self.body)
                 return f"{posted.get('errorType', self.error_type)}: {posted.get('errorMessage', '')}"[:1000]
         return self.message[:1000]
