@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,10 @@ _CONDITIONS = {
     EventStep.EXPIRE: "EventAgeExceeded",
     EventStep.STOP: "ZeroReservedConcurrency",
 }
+
+#: What no message may have. SQS puts this replacement in its place by now, older and other servers refuse the message.
+_REFUSED_LETTERS = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def dead_letter_attributes(event: QueuedEvent, history: History) -> dict[str, At
         "ErrorCode": Attribute("Number", str(history.error_status)),
     }
     if history.error_message:
-        attributes["ErrorMessage"] = Attribute("String", history.error_message)
+        attributes["ErrorMessage"] = Attribute("String", _REFUSED_LETTERS.sub(_REPLACEMENT, history.error_message))
     return attributes
 
 

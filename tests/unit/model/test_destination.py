@@ -97,6 +97,8 @@ def test_attributes_of_a_dead_letter() -> None:
         "ErrorMessage": ("String", "no"),
     }
     assert set(dead_letter_attributes(EVENT, History(error_status=429))) == {"RequestID", "ErrorCode"}
+    hostile = History(error_status=200, error_message="a\x00\x1b[31m\x7f\t\n\ufffe\U0001f600")
+    assert dead_letter_attributes(EVENT, hostile)["ErrorMessage"].value == "a\ufffd\ufffd[31m\x7f\t\n\ufffd\U0001f600"
 
 
 def test_key_of_an_object() -> None:
