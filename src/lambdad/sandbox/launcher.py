@@ -209,15 +209,19 @@ def beginning_anywhere(uids: range, name: str) -> list[int]:
 def main(connection: int, settings: str) -> None:
     """`connection` is the descriptor of a SOCK_SEQPACKET socket to the server, which has the other end."""
     chosen = msgspec.json.decode(settings, type=Settings)
+    server = Channel(socket.socket(fileno=connection))
     users = None
     if chosen.has_user_namespace:
-        users = user_namespace.enter(range(chosen.first_uid + 1, chosen.last_uid + 1))
+        try:
+            users = user_namespace.enter(range(chosen.first_uid + 1, chosen.last_uid + 1))
+        except (OSError, StartupError) as error:
+            server.send(CannotOpen(f"no user namespace can be had: {error}"))
+            return
     for number in (signal.SIGINT, signal.SIGTERM):  # it ends when the server has, however that came about
         signal.signal(number, signal.SIG_IGN)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    server = Channel(socket.socket(fileno=connection))
     try:
         launcher = Launcher(chosen, server, users)
     except (OSError, StartupError) as error:

@@ -23,6 +23,19 @@ from lambdad.sandbox import linux, user_namespace
 {before}
 print(user_namespace.obstacle())
 """
+#: What the launcher tells the server where there can be a user namespace, but no pid namespace in it.
+LAUNCH = """
+import socket, sys
+from pathlib import Path
+sys.path.insert(0, {source!r})
+import msgspec
+from lambdad.sandbox.launcher import Settings, main
+Path("/proc/sys/user/max_pid_namespaces").write_text("0")
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+settings = Settings("/nowhere", "lambdad-test", 20_000, 20_010, 0, has_user_namespace=True)
+main(theirs.detach(), msgspec.json.encode(settings).decode())
+print(ours.recv(4096).decode())
+"""
 PASSWD = "root:x:0:0::/root:/bin/sh\\nada:x:33456:33456::/tmp:/bin/sh\\n"
 
 
@@ -123,6 +136,15 @@ class TestEnter:
         assert who == "2 0 [] range(20001, 20011)"
         assert ids == "['0', '33456', '1', '20001', '300000', '10']"
         assert weaknesses == [""]
+
+    def test_the_server_hears_what_failed(self) -> None:
+        """In a record, as of all else that keeps the launcher from starting, and not in a traceback."""
+        code = LAUNCH.format(source=os.fspath(Path(user_namespace.__file__).parents[2]))
+        command = [*ordinary_user.command("unshare", "--user", "--map-root-user"), sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert '"record":"cannot-open"' in done.stdout
+        assert "no user namespace can be had" in done.stdout
 
     def test_the_status_is_passed_on(self) -> None:
         """Who started it learns how it ended."""
