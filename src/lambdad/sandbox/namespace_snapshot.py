@@ -108,8 +108,10 @@ class Snapshots:
         made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._cloning[sandbox_id] = made
         try:
-            self._send(Clone(sandbox_id, snapshot.snapshot_id), [seat.log, seat.inside])
-            seat.close_inner()
+            try:
+                self._send(Clone(sandbox_id, snapshot.snapshot_id), [seat.log, seat.inside])
+            finally:
+                seat.close_inner()
             pid = await made
         except BaseException:
             os.close(seat.log_pipe)
@@ -117,7 +119,13 @@ class Snapshots:
             raise
         finally:
             del self._cloning[sandbox_id]
-        return await init.adopt_clone(pid, seat.log_pipe, adopt(seat.connection))
+        connection = adopt(seat.connection)
+        try:
+            return await init.adopt_clone(pid, seat.log_pipe, connection)
+        except SandboxError:  # it has ended already, or its sandbox has
+            os.close(seat.log_pipe)
+            connection.close()
+            raise
 
     def note(self, record: TemplateEnded | SnapshotStep | Cloned) -> None:
         match record:

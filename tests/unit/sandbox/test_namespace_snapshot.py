@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 
 from lambdad.errors import CannotSnapshot, SandboxError
 from lambdad.sandbox.base import RuntimeProgram, Snapshot
+from lambdad.sandbox.init_connection import InitConnection, Seat
 from lambdad.sandbox.namespace import NamespaceSandbox, NamespaceSandboxes
-from lambdad.sandbox.namespace_snapshot import snapshot_problem
+from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
+from lambdad.sandbox.records import Cloned
 from support.processes import descendants
 from support.sandbox import Peer, make_program, make_spec, make_task
 
@@ -121,6 +124,28 @@ async def test_the_end_of_a_clone_is_told(tmp_path: Path) -> None:
         sandbox, peer = await clone(sandboxes, program, task, snapshot, "one")
         assert await peer.ask("import os; os._exit(65)") is None
         assert (await sandbox.runtime.exited()).code == 65
+
+
+@pytest.mark.parametrize("pid", [7, None], ids=["made", "not made"])
+async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(pid: int | None) -> None:
+    """Whether it was made or not: the start fails, and the server has none of its descriptors."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    init = InitConnection(ours, lambda: 0)
+    seat = Seat(*os.pipe(), *(end.detach() for end in socket.socketpair()), os.open("/dev/null", os.O_RDONLY))
+    loop = asyncio.get_running_loop()
+
+    def send(order: object, given: object) -> None:
+        loop.call_soon(snapshots.note, Cloned("clone", pid, "no"))
+
+    snapshots = Snapshots(send)
+    theirs.close()
+    with pytest.raises(SandboxError):
+        await snapshots.clone(NamespaceSnapshot("template", None, init.ended), "clone", init, seat)
+    for descriptor in (seat.log_pipe, seat.log, seat.connection, seat.inside):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    init.close()
+    os.close(seat.listener)
 
 
 async def test_the_end_of_a_template_is_told(tmp_path: Path) -> None:
