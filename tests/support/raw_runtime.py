@@ -95,7 +95,8 @@ async def serving() -> AsyncIterator[Api]:
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     ours, theirs = socket.socketpair()
-    await server.open(listener, ours)
+    await server.adopt(ours)
+    await server.open(listener)
     served = Api(session, server, address, [], theirs)
     try:
         yield served
