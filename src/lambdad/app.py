@@ -29,8 +29,9 @@ from lambdad.health import Announcement
 from lambdad.identity import Identities
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.concurrency import Concurrency
+from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
-from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
+from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
 from lambdad.invocation.snapshots import Snapshots

@@ -7,31 +7,19 @@ with an Init of its own, within the function's timeout.
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from socket import socket
-from typing import Protocol
-
-import msgspec
 
 from lambdad.errors import CannotSnapshot, SandboxError, ServiceError
-from lambdad.invocation import failure, log_lines, platform_events
-from lambdad.invocation.code import CodeStore
+from lambdad.invocation import failure
 from lambdad.invocation.concurrency import Lease
+from lambdad.invocation.environment_log import EnvironmentLog
+from lambdad.invocation.environment_parts import Closable, EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.life import Life, external_extensions
-from lambdad.invocation.logs import FunctionLog, LogSink, LogStream
-from lambdad.invocation.output_pipe import Allowance, shared_allowance
-from lambdad.invocation.platform_events import Span
 from lambdad.invocation.run import Run, Timing
-from lambdad.invocation.telemetry_delivery import DeliveryMemory
-from lambdad.invocation.version_snapshot import SnapshotSource, VersionSnapshot
+from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
@@ -42,48 +30,13 @@ from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
-from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
-from lambdad.sandbox.base import RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, Snapshot, UnpackLimits
+from lambdad.sandbox.base import Sandbox, SandboxSpec, Snapshot
 
-INIT_SECONDS = 10.0  #: AWS's limit of the Init phase
-SNAPSHOT_INIT_SECONDS = 130.0  #: and of that of a snapshot, or the function's timeout if that is longer
-RESTORE_SECONDS = 10.0  #: and of what a function may do between its snapshot and its first invocation
+SNAPSHOT_INIT_SECONDS = 130.0  #: AWS's limit of the Init of a snapshot, or the function's timeout if that is longer
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
 #: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
 RESET_SECONDS = 5.0
-
-
-class Closable(Protocol):
-    async def close(self) -> None: ...
-
-
-#: Serves the AWS endpoint on a listening socket inside the environment of this version, until closed.
-ServeEndpoint = Callable[[socket, Version], Awaitable[Closable]]
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentParts:
-    """What every execution environment is made from."""
-
-    sandboxes: Sandboxes
-    code: CodeStore
-    program_for: Callable[[str], Awaitable[RuntimeProgram]]
-    mint: Callable[[Version], FunctionCredentials]
-    log_sink: LogSink
-    unpack_limits: UnpackLimits
-    serve_endpoint: ServeEndpoint | None = None
-    revoke: Callable[[FunctionCredentials], None] = lambda credentials: None
-    is_log_sink_full: Callable[[LogStream], bool] = lambda stream: False
-    delivery_memory: DeliveryMemory = field(default_factory=DeliveryMemory)
-    output_allowance: Allowance = field(default_factory=shared_allowance)
-    clock: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    new_id: Callable[[], str] = lambda: uuid.uuid4().hex
-    init_seconds: float = INIT_SECONDS
-    restore_seconds: float = RESTORE_SECONDS
-    snapshots: SnapshotSource | None = None  #: for versions with SnapStart
-    has_cpu_quota: bool = False  #: outside of Init everything inside is held to the processors of its memory size
 
 
 class InitFailed(Exception):
@@ -119,15 +72,7 @@ class ExecutionEnvironment:
         self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
         self._life: Life | None = None
         self._extension_names: list[str] = []
-        self._log = FunctionLog(
-            self._log_stream(),
-            parts.log_sink,
-            clock=parts.clock,
-            is_sink_full=parts.is_log_sink_full,
-            settings=version.log_settings,
-            has_frames=version.runtime not in CUSTOM_RUNTIMES,
-            shared=parts.output_allowance,
-        )
+        self._log = EnvironmentLog(version, parts, is_template=template_token is not None)
         self._sandbox: Sandbox | None = None
         self._environment: Mapping[str, str] = {}
         self._endpoint: Closable | None = None
@@ -136,10 +81,6 @@ class ExecutionEnvironment:
         self._making = asyncio.Lock()  #: while processes are being started or killed the sandbox cannot be taken down
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Task[None] | None = None
-        self._restore_ms: tuple[float, int] | None = (
-            None  #: and what of it is billed; until the first invocation has reported it
-        )
-        self._init_ms: float | None = None  #: until the first invocation has reported it
         self._run: Run | None = None
         self._unreported: tuple[Run, float] | None = None
         self._resets = 0  #: since the last success
@@ -179,16 +120,16 @@ class ExecutionEnvironment:
                 return
             if self._beginning is Beginning.CLONE:
                 self._limit_cpu(processors(self.memory_mb))
-                self._report_restore(failed, self.init_seconds, self._parts.monotonic() - made)
+                self._log.restore_ends(failed, self.init_seconds, self._parts.monotonic() - made)
+                self._check_restored(failed)
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             if failed is None:
                 self._limit_cpu(processors(self.memory_mb))
-                self._init_ms = self.init_seconds * 1000
-                self._report_init(None, self.init_seconds, "init")
+                self._log.init_ends(None, self.init_seconds, "init")
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
-            self._report_init(failed, self.init_seconds, "init")
+            self._log.init_ends(failed, self.init_seconds, "init")
             if self._beginning is Beginning.TEMPLATE:
                 raise InitFailed(failed)
             self._to(EnvironmentEvent.FAILED)
@@ -206,7 +147,7 @@ class ExecutionEnvironment:
             raise CannotSnapshot("the function asked for an invocation during its init, or its process has ended")
         if any(not extension.is_external for extension in life.extensions.registered):
             raise CannotSnapshot("the function's init registered an internal extension, which a clone would not have")
-        self._log.drain()
+        self._log.output.drain()
 
         def let_go() -> None:
             session.fork(answers.FORK)
@@ -242,7 +183,7 @@ class ExecutionEnvironment:
             opt_root=opt_root,
             memory_mb=version.memory_mb,
             tmp_mb=version.ephemeral_storage_mb,
-            environment=environment_variables(version, self._credentials, self._log.stream.name, self._token),
+            environment=environment_variables(version, self._credentials, self._log.output.stream.name, self._token),
             waits_with_runtime=bool(self._extension_names),
             has_network=version.has_network,
             is_template=self._beginning is Beginning.TEMPLATE,
@@ -251,9 +192,9 @@ class ExecutionEnvironment:
         sandbox = self._sandbox = await parts.sandboxes.start(spec)
         self._environment = spec.environment
         if source is None:
-            self._tell_init_start("init")
+            self._log.init_begins("init")
         else:
-            self._tell_restore_start()
+            self._log.restore_begins()
         life = self._begin_life()  # before the first of its processes is let in
         await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
         if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
@@ -275,7 +216,7 @@ class ExecutionEnvironment:
         identity = FunctionIdentity(version.function_name, version.version, version.handler, version.account_id)
         life = Life(
             self._loop,
-            self._log,
+            self._log.output,
             identity,
             self._environment,
             self._extension_names,
@@ -295,6 +236,14 @@ class ExecutionEnvironment:
         key, secret, session = credentials.access_key_id, credentials.secret_access_key, credentials.session_token
         return ContainerCredentials(self._token, key, secret, session, self._parts.clock)
 
+    def _check_restored(self, failed: Failure | None) -> None:
+        """Raises what the invoker is told of a restore that failed."""
+        if failed is not None and failed.status == "timeout":
+            limit = self._parts.restore_seconds
+            raise ServiceError("SnapStartTimeoutException", f"The function was not restored within {limit:g} seconds.")
+        if failed is not None:
+            raise ServiceError("SnapStartException", failed.told)
+
     def _life_ended(self, life: Life, reason: Failure) -> None:
         if self._life is not life:
             return
@@ -302,54 +251,6 @@ class ExecutionEnvironment:
             self._fail(reason)
         elif self.state in {EnvironmentState.IDLE, EnvironmentState.FROZEN}:
             self._begin_stop()
-
-    def _tell_init_start(self, phase: str) -> None:
-        """Only the first one has a line in text format."""
-        version = self.version
-        self._log.keep_early()
-        named = (version.function_name, version.version, self._initialization_type)
-        event = platform_events.init_start(version.runtime, version.region, phase, *named)
-        self._log.platform(event, log_lines.init_start(version.runtime, version.region) if phase == "init" else None)
-
-    def _tell_restore_start(self) -> None:
-        version = self.version
-        self._log.keep_early()
-        event = platform_events.restore_start(version.runtime, version.region, version.function_name, version.version)
-        self._log.platform(event, log_lines.restore_start(version.runtime, version.region))
-
-    def _report_restore(self, failed: Failure | None, seconds: float, billed_seconds: float) -> None:
-        """`billed_seconds` of it are the function's own. Raises ServiceError if it has failed."""
-        status, error_type = ("success", "") if failed is None else (failed.status, failed.reported_type)
-        if status == "timeout":
-            error_type = "Runtime.RestoreHookUserTimeout"
-        self._log.drain()
-        text = log_lines.restore_report(seconds * 1000, "" if failed is None else status, error_type)
-        self._log.platform(platform_events.restore_runtime_done(status, error_type), None)
-        self._log.platform(platform_events.restore_report(status, error_type, seconds * 1000), text)
-        if failed is None:
-            self._restore_ms = (seconds * 1000, math.ceil(billed_seconds * 1000))
-            return
-        if status == "timeout":
-            limit = self._parts.restore_seconds
-            raise ServiceError("SnapStartTimeoutException", f"The function was not restored within {limit:g} seconds.")
-        raise ServiceError("SnapStartException", failed.told)
-
-    @property
-    def _initialization_type(self) -> str:
-        is_template = self._beginning is Beginning.TEMPLATE
-        return platform_events.SNAP_START if is_template else platform_events.ON_DEMAND
-
-    def _report_init(self, failed: Failure | None, seconds: float, phase: str) -> None:
-        """In text format there is a line only of what failed, and of a snapshot's."""
-        is_template = self._beginning is Beginning.TEMPLATE
-        if failed is None and not self._log.wants_details and not is_template:
-            return
-        self._log.drain()
-        status, error_type = ("success", "") if failed is None else (failed.status, failed.reported_type)
-        text = log_lines.init_report(seconds * 1000, status, error_type, phase) if failed is not None or is_template else None
-        kind = self._initialization_type
-        self._log.platform(platform_events.init_runtime_done(phase, status, error_type, kind), None)
-        self._log.platform(platform_events.init_report(phase, status, error_type, seconds * 1000, kind), text)
 
     # Invoke
 
@@ -364,7 +265,7 @@ class ExecutionEnvironment:
                 if state is EnvironmentState.FROZEN:
                     assert self._sandbox is not None
                     await self._sandbox.thaw()
-                self._begin_log(run)
+                self._log.invocation_begins(run)
                 answer = await self._hand_over(run)
         except asyncio.CancelledError:
             if lease is not None and self._run is run:
@@ -393,15 +294,15 @@ class ExecutionEnvironment:
     async def _run_after_init(self, run: Run) -> RuntimeAnswer:
         """Init once more, within the function's timeout, then the invocation."""
         assert self._sandbox is not None
-        self._tell_init_start("invoke")
+        self._log.init_begins("invoke")
         self._limit_cpu(None)
         failed = await self._begin_life().start(self._sandbox, self._api, None)
         if self._run is run:
             self.init_seconds = self._parts.monotonic() - run.started
             if failed is None:
                 self._limit_cpu(processors(self.memory_mb))
-                self._report_init(None, self.init_seconds, "invoke")
-                self._begin_log(run)
+                self._log.init_ends(None, self.init_seconds, "invoke")
+                self._log.invocation_begins(run)
                 return await self._hand_over(run)
             self._fail(failed)
         return RuntimeAnswer(AnswerKind.ENDED)
@@ -428,51 +329,11 @@ class ExecutionEnvironment:
         run = self._run = Run(invocation, self._parts.monotonic(), deadline_ms, timer)
         return run
 
-    def _begin_log(self, run: Run) -> None:
-        run.is_begun = True
-        invocation = run.invocation
-        version, trace = self.version.version, invocation.trace_header
-        self._log.begin(invocation.request_id, version, trace, wants_tail=invocation.wants_log_tail)
-
-    def _tell_runtime_done(self, run: Run, reason: Failure | None) -> None:
-        """The runtime is done with an invocation: it has asked for the next one, or never will, for this reason.
-
-        An error that it reported is a success here, as on AWS: the runtime did what it should.
-        """
-        now, timing, invocation = self._parts.monotonic(), run.timing, run.invocation
-        status, error_type, size = "success", "", 0
-        if timing is not None:
-            timing.done, size = now, timing.size
-        if reason is not None:
-            status = "failure" if reason.error_type.startswith("Sandbox.Failure") else reason.status
-            error_type = reason.reported_type
-        self._log.drain()
-        spans = () if timing is None else self._spans(run, timing, now)
-        duration_ms = (now - run.started) * 1000
-        event = platform_events.runtime_done(
-            invocation.request_id, status, error_type, duration_ms, size, invocation.trace_header, spans
-        )
-        self._log.platform(event, None)
-        if reason is not None and reason.error_type == "Runtime.ExitError":
-            self._log.platform(platform_events.fault(invocation.request_id), None)
-
-    def _spans(self, run: Run, timing: Timing, now: float) -> tuple[Span, ...]:
-        response = timing.answered - timing.transfer_seconds
-        return (
-            self._span("responseLatency", run.started, response),
-            self._span("responseDuration", response, timing.answered),
-            self._span("runtimeOverhead", timing.answered, now),
-        )
-
-    def _span(self, name: str, start: float, end: float) -> Span:
-        start_ms = int((self._parts.clock() - (self._parts.monotonic() - start)) * 1000)
-        return Span(name, start_ms, (end - start) * 1000)
-
     def _conclude_when_settled(self, run: Run, life: Life) -> None:
         if self._run is not run:
             return
         if run.timing is not None and run.timing.done is None and life.session.is_ready:
-            self._tell_runtime_done(run, None)
+            self._log.runtime_is_done(run, None)
         if life.is_settled:
             self._conclude(run)
         else:
@@ -514,17 +375,17 @@ class ExecutionEnvironment:
             self._resets = 0
             self.uses += 1
         elif not run.is_begun:
-            self._report_init(reason, now - run.started, "invoke")
-            self._begin_log(run)
+            self._log.init_ends(reason, now - run.started, "invoke")
+            self._log.invocation_begins(run)
         if reason is not None and self._log.wants_details and (run.timing is None or run.timing.done is None):
-            self._tell_runtime_done(run, reason)
+            self._log.runtime_is_done(run, reason)
         if (
             run.timing is not None
             and run.timing.done is not None
             and self._life is not None
             and self._life.extensions.registered
         ):
-            run.extension_overhead = self._span("extensionOverhead", run.timing.done, now)
+            run.extension_overhead = self._log.span("extensionOverhead", run.timing.done, now)
         self._unreported = (run, (now - run.started) * 1000)
         if reason is not None or run.invocation.wants_log_tail:
             self._report_unreported()
@@ -543,28 +404,8 @@ class ExecutionEnvironment:
     def _report_unreported(self) -> None:
         if self._unreported is not None:
             (run, duration_ms), self._unreported = self._unreported, None
-            self._log.drain()  # reading may have been paused
-            run.log_tail = self._report(run, duration_ms)
-
-    def _report(self, run: Run, duration_ms: float) -> bytes | None:
-        invocation, reason = run.invocation, run.failure
-        if reason is not None and reason.status == "timeout":
-            duration_ms = min(duration_ms, self.version.timeout_seconds * 1000)
-        figures = log_lines.Report(
-            invocation.request_id,
-            duration_ms,
-            self.version.memory_mb,
-            None if self._sandbox is None else self._sandbox.memory_peak_bytes(),
-            self._init_ms,
-            status="" if reason is None else reason.status,
-            error_type="" if reason is None else reason.reported_type,
-        )
-        if self._restore_ms is not None:
-            restore_ms, billed_ms = self._restore_ms
-            figures = msgspec.structs.replace(figures, restore_ms=restore_ms, billed_restore_ms=billed_ms)
-        self._init_ms = self._restore_ms = None
-        spans = () if run.extension_overhead is None else (run.extension_overhead,)
-        return self._log.finish(figures, invocation.trace_header, spans)
+            peak = None if self._sandbox is None else self._sandbox.memory_peak_bytes()
+            self._log.invocation_ends(run, duration_ms, peak)
 
     # Between invocations
 
@@ -644,7 +485,7 @@ class ExecutionEnvironment:
                 if self._tasks:
                     await asyncio.wait(self._tasks)
             finally:
-                self._log.close()
+                self._log.output.close()
                 self._give_back()
                 self._to(EnvironmentEvent.GONE)
 
@@ -661,9 +502,3 @@ class ExecutionEnvironment:
 
     def _to(self, event: EnvironmentEvent) -> None:
         self.state = after(self.state, event)
-
-    def _log_stream(self) -> LogStream:
-        version, parts = self.version, self._parts
-        day = datetime.fromtimestamp(parts.clock(), UTC).strftime("%Y/%m/%d")
-        group = version.log_group or f"/aws/lambda/{version.function_name}"
-        return LogStream(version.account_id, version.region, group, f"{day}/[{version.version}]{parts.new_id()}")

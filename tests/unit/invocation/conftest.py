@@ -14,8 +14,9 @@ import pytest
 
 from lambdad.errors import SandboxError
 from lambdad.invocation.concurrency import Concurrency
+from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
-from lambdad.invocation.execution_environment import EnvironmentParts, ExecutionEnvironment
+from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
 from lambdad.invocation.snapshots import Snapshots
