@@ -22,7 +22,7 @@ class RuntimeApiServer:
         self.session = session
         self._loop = loop
         self._servers: list[asyncio.Server] = []
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._connections: set[RuntimeApiConnection] = set()
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
@@ -30,11 +30,10 @@ class RuntimeApiServer:
 
     async def open(self, listener: socket.socket, also: socket.socket | None = None) -> None:
         """Serves these listening sockets."""
-        self._listener = listener
-        for each in (listener, also):
-            if each is not None:
-                each.setblocking(False)
-                self._servers.append(await self._loop.create_server(self._let_in, sock=each))
+        self._listeners = [each for each in (listener, also) if each is not None]
+        for each in self._listeners:
+            each.setblocking(False)
+            self._servers.append(await self._loop.create_server(self._let_in, sock=each))
 
     async def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was made otherwise."""
@@ -45,12 +44,8 @@ class RuntimeApiServer:
         """Goes on with another session. To be called when every process of the one before is dead: what they have sent, and
         whoever of them still waits to be let in, is cut off."""
         self._abort_connections()
-        while self._listener is not None:
-            try:
-                stale, _ = self._listener.accept()
-            except OSError:  # nobody is there
-                break
-            stale.close()
+        for listener in self._listeners:
+            _turn_away(listener)
         self.session = session
         # asyncio asks for the protocol of a connection in the turn after it was let in; the next process has not begun by then.
         self._is_renewing = True
@@ -105,3 +100,13 @@ class RuntimeApiServer:
     def may_buffer(self, size: int) -> bool:
         self._buffered += size
         return self._buffered <= MAX_BUFFERED_BYTES
+
+
+def _turn_away(listener: socket.socket) -> None:
+    """Closes every connection that waits to be let in."""
+    while True:
+        try:
+            stale, _ = listener.accept()
+        except OSError:  # nobody is there
+            return
+        stale.close()
