@@ -130,7 +130,7 @@ class RootlessSandboxes(NamespaceSandboxes):
     def __init__(self, state_dir: Path, **options: Any) -> None:
         super().__init__(state_dir, **options)
         self._settings = msgspec.structs.replace(self._settings, has_user_namespace=True)
-        self._launch_prefix = ordinary_user.command(options=["--reach", os.fspath(state_dir.parent)])
+        self._link.command_prefix = ordinary_user.command(options=["--reach", os.fspath(state_dir.parent)])
         os.chown(state_dir.parent, ordinary_user.UID, ordinary_user.UID)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
@@ -20,19 +22,27 @@ from lambdad.sandbox.records import (
     Opened,
     RecordTooLong,
     Refused,
+    Remove,
+    Removed,
+    SocketOpened,
     Started,
     Stopped,
-    ToOciLauncher,
-    ToOciServer,
+    Unpack,
+    Unpacked,
     close_all,
 )
+from lambdad.sandbox.start_record import absolute
 
+#: What is said of the end of a launcher that nobody closed.
+LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
 _LAUNCH = """
 import sys
 sys.path.insert(0, {path!r})
 from {module} import main
 main({connection}, {settings!r})
 """
+
+_UNPACKING_AT_ONCE = 4
 
 _Made = TypeVar("_Made")
 
@@ -43,25 +53,35 @@ class _Question(NamedTuple):
 
 
 class LauncherLink:
-    """`module` has the launcher's `main`; `loss` is the sentence that says it has ended."""
+    """`module` has the launcher's `main`, which understands `to_launcher` and says `to_server`, two unions of records."""
 
-    def __init__(self, module: str, loss: str) -> None:
+    def __init__(self, module: str, to_launcher: Any, to_server: Any) -> None:
         self.lost = asyncio.Event()  #: it has ended though nobody closed it
+        self.process: asyncio.subprocess.Process | None = None
+        self.command_prefix: Sequence[str] = ()  #: for tests, who have it started by another user
+        self.numbers = itertools.count()  #: of the questions that are not about a sandbox
         self._module = module
-        self._loss = loss
+        self._to_launcher = to_launcher
+        self._to_server = to_server
         self._channel: Channel | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._opened: asyncio.Future[Opened] | None = None
         self._questions: dict[Hashable, _Question] = {}
         self._note_loss: Callable[[], None] = lambda: None
+        self._hear_event: Callable[[Any], None] = lambda record: None
+        self._unpacking = asyncio.Semaphore(_UNPACKING_AT_ONCE)
 
     @property
     def is_open(self) -> bool:
         return self._channel is not None
 
-    async def open(self, settings: msgspec.Struct, note_loss: Callable[[], None]) -> Opened:
+    async def open(
+        self,
+        settings: msgspec.Struct,
+        note_loss: Callable[[], None],
+        hear_event: Callable[[Any], None] = lambda record: None,
+    ) -> Opened:
         """Starts the launcher; its first words. StartupError with its reason. `note_loss` is called at its end, whatever the
-        cause."""
+        cause, and `hear_event` with every record that answers no question."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             code = _LAUNCH.format(
@@ -70,16 +90,16 @@ class LauncherLink:
                 connection=theirs.fileno(),
                 settings=msgspec.json.encode(settings).decode(),
             )
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-I", "-c", code),
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command_prefix,
+                *(sys.executable, "-I", "-c", code),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self.lost.clear()
         self._channel = Channel(ours)
-        self._note_loss = note_loss
+        self._note_loss, self._hear_event = note_loss, hear_event
         loop = asyncio.get_running_loop()
         self._opened = loop.create_future()
         loop.add_reader(ours, self._hear)
@@ -92,7 +112,7 @@ class LauncherLink:
     async def ask(
         self,
         key: Hashable,
-        record: ToOciLauncher,
+        record: msgspec.Struct,
         make: Callable[[Any, list[int]], _Made],
         descriptors: Sequence[int] = (),
     ) -> _Made:
@@ -105,12 +125,26 @@ class LauncherLink:
         finally:
             self._questions.pop(key, None)
 
-    def send(self, record: ToOciLauncher, descriptors: Sequence[int] = ()) -> None:
+    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        async with self._unpacking:
+            descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
+            try:
+                request = next(self.numbers)
+                record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
+                return await self.ask(request, record, _unpack_report, descriptors)
+            finally:
+                close_all(descriptors)
+
+    async def remove(self, tree: Path) -> None:
+        request = next(self.numbers)
+        await self.ask(request, Remove(request, absolute(tree)), lambda record, _: None)
+
+    def send(self, record: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         if self._channel is None:
-            raise SandboxError(self._loss)
+            raise SandboxError(LOSS)
         data = msgspec.json.encode(record)
         try:
-            msgspec.json.decode(data, type=ToOciLauncher)  # the launcher would end rather than guess what is meant
+            msgspec.json.decode(data, type=self._to_launcher)  # the launcher would end rather than guess what is meant
             self._channel.send(data, descriptors)
         except (msgspec.ValidationError, RecordTooLong) as error:
             raise SandboxError(f"no sandbox can be made like this: {error}") from error
@@ -119,10 +153,10 @@ class LauncherLink:
 
     async def close(self) -> None:
         """The launcher ends when its socket closes, and takes everything with it."""
-        if self._process is not None:
+        if self.process is not None:
             self._lose()
-            await self._process.wait()
-            self._process = None
+            await self.process.wait()
+            self.process = None
 
     def _flush(self) -> None:
         if self._channel is not None:
@@ -137,9 +171,9 @@ class LauncherLink:
                 self._lose()
                 self.lost.set()
                 return
-            self._note(msgspec.json.decode(data, type=ToOciServer), descriptors)
+            self._note(msgspec.json.decode(data, type=self._to_server), descriptors)
 
-    def _note(self, record: ToOciServer, descriptors: list[int]) -> None:
+    def _note(self, record: Any, descriptors: list[int]) -> None:
         if isinstance(record, Opened | CannotOpen):
             if self._opened is not None and not self._opened.done():
                 if isinstance(record, Opened):
@@ -147,7 +181,11 @@ class LauncherLink:
                 else:
                     self._opened.set_exception(StartupError(record.reason))
             return
-        question = self._questions.pop(_key(record), None)
+        key = _key(record)
+        if key is None:
+            self._hear_event(record)
+            return
+        question = self._questions.pop(key, None)
         if question is None or question.answer.done():
             close_all(descriptors)
         elif isinstance(record, Refused | Failed):
@@ -168,16 +206,19 @@ class LauncherLink:
             self._opened.set_exception(StartupError("the launcher ended before it was ready; its reason is above"))
         for question in self._questions.values():
             if not question.answer.done():
-                question.answer.set_exception(SandboxError(self._loss))
+                question.answer.set_exception(SandboxError(LOSS))
         self._questions.clear()
         self._note_loss()
 
 
-def _key(record: Any) -> Hashable:
-    """Questions about a sandbox go by its name and what is wanted, all others by their number."""
+def _key(record: Any) -> Hashable | None:
+    """Questions about a sandbox go by its name and what is wanted, all others by their number. None of what is no answer."""
     if isinstance(record, Started | Refused):
         return ("start", record.sandbox_id)
     if isinstance(record, Stopped):
         return ("stop", record.sandbox_id)
-    number: int = record.request
-    return number
+    return record.request if isinstance(record, Unpacked | Removed | SocketOpened | Failed) else None
+
+
+def _unpack_report(answer: Unpacked, descriptors: list[int]) -> UnpackReport:
+    return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail)

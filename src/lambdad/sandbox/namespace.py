@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import os
 import platform
 import re
@@ -16,15 +15,11 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import msgspec
+from typing import NamedTuple
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import user_namespace
 from lambdad.sandbox.base import (
-    ENDPOINT_PORT,
-    RUNTIME_API_PORT,
     SANDBOX_ADDRESS,
     NetworkStatus,
     SandboxSpec,
@@ -35,32 +30,18 @@ from lambdad.sandbox.base import (
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
 from lambdad.sandbox.launcher import Settings
-from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Order, Snapshots, snapshot_problem
+from lambdad.sandbox.launcher_link import LOSS, LauncherLink
+from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
 from lambdad.sandbox.records import (
-    MAX_RECORD_BYTES,
-    CannotOpen,
     Channel,
-    Cloned,
-    Failed,
-    Opened,
-    Program,
-    RecordTooLong,
-    Refused,
-    Remove,
-    Removed,
-    SnapshotStep,
-    Start,
     Started,
     Stop,
-    Stopped,
-    TemplateEnded,
     ToLauncher,
     ToServer,
-    Unpack,
-    Unpacked,
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.start_record import encoded, start_record, with_addresses
 
 DEFAULT_UIDS = range(20_000, 30_000)
 _OLDEST_KERNEL = (5, 12)  # mount_setattr
@@ -68,18 +49,7 @@ _OLDEST_KERNEL_WITHOUT_ROOT = (5, 14)  # RLIMIT_NPROC counts by user namespace
 #: What the launcher needs, by number: CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_ADMIN,
 #: MKNOD
 _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
-_UNPACKING_AT_ONCE = 4
-MAX_ENVIRONMENT_BYTES = MAX_RECORD_BYTES - 8192  #: room for the rest of the record that it travels in
-_LOST = "the launcher has ended; no sandbox can be made until the server is started again"
 TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
-_LAUNCH = """
-import sys
-sys.path.insert(0, {path!r})
-from lambdad.sandbox.launcher import main
-main({connection}, {settings!r})
-"""
-
-_Answer = TypeVar("_Answer")
 
 
 class NamespaceSandbox:
@@ -253,7 +223,7 @@ class NamespaceSandboxes:
         self._is_root = _check_machine(uids)
         no_root = "without root no process may be led into another's sandbox"
         self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
-        self.snapshots = Snapshots(self._send)
+        self.snapshots = Snapshots(lambda order, descriptors: self._link.send(order, descriptors))
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
@@ -263,169 +233,60 @@ class NamespaceSandboxes:
         self._settings = Settings(
             os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network, not self._is_root
         )
-        self._launch_prefix: Sequence[str] = ()  #: for tests, who have it started by another user
-        self._channel: Channel | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._opened: asyncio.Future[Opened] | None = None
-        self._lost = asyncio.Event()
-        self._starting: dict[str, asyncio.Future[NamespaceSandbox]] = {}
-        self._stopping: dict[str, asyncio.Future[None]] = {}
+        self._link = LauncherLink("lambdad.sandbox.launcher", ToLauncher, ToServer)
+        self._starting: set[str] = set()
         self._sandboxes: dict[str, NamespaceSandbox] = {}
-        self._requests: dict[int, asyncio.Future[Unpacked | Removed]] = {}
-        self._request_numbers = itertools.count()
-        self._unpacking = asyncio.Semaphore(_UNPACKING_AT_ONCE)
 
     async def open(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            code = _LAUNCH.format(
-                path=os.fspath(Path(__file__).parents[2]),
-                connection=theirs.fileno(),
-                settings=msgspec.json.encode(self._settings).decode(),
-            )
-            self._process = await asyncio.create_subprocess_exec(
-                *self._launch_prefix,
-                *(sys.executable, "-I", "-c", code),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        loop = asyncio.get_running_loop()
-        self._lost.clear()
-        self._channel = Channel(ours)
-        self._opened = loop.create_future()
-        loop.add_reader(ours, self._hear)
-        try:
-            opened = await self._opened
-            self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
-            self.network = opened.network
-        except StartupError:
-            await self.close()
-            raise
+        opened = await self._link.open(self._settings, self._note_loss, self.snapshots.note)
+        self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
+        self.network = opened.network
 
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
-        if spec.sandbox_id in self._starting or spec.sandbox_id in self._sandboxes:
-            raise SandboxError(f"there is a sandbox {spec.sandbox_id} already")
+        name = spec.sandbox_id
+        if name in self._starting or name in self._sandboxes:
+            raise SandboxError(f"there is a sandbox {name} already")
         encoded(with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
-        answer: asyncio.Future[NamespaceSandbox] = asyncio.get_running_loop().create_future()
-        self._starting[spec.sandbox_id] = answer
+        self._starting.add(name)
         try:
-            self._send(start_record(spec))
-            sandbox = await answer
+            sandbox = await self._link.ask(("start", name), start_record(spec), self._note_start)
             if spec.is_template or spec.snapshot is not None:
                 await sandbox.prepare_snapshot(_own(spec.snapshot))
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
         except BaseException:
-            self._abandon(spec.sandbox_id)
+            self._abandon(name)
             raise
         finally:
-            self._starting.pop(spec.sandbox_id, None)
+            self._starting.discard(name)
         return sandbox
 
     async def release(self, sandbox_id: str) -> None:
         """Has the launcher kill the sandbox and waits until nothing of it is left."""
-        if self._channel is not None and sandbox_id in self._sandboxes:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._stopping[sandbox_id] = done
-            self._send(Stop(sandbox_id))
-            await done
+        if self._link.is_open and sandbox_id in self._sandboxes:
+            with contextlib.suppress(SandboxError):  # the launcher ended meanwhile, and with it the sandbox
+                await self._link.ask(("stop", sandbox_id), Stop(sandbox_id), lambda record, _: None)
         self.snapshots.forget(sandbox_id)
         self._sandboxes.pop(sandbox_id, None)
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        async with self._unpacking:
-            descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
-            try:
-                request = next(self._request_numbers)
-                record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
-                answer = await self._ask(record, descriptors)
-            finally:
-                close_all(descriptors)
-        assert isinstance(answer, Unpacked)
-        return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail)
+        return await self._link.unpack(archives, destination, limits)
 
     async def remove(self, tree: Path) -> None:
-        await self._ask(Remove(next(self._request_numbers), absolute(tree)))
+        await self._link.remove(tree)
 
     async def lost(self) -> str:
-        await self._lost.wait()
-        return _LOST
+        await self._link.lost.wait()
+        return LOSS
 
     async def close(self) -> None:
-        """The launcher ends when its socket closes, and takes everything with it."""
-        if self._process is None:
-            return
         await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
-        self._lose()
-        await self._process.wait()
-        self._process = None
+        await self._link.close()
 
-    # -- the launcher ----------------------------------------------------------------------------------------------------
-
-    async def _ask(self, record: Unpack | Remove, descriptors: Sequence[int] = ()) -> Unpacked | Removed:
-        answer: asyncio.Future[Unpacked | Removed] = asyncio.get_running_loop().create_future()
-        self._requests[record.request] = answer
-        try:
-            self._send(record, descriptors)
-            return await answer
-        finally:
-            del self._requests[record.request]
-
-    def _send(self, record: Start | Stop | Unpack | Remove | Order, descriptors: Sequence[int] = ()) -> None:
-        if self._channel is None:
-            raise SandboxError(_LOST)
-        data = msgspec.json.encode(record)
-        try:
-            msgspec.json.decode(data, type=ToLauncher)  # the launcher would end rather than guess what is meant
-            self._channel.send(data, descriptors)
-        except (msgspec.ValidationError, RecordTooLong) as error:
-            raise SandboxError(f"no sandbox can be made like this: {error}") from error
-        if self._channel.has_unsent:
-            asyncio.get_running_loop().add_writer(self._channel.socket, self._flush)
-
-    def _flush(self) -> None:
-        if self._channel is not None:
-            self._channel.flush()
-            if not self._channel.has_unsent:
-                asyncio.get_running_loop().remove_writer(self._channel.socket)
-
-    def _hear(self) -> None:
-        while self._channel is not None and (received := self._channel.receive()) is not None:
-            data, descriptors = received
-            if not data:
-                self._lose()
-                self._lost.set()
-                return
-            self._note(msgspec.json.decode(data, type=ToServer), descriptors)
-
-    def _note(self, record: ToServer, descriptors: list[int]) -> None:
-        match record:
-            case Started():
-                self._note_start(record, descriptors)
-            case Refused():
-                _fail(self._starting.get(record.sandbox_id), SandboxError(record.reason))
-            case Stopped():
-                _resolve(self._stopping.pop(record.sandbox_id, None), None)
-            case Unpacked() | Removed():
-                _resolve(self._requests.get(record.request), record)
-            case Failed():
-                _fail(self._requests.get(record.request), SandboxError(record.reason))
-            case TemplateEnded() | SnapshotStep() | Cloned():
-                self.snapshots.note(record)
-            case Opened():
-                _resolve(self._opened, record)
-            case CannotOpen():
-                _fail(self._opened, StartupError(record.reason))
-
-    def _note_start(self, record: Started, descriptors: list[int]) -> None:
-        answer = self._starting.get(record.sandbox_id)
-        if answer is None or answer.done():
-            close_all(descriptors)
-            return
+    def _note_start(self, record: Started, descriptors: list[int]) -> NamespaceSandbox:
         sandbox = NamespaceSandbox(self, record.sandbox_id, descriptors, record.files)
         self._sandboxes[record.sandbox_id] = sandbox
-        answer.set_result(sandbox)
+        return sandbox
 
     def _abandon(self, sandbox_id: str) -> None:
         """Nobody wants this sandbox any more. The launcher forgets it, or kills what it has just made."""
@@ -433,64 +294,13 @@ class NamespaceSandboxes:
         if sandbox is not None:
             sandbox.abandon()
         self.snapshots.forget(sandbox_id)
-        if self._channel is not None:
-            self._send(Stop(sandbox_id))
+        if self._link.is_open:
+            self._link.send(Stop(sandbox_id))
 
-    def _lose(self) -> None:
-        """Nothing more comes from the launcher: every sandbox is dead, every wait is over."""
-        if self._channel is None:
-            return
-        asyncio.get_running_loop().remove_reader(self._channel.socket)
-        asyncio.get_running_loop().remove_writer(self._channel.socket)
-        self._channel.close()
-        self._channel = None
-        _fail(self._opened, StartupError("the launcher ended before it was ready; its reason is above"))
-        for starting in self._starting.values():
-            _fail(starting, SandboxError(_LOST))
-        for request in self._requests.values():
-            _fail(request, SandboxError(_LOST))
-        for done in self._stopping.values():
-            _resolve(done, None)
+    def _note_loss(self) -> None:
         self.snapshots.lose_all()
         for sandbox in self._sandboxes.values():
             sandbox.note_end()
-        self._stopping.clear()
-
-
-def start_record(spec: SandboxSpec) -> Start:
-    program = spec.program
-    paths = {name: absolute(getattr(program, name)) for name in ("interpreter", "language_root", "runtime_dir")}
-    return Start(
-        spec.sandbox_id,
-        Program(program.name, **paths),
-        absolute(spec.task_root),
-        None if spec.opt_root is None else absolute(spec.opt_root),
-        spec.memory_mb,
-        spec.tmp_mb,
-        spec.has_network,
-    )
-
-
-def with_addresses(environment: Mapping[str, str]) -> dict[str, str]:
-    for name, value in environment.items():
-        if not name or "=" in name or "\0" in name + value:
-            raise SandboxError(f"{name!r} cannot be an environment variable with this value")
-    return {
-        **environment,
-        "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{RUNTIME_API_PORT}",
-        "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
-    }
-
-
-def encoded(environment: Mapping[str, str]) -> bytes:
-    data = msgspec.json.encode(environment)
-    if len(data) > MAX_ENVIRONMENT_BYTES:
-        raise SandboxError(f"an environment of {len(data)} bytes is longer than {MAX_ENVIRONMENT_BYTES}")
-    return data
-
-
-def absolute(path: Path) -> str:
-    return os.fspath(path.absolute())
 
 
 def _own(snapshot: Snapshot | None) -> NamespaceSnapshot | None:
@@ -525,15 +335,3 @@ def _check_machine(uids: range) -> bool:
 
 def _version(found: re.Match[str]) -> tuple[int, int]:
     return int(found[1]), int(found[2])
-
-
-def _resolve(future: asyncio.Future[_Answer] | None, value: _Answer) -> bool:
-    if future is None or future.done():
-        return False
-    future.set_result(value)
-    return True
-
-
-def _fail(future: asyncio.Future[_Answer] | None, error: Exception) -> None:
-    if future is not None and not future.done():
-        future.set_exception(error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import os
 import socket
 import sys
@@ -19,16 +18,15 @@ from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
-from lambdad.sandbox.launcher_link import LauncherLink
-from lambdad.sandbox.namespace import DEFAULT_UIDS, TMP_IS_MEMORY, absolute, encoded, start_record, with_addresses
+from lambdad.sandbox.launcher_link import LOSS, LauncherLink
+from lambdad.sandbox.namespace import DEFAULT_UIDS, TMP_IS_MEMORY
 from lambdad.sandbox.oci_launcher import Settings
 from lambdad.sandbox.oci_runtime import find_runtime
-from lambdad.sandbox.records import OpenSocket, Remove, Started, Stop, Unpack, Unpacked, close_all
+from lambdad.sandbox.records import OpenSocket, Started, Stop, ToOciLauncher, ToOciServer, close_all
 from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
 
 DEFAULT_RUNTIME = "runc"
-_UNPACKING_AT_ONCE = 4
-_LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
 _NO_SNAPSHOTS = "an OCI runtime's containers cannot be cloned"
 
 
@@ -156,11 +154,9 @@ class OciSandboxes:
         self.network = NetworkStatus("none")
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
         self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network)
-        self._link = LauncherLink("lambdad.sandbox.oci_launcher", _LOSS)
+        self._link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
         self._starting: set[str] = set()
         self._sandboxes: dict[str, OciSandbox] = {}
-        self._request_numbers = itertools.count()
-        self._unpacking = asyncio.Semaphore(_UNPACKING_AT_ONCE)
 
     async def open(self) -> None:
         opened = await self._link.open(self._settings, self._note_loss)
@@ -194,26 +190,18 @@ class OciSandboxes:
         self._sandboxes.pop(sandbox_id, None)
 
     async def open_socket(self, sandbox_id: str) -> socket.socket:
-        request = next(self._request_numbers)
+        request = next(self._link.numbers)
         return await self._link.ask(request, OpenSocket(request, sandbox_id), lambda _, descriptors: adopt(descriptors[0]))
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        async with self._unpacking:
-            descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
-            try:
-                request = next(self._request_numbers)
-                record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
-                return await self._link.ask(request, record, _unpack_report, descriptors)
-            finally:
-                close_all(descriptors)
+        return await self._link.unpack(archives, destination, limits)
 
     async def remove(self, tree: Path) -> None:
-        request = next(self._request_numbers)
-        await self._link.ask(request, Remove(request, absolute(tree)), lambda record, _: None)
+        await self._link.remove(tree)
 
     async def lost(self) -> str:
         await self._link.lost.wait()
-        return _LOSS
+        return LOSS
 
     async def close(self) -> None:
         await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
@@ -241,7 +229,3 @@ def _checked(environment: Mapping[str, str]) -> dict[str, str]:
     variables = with_addresses(environment)
     encoded(variables)
     return variables
-
-
-def _unpack_report(record: Unpacked, _: list[int]) -> UnpackReport:
-    return UnpackReport(record.unpacked_bytes, record.refusal, record.detail)

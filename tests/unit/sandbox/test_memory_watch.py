@@ -107,7 +107,7 @@ async def test_shared_memory_counts_once(sandboxes: RootlessSandboxes, tmp_path:
 
 async def test_a_killed_watch_ends_the_launcher(sandboxes: RootlessSandboxes) -> None:
     """Without it nothing would be held: nothing goes on."""
-    watch = next(pid for pid in descendants(sandboxes._process.pid) if _is_watch(pid))
+    watch = next(pid for pid in descendants(sandboxes._link.process.pid) if _is_watch(pid))
     os.kill(watch, 9)
     assert "launcher" in await sandboxes.lost()
 

@@ -42,7 +42,7 @@ async def main():
     sandboxes = NamespaceSandboxes(folder / "state")
     await sandboxes.open()
     await sandboxes.start(make_spec(make_program(folder / "runtime"), make_task(folder / "task")))
-    print(sandboxes._process.pid, sandboxes._settings.cgroup_name, flush=True)
+    print(sandboxes._link.process.pid, sandboxes._settings.cgroup_name, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -527,10 +527,10 @@ class TestRecords:
     )
     async def test_launcher_believes_nothing(self, sandboxes: NamespaceSandboxes, record: bytes) -> None:
         """A record that is not as it should be is never acted on: the launcher ends rather than guess."""
-        assert sandboxes._channel is not None
-        sandboxes._channel.send(record)
-        assert sandboxes._process is not None
-        assert await sandboxes._process.wait() == 0
+        assert sandboxes._link._channel is not None
+        sandboxes._link._channel.send(record)
+        assert sandboxes._link.process is not None
+        assert await sandboxes._link.process.wait() == 0
 
     async def test_too_long_an_environment(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """An environment that does not fit into a record is refused before it is sent."""
@@ -577,9 +577,9 @@ class TestAfterwards:
         sandbox = await sandboxes.start(make_spec(program, task))
         name = _cgroup_name(sandboxes)
         processes = [_open_process(pid) for pid in _pids(name)]
-        assert sandboxes._process is not None
+        assert sandboxes._link.process is not None
         losing = asyncio.create_task(sandboxes.lost())
-        os.kill(sandboxes._process.pid, signal.SIGKILL)
+        os.kill(sandboxes._link.process.pid, signal.SIGKILL)
         assert await sandbox.runtime.exited() == ExitStatus(signal=9)
         assert all(_has_ended(process) for process in processes)
         assert "launcher has ended" in await losing
@@ -654,8 +654,8 @@ class TestAfterwards:
         sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
         await sandboxes.open()
         async with started(sandboxes, tmp_path):
-            assert sandboxes._process is not None
-            [zygote] = [pid for pid in children(sandboxes._process.pid) if "zygote.py" in command_line(pid)]
+            assert sandboxes._link.process is not None
+            [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
             os.kill(zygote, signal.SIGSTOP)
             spec = make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task"), "two")
             waiting = asyncio.create_task(sandboxes.start(spec))
@@ -673,8 +673,8 @@ class TestAfterwards:
         await sandboxes.open()
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         async with started(sandboxes, tmp_path):
-            assert sandboxes._process is not None
-            [zygote] = [pid for pid in children(sandboxes._process.pid) if "zygote.py" in command_line(pid)]
+            assert sandboxes._link.process is not None
+            [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
             for number in range(5):
                 known = set(children(zygote))
                 spec = make_spec(program, task, f"s{number}", waits_with_runtime=True)
