@@ -14,6 +14,7 @@ ON_ONE_SERVER = (
     rows.cold_start,
     rows.cold_start_shell,
     rows.cold_start_node,
+    rows.cold_start_snap_start,
     rows.burst,
     rows.events,
     rows.timeout,

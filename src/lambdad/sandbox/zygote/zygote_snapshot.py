@@ -184,7 +184,8 @@ class Template(object):
     def _fork(self):
         """The new process, stopped before its first instruction: the child of a child, so that process 1 inherits it."""
         self._holder.call(SETNS, SHELL, linux.CLONE_NEWPID)
-        between = trace.Tracee(self._holder.fork(CLONE_PARENT | SIGCHLD, 0))
+        # It shares the holder's memory: copying the page tables is nearly all that a clone costs, and is done once.
+        between = trace.Tracee(self._holder.fork(CLONE_VM | CLONE_PARENT | SIGCHLD, 0))
         try:
             between.wait()
             puppet = trace.Puppet(between, between.registers(), self._holder.instruction)
