@@ -27,8 +27,9 @@ test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 
 test-tools: ## install the OCI runtimes that tests want, where root can: Debian packages runc, crun, runsc
 	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		install="apt-get install --yes --no-install-recommends"; export DEBIAN_FRONTEND=noninteractive; \
 		for p in runc crun runsc; do command -v $$p >/dev/null && continue; \
-			DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$p >/dev/null \
+			$$install $$p >/dev/null 2>&1 || { apt-get update >/dev/null; $$install $$p >/dev/null; } \
 			|| echo "$$p could not be installed; the tests that need it are skipped by name." >&2; done; \
 	else echo "Not root on Debian: tests with OCI runtimes that are not installed are skipped by name." >&2; fi
 
