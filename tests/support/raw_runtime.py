@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import InvocationRequest, RuntimeAnswer, RuntimeSession
+from lambdad.runtime_api.session import Beginning, InvocationRequest, RuntimeAnswer, RuntimeSession
 
 
 class Client:
@@ -88,9 +89,9 @@ def invocation(request_id: str = "id-1", payload: bytes = b"{}", *, wants_stream
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Api]:
+async def serving(beginning: Beginning = Beginning.INIT, credentials: ContainerCredentials | None = None) -> AsyncIterator[Api]:
     loop = asyncio.get_running_loop()
-    session = RuntimeSession(loop)
+    session = RuntimeSession(loop, beginning=beginning, credentials=credentials)
     server = RuntimeApiServer(session, loop)
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
