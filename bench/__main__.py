@@ -21,10 +21,7 @@ ON_ONE_SERVER = (
     rows.log_flood,
     rows.idle_environments,
 )
-NOT_MEASURABLE_YET = (
-    "cold start, the pandas + xlrd example with SnapStart",
-    "first byte of a streamed response after the function wrote it",
-)
+NOT_MEASURABLE_YET = ("first byte of a streamed response after the function wrote it",)
 
 
 def main(names: list[str]) -> int:
