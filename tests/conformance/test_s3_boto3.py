@@ -345,11 +345,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(running: Running, s3: Any, buc
         head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Length: 4000000\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 2_000_000)
     deadline = threading.Event()
+    # Files of before may still be on their way out, of objects that another test has deleted.
     for _ in range(500):
-        if {path for path in running.blobs.rglob("*") if path.is_file()} == before:
+        if {path for path in running.blobs.rglob("*") if path.is_file()} <= before:
             break
         deadline.wait(0.01)
-    assert {path for path in running.blobs.rglob("*") if path.is_file()} == before
+    assert {path for path in running.blobs.rglob("*") if path.is_file()} <= before
     with pytest.raises(ClientError):
         s3.head_object(Bucket=bucket, Key="k")
 
