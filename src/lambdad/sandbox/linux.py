@@ -9,6 +9,7 @@ import os
 import platform
 import select
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +31,10 @@ _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 _SIGNALS = range(1, 65)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-_libc.syscall.restype = ctypes.c_long
+if sys.platform == "linux":  # elsewhere this can be imported, and none of it be called
+    _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+    _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    _libc.syscall.restype = ctypes.c_long
 
 
 class _MountAttributes(ctypes.Structure):
