@@ -14,6 +14,8 @@ from support.server import running
 
 #: Of OCI runtimes one is enough for every day: the others are made from the same bundle, and gVisor's starts take a second.
 _EVERY_DAY = ("namespace", "oci-runc")
+#: What takes so long that one backend is enough for every day.
+_HEAVY = "test_bombs.py"
 _WITHOUT_ROOT = "namespace-rootless"
 
 
@@ -25,6 +27,13 @@ def _attacked() -> list[ParameterSet]:
         for parameter in backends(isolating=True)
         if parameter.id != _WITHOUT_ROOT  # a server of the tests' own user would be the first of these once more
     ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name == _HEAVY and f"[{_EVERY_DAY[0]}" not in item.name:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session", params=_attacked())
