@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -44,9 +43,9 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(scope="session")
 def arena(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     folder = tmp_path_factory.mktemp(f"arena-{backend}")
-    os.environ["LAMBDAD_TEST_SECRET"] = HOST_SECRET  # for the server to have, and nobody inside
-    try:
-        with running(folder, *backend.options, isolation=backend.isolation) as server, Arena.of(server, backend.name) as made:
-            yield made
-    finally:
-        del os.environ["LAMBDAD_TEST_SECRET"]
+    secret = {"LAMBDAD_TEST_SECRET": HOST_SECRET}  # for the server to have, and nobody inside
+    with (
+        running(folder, *backend.options, isolation=backend.isolation, environment=secret) as server,
+        Arena.of(server, backend.name) as made,
+    ):
+        yield made

@@ -171,8 +171,9 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, *options: str, isolation: str = "namespace", prefix: Sequence[str] = ()) -> Iterator[Server]:
-    server = Server(folder, *options, isolation=isolation, prefix=prefix).start()
+def running(folder: Path, *options: str, **settings: Any) -> Iterator[Server]:
+    """A started server; the settings are those of `Server`."""
+    server = Server(folder, *options, **settings).start()
     try:
         yield server
     finally:

@@ -20,7 +20,7 @@ from lambdad.sandbox.init_connection import InitConnection, Seat
 from lambdad.sandbox.namespace import NamespaceSandbox, NamespaceSandboxes
 from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
 from lambdad.sandbox.records import Cloned
-from support.processes import descendants
+from support.processes import children, command_line, descendants
 from support.sandbox import Peer, make_program, make_spec, make_task
 
 pytestmark = [
@@ -242,7 +242,8 @@ def test_what_stands_in_the_way_of_snapshots_is_named(tmp_path: Path) -> None:
 def _keepers() -> list[int]:
     """The holder and the snapshotter of the one snapshot there is, in this order: traced by, and tracing."""
     found = []
-    for pid in descendants(os.getpid()):
+    launchers = [pid for pid in children(os.getpid()) if "lambdad.sandbox" in command_line(pid)]  # other tests' servers have snapshots too
+    for pid in [below for launcher in launchers for below in descendants(launcher)]:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
         except FileNotFoundError:
