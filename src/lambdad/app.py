@@ -216,7 +216,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     )
     parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
-    await HttpListener(admin.application(identities)).listen(admin_socket)
+    administration = await HttpListener(admin.application(identities)).listen(admin_socket)
+    parts.push_async_callback(administration.close)
     await server.listen(sock)
     gc.freeze()  # what is built now lives to the end: no collection needs to look at it again
     return server

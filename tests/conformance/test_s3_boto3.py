@@ -346,7 +346,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(running: Running, s3: Any, buc
         connection.sendall(head.encode() + b"x" * 2_000_000)
     deadline = threading.Event()
     # Files of before may still be on their way out, of objects that another test has deleted.
-    for _ in range(500):
+    for _ in range(3000):
         if {path for path in running.blobs.rglob("*") if path.is_file()} <= before:
             break
         deadline.wait(0.01)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.server import RUNTIME, Server
+from support.server import RUNTIME, Server, running
 
 pytestmark = pytest.mark.root
 
@@ -35,6 +35,15 @@ def echo(server: Server) -> str:
     """A function that gives back its event, or fails as its event says."""
     server.create_function("cmd-echo", CODE)
     return "cmd-echo"
+
+
+#: Runs a module as the interpreter's -m does, and looks for garbage at every opportunity.
+COLLECTING = """
+import gc, runpy, sys
+gc.set_threshold(10, 1, 1)
+sys.argv = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def lambdad(server: Server, *arguments: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -161,3 +170,11 @@ def test_credentials_of_a_running_server_are_made_listed_and_ended(server: Serve
     assert made["SecretAccessKey"] not in listed
     assert lambdad(server, "credentials", "delete", made["AccessKeyId"], *folder).returncode == 0
     assert made["AccessKeyId"] not in lambdad(server, "credentials", "list", *folder).stdout.decode()
+
+
+def test_the_admin_socket_is_served_whatever_is_collected(tmp_path: Path) -> None:
+    """It goes on to be served though the garbage collector runs between its making and the server's start."""
+    with running(tmp_path, prefix=[sys.executable, "-c", COLLECTING]) as server:
+        done = lambdad(server, "credentials", "list", "--data-dir", str(server.data_dir))
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert done.stderr.startswith(b"No access keys yet")

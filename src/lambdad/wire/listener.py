@@ -198,7 +198,7 @@ def _closing_if_unread(application: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Listening:
-    """One socket being served."""
+    """One socket being served, for as long as this object is kept: uvloop closes a Unix socket whose server is collected."""
 
     def __init__(self, server: asyncio.Server) -> None:
         self._server = server

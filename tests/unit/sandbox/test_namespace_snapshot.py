@@ -242,7 +242,9 @@ def test_what_stands_in_the_way_of_snapshots_is_named(tmp_path: Path) -> None:
 def _keepers() -> list[int]:
     """The holder and the snapshotter of the one snapshot there is, in this order: traced by, and tracing."""
     found = []
-    launchers = [pid for pid in children(os.getpid()) if "lambdad.sandbox" in command_line(pid)]  # other tests' servers have snapshots too
+    launchers = [
+        pid for pid in children(os.getpid()) if "lambdad.sandbox" in command_line(pid)
+    ]  # other tests' servers have snapshots too
     for pid in [below for launcher in launchers for below in descendants(launcher)]:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
