@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
-from lambdad.errors import CannotSnapshot, SandboxError, ServiceError
-from lambdad.invocation import failure
+from lambdad.errors import SandboxError
+from lambdad.invocation import failure, restore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_log import EnvironmentLog
 from lambdad.invocation.environment_parts import Closable, EnvironmentParts
@@ -23,10 +23,7 @@ from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
-from lambdad.model.runtime_session import RuntimeState
 from lambdad.model.version import Version
-from lambdad.runtime_api import answers
-from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
@@ -121,7 +118,7 @@ class ExecutionEnvironment:
             if self._beginning is Beginning.CLONE:
                 self._limit_cpu(processors(self.memory_mb))
                 self._log.restore_ends(failed, self.init_seconds, self._parts.monotonic() - made)
-                self._check_restored(failed)
+                restore.check_restored(failed, self._parts.restore_seconds)
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             if failed is None:
@@ -140,20 +137,8 @@ class ExecutionEnvironment:
 
     async def take_snapshot(self) -> Snapshot:
         """Of a template whose Init went well. Raises CannotSnapshot, or SandboxError."""
-        life, sandbox = self._life, self._sandbox
-        assert life is not None and sandbox is not None
-        session = life.session
-        if session.state is not RuntimeState.RESTORE_READY:
-            raise CannotSnapshot("the function asked for an invocation during its init, or its process has ended")
-        if any(not extension.is_external for extension in life.extensions.registered):
-            raise CannotSnapshot("the function's init registered an internal extension, which a clone would not have")
-        self._log.output.drain()
-
-        def let_go() -> None:
-            session.fork(answers.FORK)
-            life.end()  # what it was is over with the fork, and that is no failure
-
-        return await sandbox.take_snapshot(let_go)
+        assert self._life is not None and self._sandbox is not None
+        return await restore.take_snapshot(self._life, self._sandbox, self._log.output)
 
     async def _source(self) -> VersionSnapshot | None:
         if self._beginning is not Beginning.CLONE:
@@ -223,26 +208,11 @@ class ExecutionEnvironment:
             lambda reason: self._life_ended(life, reason),
             self._parts.delivery_memory,
             self._beginning,
-            self._container_credentials(),
+            restore.container_credentials(self._token, self._credentials, self._parts.clock),
         )
         self._life = life
         self._api.renew(life.session)
         return life
-
-    def _container_credentials(self) -> ContainerCredentials | None:
-        credentials = self._credentials
-        if self._token is None or credentials is None:
-            return None
-        key, secret, session = credentials.access_key_id, credentials.secret_access_key, credentials.session_token
-        return ContainerCredentials(self._token, key, secret, session, self._parts.clock)
-
-    def _check_restored(self, failed: Failure | None) -> None:
-        """Raises what the invoker is told of a restore that failed."""
-        if failed is not None and failed.status == "timeout":
-            limit = self._parts.restore_seconds
-            raise ServiceError("SnapStartTimeoutException", f"The function was not restored within {limit:g} seconds.")
-        if failed is not None:
-            raise ServiceError("SnapStartException", failed.told)
 
     def _life_ended(self, life: Life, reason: Failure) -> None:
         if self._life is not life:
