@@ -92,7 +92,12 @@ def describe_access_keys(identities: Identities) -> list[dict[str, Any]]:
 
 
 def _describe(key: AccessKey) -> dict[str, Any]:
-    return {"AccessKeyId": key.access_key_id, "AccountId": key.account_id, "Name": key.name, "CreatedAt": key.created_at}
+    return {
+        "AccessKeyId": key.access_key_id,
+        "AccountId": key.account_id,
+        "Name": key.name or key.user_name,
+        "CreatedAt": key.created_at,
+    }
 
 
 async def _create(identities: Identities, body: bytes) -> Answer:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
+from lambdad.services.iam import SERVICE as IAM
+from lambdad.services.iam.directory import Directory
+from lambdad.services.iam.records import IamRecords
+from lambdad.services.iam.state import IamState
 from lambdad.services.lambda_ import SERVICE as LAMBDA
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
@@ -64,6 +69,8 @@ from lambdad.services.s3.notifier import Notifier
 from lambdad.services.s3.object_reader import open_object
 from lambdad.services.s3.receiver import S3Receiver
 from lambdad.services.s3.state import S3State
+from lambdad.services.sts import SERVICE as STS
+from lambdad.services.sts.state import StsState
 from lambdad.store.files import FileBlobs
 from lambdad.store.lock import DataDirectoryLock
 from lambdad.store.sqlite import SqliteStore
@@ -115,8 +122,12 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     blobs = FileBlobs(settings.data_dir / "blobs", store)
     await blobs.open()
     parts.push_async_callback(blobs.close)
-    identities = Identities(store)
+    identities = Identities(store, clock=clock)
     await identities.open()
+    iam_records = IamRecords(store)
+    await iam_records.open()
+    directory = Directory(iam_records, identities.lookup)
+    is_enforced = settings.checks_signatures
 
     # The data plane.
     logs = LogsState(store)
@@ -147,7 +158,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     parts.push_async_callback(lambda: invoker.close(grace.left()))
 
     # Services, and the ways between them.
-    delivery = Delivery()
+    delivery = Delivery(directory.permit_delivery if is_enforced else None)
     s3 = S3State(store, blobs, store, delivery)
     counters = EventCounters()
     events = EventQueue(store, counters)
@@ -168,6 +179,10 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         network_can_be_withheld=can_withhold,
     )
     lambda_.snapshot_problem = sandboxes.snapshot_problem
+    if is_enforced:
+        lambda_.can_assume = partial(directory.may_be_assumed_by, "lambda.amazonaws.com")
+    iam = IamState(iam_records, identities, clock)
+    sts = StsState(directory, identities, is_enforced, clock)
     delivery.register("lambda", LambdaReceiver(lambda_))
     delivery.register("s3", S3Receiver(s3))
     remote = RemoteServices(settings.endpoints, endpoint_credentials(os.environ, settings))
@@ -177,12 +192,19 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     # The front.
     status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
     front = Front(
-        [BoundService(LAMBDA, lambda_), BoundService(S3, s3), BoundService(LOGS, logs)],
+        [
+            BoundService(LAMBDA, lambda_),
+            BoundService(S3, s3),
+            BoundService(LOGS, logs),
+            BoundService(IAM, iam),
+            BoundService(STS, sts),
+        ],
         lookup=identities.lookup,
         auth_required=settings.checks_signatures,
         defaults=Defaults(settings.account_id, settings.region),
         internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
         limits=_body_limits(limits),
+        subject_of=directory.subject_of if is_enforced else None,
     )
     application = _with_code_downloads(front, code_locations)
     inside.listener = HttpListener(application)

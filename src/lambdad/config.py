@@ -402,7 +402,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "auth", "on|off", "on or off", _one_of("on", "off"), "off",
-        "Whether requests must be signed with an access key made by `lambdad credentials create`.",
+        "Whether requests must be signed, the first with a key made by `lambdad credentials create`, and IAM's policies are "
+        "evaluated.",
     ),
     Setting(
         "quotas", "current|2021", "current or 2021", _one_of("current", "2021"), "current",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,12 +12,12 @@ from lambdad.model.destination import Attribute
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends: checked against the target's resource policy, save an execution role of the target's own account."""
+    """Who sends. Services are checked against the target's resource policy, roles by `Delivery.permit`, if there is one."""
 
     service_principal: str  #: "s3.amazonaws.com"
     source_arn: str  #: "arn:aws:s3:::bucket"
     source_account: str
-    role_arn: str | None = None  #: of the function in whose name Lambda sends; its permissions are not checked
+    role_arn: str | None = None  #: of the function in whose name Lambda sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,22 @@ def service_of(target_arn: str) -> str:
 
 
 class Delivery:
-    """A table from the service in an ARN ("lambda") to its receiver."""
+    """A table from the service in an ARN ("lambda") to its receiver.
 
-    def __init__(self) -> None:
+    `permit` raises ServiceError when a role may not send to an ARN; with `--auth off` there is none.
+    """
+
+    def __init__(self, permit: Callable[[str, str], None] | None = None) -> None:
         self._receivers: dict[str, Receiver] = {}
+        self._permit = permit
 
     def register(self, service: str, receiver: Receiver) -> None:
         self._receivers[service] = receiver
 
     async def check(self, target_arn: str, sender: Sender) -> None:
-        await self._receiver_of(target_arn).check(target_arn, sender)
+        receiver = self._receiver_of(target_arn)
+        self._check_role(target_arn, sender)
+        await receiver.check(target_arn, sender)
 
     def has(self, service: str) -> bool:
         """Whether anything can be sent to that service."""
@@ -72,7 +78,13 @@ class Delivery:
     async def accept(
         self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
     ) -> None:
-        await self._receiver_of(target_arn).accept(target_arn, sender, payload, request_id=request_id, envelope=envelope)
+        receiver = self._receiver_of(target_arn)
+        self._check_role(target_arn, sender)
+        await receiver.accept(target_arn, sender, payload, request_id=request_id, envelope=envelope)
+
+    def _check_role(self, target_arn: str, sender: Sender) -> None:
+        if self._permit is not None and sender.role_arn is not None:
+            self._permit(sender.role_arn, target_arn)
 
     def _receiver_of(self, target_arn: str) -> Receiver:
         receiver = self._receivers.get(service_of(target_arn))

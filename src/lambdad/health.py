@@ -58,6 +58,7 @@ def health_document(
         "cpu": announcement.cpu,
         "events": dict(events),
         "auth": announcement.auth,
+        "policies": "evaluated" if announcement.auth == "on" else "not evaluated",
         "quotas": announcement.quotas,
         "data_dir": str(announcement.data_dir),
         "uptime_seconds": round(uptime_seconds, 3),

@@ -12,7 +12,7 @@ import pytest
 
 from lambdad.model.service import Service
 
-SERVICES = ("lambda_", "s3", "logs")
+SERVICES = ("lambda_", "s3", "logs", "iam", "sts")
 SOURCE = Path(__file__).parents[2] / "src" / "lambdad"
 
 #: Members which by AWS's own documentation change nothing, so that taking them without effect is exact.
@@ -39,6 +39,19 @@ def test_every_operation_is_served_or_refused_with_a_reason(folder: str) -> None
     assert not served & refused
     assert served | refused == set(model(service(folder).name).operation_names)
     assert all(reason.strip() for reason in service(folder).not_yet.values())
+
+
+@pytest.mark.parametrize("folder", SERVICES)
+def test_every_operation_says_which_rights_it_needs(folder: str) -> None:
+    """With `--auth on` nothing is served that is not put to the policies; those of the Lambda API are all known beforehand."""
+    operations = set(model(service(folder).name).operation_names)
+    known = service(folder).permissions
+    assert set(known) <= operations
+    assert set(service(folder).operations if folder != "lambda_" else operations) <= set(known)
+    asked = [permission for permissions in known.values() for permission in permissions]
+    assert all(re.fullmatch(r"(iam|lambda|logs|s3|sts):[A-Z][A-Za-z0-9]+", permission.action) for permission in asked)
+    free = {name for name, permissions in known.items() if not permissions}
+    assert free == ({"AssumeRole", "GetCallerIdentity", "GetSessionToken"} if folder == "sts" else set())
 
 
 @pytest.mark.parametrize("folder", SERVICES)

@@ -17,6 +17,10 @@ from support.server import ROLE, RUNTIME, Server, running, wait_until, zipped
 
 pytestmark = pytest.mark.root
 
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 CALLS_BACK = """
 import boto3
 
@@ -92,7 +96,9 @@ def test_a_wrong_secret_is_refused(strict: Server, keys: dict[str, str]) -> None
 
 def test_a_function_has_credentials_that_work(strict: Server, keys: dict[str, str]) -> None:
     """Inside a function boto3 signs with the environment's own credentials, and the server accepts them."""
-    lambda_ = strict.client("lambda", **keys)
+    lambda_, iam = strict.client("lambda", **keys), strict.client("iam", **keys)
+    iam.create_role(RoleName="test", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.attach_role_policy(RoleName="test", PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
     lambda_.create_function(
         FunctionName="calls-back", Runtime=RUNTIME, Handler="lambda_function.handler", Role=ROLE, Timeout=30, MemorySize=256,
         Code={"ZipFile": zipped({"lambda_function.py": CALLS_BACK})},

@@ -41,6 +41,7 @@ def test_the_health_document() -> None:
         "cpu": "weight",
         "events": {"received": 3},
         "auth": "off",
+        "policies": "not evaluated",
         "quotas": "current",
         "data_dir": "/data",
         "uptime_seconds": 1.235,

@@ -110,7 +110,7 @@ _CPU = {
 }
 
 _AUTH = {
-    "on": "on: requests must be signed with an access key (`lambdad credentials create`)",
+    "on": "on: requests must be signed (`lambdad credentials create`), and policies are evaluated",
     "off": "off: whoever reaches the endpoint may do everything; an access key id of 12 digits names the account",
 }
 

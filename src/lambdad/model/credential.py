@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What was settled when temporary credentials were given."""
+
+    issued_at: float  #: seconds since the epoch
+    role_arn: str | None = None  #: None: the session is the user's or the root's own
+    role_id: str | None = None
+    name: str = ""
+    policies: tuple[str, ...] | None = None  #: documents that narrow the session; None: it may do what the role may
+    tags: Mapping[str, str] = field(default_factory=dict)
+    source_identity: str | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +29,6 @@ class Credential:
     account_id: str
     principal_arn: str
     session_token: str | None = field(default=None, repr=False)  #: set for temporary credentials, which must send it
+    user_name: str | None = None  #: of an IAM user; root and sessions of roles have none
+    expires_at: float | None = None  #: of temporary credentials, save a function's, which live as its environment does
+    session: Session | None = None  #: of temporary credentials

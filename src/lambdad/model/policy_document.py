@@ -114,7 +114,7 @@ def _statement(stated: Mapping[str, Any], kind: Kind, has_variables: bool, lenie
         is_not_action="NotAction" in stated,
         resources=None if resources is None else tuple(Pattern(each, has_variables=has_variables) for each in resources),
         is_not_resource="NotResource" in stated,
-        principals=_principals(stated) if kind is not Kind.IDENTITY else None,
+        principals=_principals(stated, lenient) if kind is not Kind.IDENTITY else None,
         is_not_principal="NotPrincipal" in stated,
         conditions=_conditions(stated.get("Condition", {}), has_variables),
     )
@@ -175,9 +175,9 @@ def _check_resource(resource: str) -> None:
         raise MalformedPolicy("Resource vendor must be fully qualified and cannot contain regexes.")
 
 
-def _principals(stated: Mapping[str, Any]) -> Principals:
+def _principals(stated: Mapping[str, Any], lenient: bool) -> Principals:
     element = stated.get("Principal", stated.get("NotPrincipal"))
-    found = principals_of(element)
+    found = principals_of(element, lenient=lenient)
     if found is None:
         raise MalformedPolicy(bad_principal(element))
     return found

@@ -34,7 +34,6 @@ class Subject:
     identity: tuple[PolicyDocument, ...] = ()
     boundary: tuple[PolicyDocument, ...] | None = None  #: None: there is none
     session: tuple[PolicyDocument, ...] | None = None  #: those that were given when the session began
-    tags: Mapping[str, str] | None = None
     keys: Mapping[str, tuple[str, ...]] | None = None  #: condition keys that hold for it whatever it asks
 
 

@@ -55,8 +55,8 @@ class Principals:
         return Named.ACCOUNT if names.account_id in self.accounts else Named.NOT
 
 
-def principals_of(element: Any) -> Principals | None:
-    """None when it is nothing that AWS knows."""
+def principals_of(element: Any, *, lenient: bool = False) -> Principals | None:
+    """None when it is nothing that AWS knows. `lenient` keeps names of forms that IAM would refuse: they name nobody else."""
     if element == "*":
         return Principals(is_anyone=True)
     if not isinstance(element, dict) or not element or not set(element) <= _TYPES:
@@ -75,9 +75,9 @@ def principals_of(element: Any) -> Principals | None:
                 is_anyone = True
             elif kind == "AWS" and (account := account_in(text)):
                 accounts.add(account)
-            elif kind == "AWS" and (_IAM_ARN.fullmatch(text) or _UNIQUE_ID.fullmatch(text)):
+            elif kind == "AWS" and (lenient or _IAM_ARN.fullmatch(text) or _UNIQUE_ID.fullmatch(text)):
                 aws.add(text)
-            elif kind == "Service" and _SERVICE.fullmatch(text):
+            elif kind == "Service" and (lenient or _SERVICE.fullmatch(text)):
                 services.add(text)
             elif kind in ("AWS", "Service"):
                 return None

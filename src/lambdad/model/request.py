@@ -33,6 +33,7 @@ class RequestContext(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)  #: lower-case names, for what the model does not describe
     raw_path: str = "/"  #: undecoded path as sent
     raw_query: str = ""
+    is_permitted: bool = False  #: all policies were asked already, also those of resources; an operation need not ask again
 
 
 class BodyStream(Protocol):

@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lambdad.model.permission import Permissions
+from lambdad.model.policy_document import PolicyDocument
 from lambdad.model.request import RequestContext, Response
 
 #: `async def create_alias(service_state, context, request) -> output`; `request` and the output are the plain dicts of the
 #: botocore model (member names, datetimes aware, blobs as bytes, a streaming blob as BodyStream).
 Operation = Callable[[Any, RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Response]]
+ResourcePolicy = Callable[[Any, str], Awaitable[PolicyDocument | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,12 @@ class Service:
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: operation -> member path -> which of its values are refused, or when. Rules in the operations refuse; this tells of them.
     limited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: operation -> what it asks of its caller with `--auth on`; an operation that is not in it is refused then
+    permissions: Permissions = field(default_factory=dict)
+    #: The policy on a resource, given its ARN, for those resources that can have one. The state comes first, as for operations.
+    resource_policy: ResourcePolicy | None = None
+    #: The whole ARN of a resource, where a request says only a part of it: a role's path. The state comes first.
+    whole_arn: Callable[[Any, str], str] | None = None
     refusal_code: str = "NotImplemented"  #: error code for refused members and operations not yet there
     refusal_status: int = 501
 

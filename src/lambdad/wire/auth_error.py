@@ -47,6 +47,11 @@ class AuthError(Enum):
         ("InvalidClientTokenId", f"{_TOKEN}."),
         ("UnrecognizedClientException", f"{_TOKEN}."),
     )
+    EXPIRED_TOKEN = (
+        ("ExpiredToken", "The provided token has expired.", 400),
+        ("ExpiredToken", "The security token included in the request is expired"),
+        ("ExpiredTokenException", "The security token included in the request is expired"),
+    )
     MISMATCH = (
         ("SignatureDoesNotMatch", _S3_MISMATCH, 403),
         ("SignatureDoesNotMatch", _MISMATCH),

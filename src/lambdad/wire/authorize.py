@@ -1,6 +1,6 @@
 """From a request's signature to a Principal. With `auth_required` the signature is verified; without, it only names.
 
-Any valid signature is enough inside its account; IAM policies are not evaluated here.
+IAM's policies are not evaluated here; see `permit.py`.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ class Authorizer:
         credential = self._lookup(access_key_id)
         if credential is None:
             raise AuthFailure(AuthError.UNKNOWN_KEY)
+        if credential.expires_at is not None and credential.expires_at <= self._clock():
+            raise AuthFailure(AuthError.EXPIRED_TOKEN)
         return credential
 
     def _named_caller(self, claim: Claim | None) -> Caller:

@@ -13,7 +13,8 @@ class Dialect:
     too_large_code: str = "RequestEntityTooLargeException"
     unknown_operation_code: str = "UnknownOperationException"
     unknown_operation_status: int = 404
-    auth_status: int = 403  #: of refused signatures; the json services answer 400
+    auth_status: int = 403  #: of refused signatures and denied access; the json services answer 400
+    denied_code: str = "AccessDeniedException"
     #: "Operation.Member" the service checks itself, because AWS words the refusal differently there
     left_to_service: frozenset[str] = field(default_factory=frozenset)
     is_s3: bool = False  #: S3's names of errors, request ids, bucket hosts, and its strictness about XML and queries
@@ -23,6 +24,7 @@ _QUERY = Dialect(
     validation_code="ValidationError",
     too_large_code="RequestEntityTooLarge",
     unknown_operation_code="InvalidAction",
+    denied_code="AccessDenied",
     unknown_operation_status=400,
 )
 _BY_PROTOCOL = {
@@ -36,6 +38,7 @@ _BY_SERVICE = {
         validation_code="InvalidRequest",
         too_large_code="EntityTooLarge",
         unknown_operation_code="MethodNotAllowed",
+        denied_code="AccessDenied",
         unknown_operation_status=405,
         is_s3=True,
     ),

@@ -21,6 +21,7 @@ from lambdad.wire.dialect import dialect_of
 from lambdad.wire.fault import disk_full_error, internal_error, malformed_uri_error, too_large_error, unreadable_error
 from lambdad.wire.http import HttpRequest, MalformedUri, Query, Reply, decode_uri_text, parse_query, request_from_scope
 from lambdad.wire.internal import MAX_INTERNAL_BODY_BYTES, InternalHandler, InternalRequest, InternalRoutes
+from lambdad.wire.permit import Permits, SubjectOf
 from lambdad.wire.plan import OperationPlan, ServicePlan
 from lambdad.wire.protocols.base import Arrival
 from lambdad.wire.protocols.rest_xml import host_id
@@ -51,6 +52,7 @@ class Exchange:
     body: Any = b""  #: bytes, or RequestBody where the operation streams its input
     caller: Caller | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    context: RequestContext | None = None  #: made before the call only where the call must be permitted
     output: Mapping[str, Any] | Response = field(default_factory=dict)
     reply: Reply | None = None
 
@@ -75,7 +77,9 @@ class Front:
         limits: BodyLimits | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_request_id,
+        subject_of: SubjectOf | None = None,
     ) -> None:
+        """With `subject_of` every operation is put to the policies of its caller; without, nothing is evaluated."""
         library = SpecLibrary(bound.service.name for bound in services)
         dialects = {spec.name: dialect_of(spec.name, spec.protocol) for spec in library}
         bound_limits = limits or BodyLimits()
@@ -90,6 +94,7 @@ class Front:
         self._clock = clock
         self._warned_at = -_SECONDS_BETWEEN_WARNINGS
         self._new_id = new_id
+        self._permits = Permits(services, subject_of, clock) if subject_of is not None else None
         #: The way of a request, in order. Nothing is read of its body before it is known who may be asking for what.
         self._steps: tuple[Step, ...] = (
             self._read_query,
@@ -102,6 +107,7 @@ class Front:
             self._identify_caller,
             self._parse,
             self._check_parameters,
+            *((self._permit,) if self._permits is not None else ()),
             self._call,
             self._write,
         )
@@ -242,10 +248,19 @@ class Front:
         for check in _set(exchange.plan).checks:
             check(exchange.parameters)
 
+    async def _permit(self, exchange: Exchange) -> None:
+        exchange.context = self._context_of(exchange, is_permitted=True)
+        service, plan = _set(exchange.service), _set(exchange.plan)
+        await _set(self._permits).check(service.dialect, plan.permissions, exchange.context, exchange.parameters)
+
     async def _call(self, exchange: Exchange) -> None:
         """An operation that has begun runs to its end, whether or not the caller is still there."""
+        context = exchange.context or self._context_of(exchange, is_permitted=False)
+        exchange.output = await _set(exchange.plan).call(_set(exchange.service).state, context, exchange.parameters)
+
+    def _context_of(self, exchange: Exchange, *, is_permitted: bool) -> RequestContext:
         service, plan, caller, request = _set(exchange.service), _set(exchange.plan), _set(exchange.caller), exchange.request
-        context = RequestContext(
+        return RequestContext(
             request_id=exchange.request_id,
             service=service.spec.name,
             operation=plan.name,
@@ -257,8 +272,8 @@ class Front:
             headers=request.headers,
             raw_path=request.raw_path,
             raw_query=request.raw_query,
+            is_permitted=is_permitted,
         )
-        exchange.output = await plan.call(service.state, context, exchange.parameters)
 
     async def _write(self, exchange: Exchange) -> None:
         output, plan = exchange.output, _set(exchange.plan)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdad.errors import ServiceError
+from lambdad.model.permission import Permission
 from lambdad.model.service import BoundService, Operation, Service
 from lambdad.wire.authorize import Target
 from lambdad.wire.body import BodyLimit, BodyLimits
@@ -31,6 +32,7 @@ class OperationPlan:
     is_streaming_input: bool
     limit: BodyLimit
     checksum: BodyChecksum
+    permissions: tuple[Permission, ...] | None  #: None: nobody said what the operation asks for, so nobody may
 
 
 class ServicePlan:
@@ -72,6 +74,7 @@ class ServicePlan:
             is_streaming_input=model.has_streaming_input,
             limit=self._limits.limit_of(service.name, name),
             checksum=body_checksum_of(model),
+            permissions=service.permissions.get(name),
         )
 
 

@@ -2,6 +2,7 @@
 
 from lambdad.model.service import Service
 from lambdad.services.lambda_.operations import OPERATIONS
+from lambdad.services.lambda_.permissions import PERMISSIONS, resource_policy
 from lambdad.services.lambda_.unsupported import LIMITED, NOT_YET, REFUSED
 
 SERVICE = Service(
@@ -10,6 +11,8 @@ SERVICE = Service(
     not_yet=NOT_YET,
     refused=REFUSED,
     limited=LIMITED,
+    permissions=PERMISSIONS,
+    resource_policy=resource_policy,
     refusal_code="InvalidParameterValueException",
     refusal_status=400,
 )

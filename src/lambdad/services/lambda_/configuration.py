@@ -15,6 +15,7 @@ from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
 from lambdad.services.lambda_.refusal import function_not_found
+from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
@@ -35,6 +36,8 @@ async def update_function_configuration(
     settings = chosen_settings(request, state.quotas, state.architecture)
     if "Runtime" in request:
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
+    if "role" in settings:
+        check_role(state, settings["role"])
     standing = await find_function(state, name)
     check_change(standing, request, name.arn)
     await check_dead_letter(state, name, {"role": standing.function.latest.configuration.role, **settings})

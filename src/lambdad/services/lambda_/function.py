@@ -22,6 +22,7 @@ from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
+from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime
 from lambdad.services.lambda_.settings import check_tags, chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
@@ -34,6 +35,7 @@ Request = Mapping[str, Any]
 async def create_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = named_unqualified(context, request["FunctionName"], "A function's name must not carry a qualifier.")
     settings = _new_settings(state, request)
+    check_role(state, settings["role"])
     tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)
     await check_dead_letter(state, name, settings)
     content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")

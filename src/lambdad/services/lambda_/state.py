@@ -62,6 +62,8 @@ class LambdaState:
     network_can_be_withheld: bool = True  #: from one function and not from others
     snapshot_problem: str | None = None  #: why no snapshots can be taken here
     architecture: str = "x86_64"  #: of this machine
+    #: Whether Lambda may assume a role; None with `--auth off`, when any ARN of a role will do
+    can_assume: Callable[[str], bool] | None = None
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     draw: Callable[[], float] = random.random  #: for weighted aliases

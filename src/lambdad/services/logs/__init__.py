@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lambdad.model.service import Service
 from lambdad.services.logs import event, group, stream
+from lambdad.services.logs.permissions import PERMISSIONS
 
 OPERATIONS = {
     "CreateLogGroup": group.create_log_group,
@@ -87,6 +88,7 @@ SERVICE = Service(
     operations=OPERATIONS,
     not_yet=NOT_YET,
     refused=REFUSED,
+    permissions=PERMISSIONS,
     refusal_code="InvalidParameterException",
     refusal_status=400,
 )

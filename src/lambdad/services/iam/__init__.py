@@ -1,0 +1,10 @@
+"""AWS IAM: users, groups, roles, access keys and policies, for the whole account whatever the region."""
+
+from __future__ import annotations
+
+from lambdad.model.service import Service
+from lambdad.services.iam.operations import OPERATIONS
+from lambdad.services.iam.permissions import PERMISSIONS, whole_arn
+from lambdad.services.iam.support import NOT_YET
+
+SERVICE = Service(name="iam", operations=OPERATIONS, not_yet=NOT_YET, permissions=PERMISSIONS, whole_arn=whole_arn)

@@ -1,0 +1,64 @@
+"""What of IAM is not served, and why."""
+
+from __future__ import annotations
+
+_REASONS = {
+    "there is no delegation": (
+        "AcceptDelegationRequest AcquireRole AssociateDelegationRequest CreateDelegationRequest "
+        "GetDelegationRequest GetHumanReadableSummary GetRoleTemplateVersion ListDelegationRequests "
+        "RejectDelegationRequest SendDelegationToken UpdateDelegationRequest"
+    ),
+    "identities come from IAM here, and not from other providers": (
+        "AddClientIDToOpenIDConnectProvider CreateOpenIDConnectProvider CreateSAMLProvider "
+        "DeleteOpenIDConnectProvider DeleteSAMLProvider DisableOutboundWebIdentityFederation "
+        "EnableOutboundWebIdentityFederation GetOpenIDConnectProvider GetOutboundWebIdentityFederationInfo "
+        "GetSAMLProvider ListOpenIDConnectProviderTags ListOpenIDConnectProviders ListSAMLProviderTags "
+        "ListSAMLProviders RemoveClientIDFromOpenIDConnectProvider TagOpenIDConnectProvider TagSAMLProvider "
+        "UntagOpenIDConnectProvider UntagSAMLProvider UpdateOpenIDConnectProviderThumbprint UpdateSAMLProvider"
+    ),
+    "nothing runs on EC2 here": (
+        "AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile "
+        "ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile"
+    ),
+    "nobody signs in with a password": (
+        "ChangePassword CreateLoginProfile DeleteAccountPasswordPolicy DeleteLoginProfile "
+        "GetAccountPasswordPolicy GetLoginProfile UpdateAccountPasswordPolicy UpdateLoginProfile"
+    ),
+    "accounts have no settings of their own": (
+        "CreateAccountAlias DeleteAccountAlias GetAccountProperties PutAccountProperties SetSecurityTokenServicePreferences"
+    ),
+    "no service here needs a role of its own": (
+        "CreateServiceLinkedRole DeleteServiceLinkedRole GetServiceLinkedRoleDeletionStatus"
+    ),
+    "services here take signatures only": (
+        "CreateServiceSpecificCredential DeleteServiceSpecificCredential ListServiceSpecificCredentials "
+        "ResetServiceSpecificCredential UpdateServiceSpecificCredential"
+    ),
+    "there are no MFA devices": (
+        "CreateVirtualMFADevice DeactivateMFADevice DeleteVirtualMFADevice EnableMFADevice GetMFADevice "
+        "ListMFADeviceTags ListMFADevices ListVirtualMFADevices ResyncMFADevice TagMFADevice UntagMFADevice"
+    ),
+    "certificates and keys of other kinds are not kept": (
+        "DeleteSSHPublicKey DeleteServerCertificate DeleteSigningCertificate GetSSHPublicKey GetServerCertificate "
+        "ListSSHPublicKeys ListServerCertificateTags ListServerCertificates ListSigningCertificates "
+        "TagServerCertificate UntagServerCertificate UpdateSSHPublicKey UpdateServerCertificate "
+        "UpdateSigningCertificate UploadSSHPublicKey UploadServerCertificate UploadSigningCertificate"
+    ),
+    "there are no organizations": (
+        "DisableOrganizationsRootCredentialsManagement DisableOrganizationsRootSessions "
+        "EnableOrganizationsRootCredentialsManagement EnableOrganizationsRootSessions "
+        "GenerateOrganizationsAccessReport GetOrganizationsAccessReport ListOrganizationsFeatures"
+    ),
+    "use of rights is not recorded": (
+        "GenerateCredentialReport GenerateServiceLastAccessedDetails GetAccessKeyLastUsed GetAccountSummary "
+        "GetCredentialReport GetServiceLastAccessedDetails GetServiceLastAccessedDetailsWithEntities "
+        "ListPoliciesGrantingServiceAccess"
+    ),
+    "ask for users, groups, roles and policies one by one": "GetAccountAuthorizationDetails",
+    "policies are not simulated": (
+        "GetContextKeysForCustomPolicy GetContextKeysForPrincipalPolicy SimulateCustomPolicy SimulatePrincipalPolicy"
+    ),
+    "users and groups keep their names and paths": "UpdateGroup UpdateUser",
+}
+
+NOT_YET: dict[str, str] = {operation: reason for reason, operations in _REASONS.items() for operation in operations.split()}

@@ -1,0 +1,213 @@
+"""Which operation asks for which right on what, and the policies on functions and layer versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from lambdad.model.arn import FunctionName, parse_function_name, parse_layer_name
+from lambdad.model.permission import (
+    KeyReader,
+    Parameters,
+    Permission,
+    everything,
+    has,
+    member_key,
+    permissions_for,
+)
+from lambdad.model.policy import Policy
+from lambdad.model.policy_document import Kind, PolicyDocument, policy_of
+from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.state import LambdaState
+
+_SERVICE_PRINCIPAL = "lambda.amazonaws.com"
+
+
+def _function(context: RequestContext, parameters: Parameters) -> str:
+    """The function's own ARN: the qualifier of a request matters to what it does, not to what it is allowed."""
+    return _named(context, parameters["FunctionName"]).arn
+
+
+def _qualified_function(context: RequestContext, parameters: Parameters) -> str:
+    return _named(context, parameters["FunctionName"], parameters.get("Qualifier")).qualified_arn
+
+
+def _layer(context: RequestContext, parameters: Parameters) -> str:
+    return parse_layer_name(parameters["LayerName"], context.account_id, context.region).arn
+
+
+def _layer_version(context: RequestContext, parameters: Parameters) -> str:
+    return parse_layer_name(
+        parameters["LayerName"], context.account_id, context.region, parameters["VersionNumber"]
+    ).version_arn
+
+
+def _given(name: str) -> Any:
+    def resource(context: RequestContext, parameters: Parameters) -> str:
+        return str(parameters[name])
+
+    return resource
+
+
+def _made(kind: str, name: str) -> Any:
+    """Resources that are named by what stands last in their ARN, or by the whole ARN."""
+
+    def resource(context: RequestContext, parameters: Parameters) -> str:
+        given = str(parameters[name])
+        if given.startswith("arn:"):
+            return given
+        return f"arn:aws:lambda:{context.region}:{context.account_id}:{kind}:{given}"
+
+    return resource
+
+
+def _function_key(context: RequestContext, parameters: Parameters) -> tuple[str, ...] | None:
+    name = parameters.get("FunctionName")
+    return (_named(context, name).arn,) if name else None
+
+
+def _code_object(context: RequestContext, parameters: Parameters) -> str:
+    """Where the code comes from: a member of its own, or the request's."""
+    for where in ("Code", "Content"):
+        if where in parameters:
+            return f"arn:aws:s3:::{parameters[where].get('S3Bucket', '')}/{parameters[where].get('S3Key', '')}"
+    return f"arn:aws:s3:::{parameters.get('S3Bucket', '')}/{parameters.get('S3Key', '')}"
+
+
+def _layers_in(context: RequestContext, parameters: Parameters) -> list[str]:
+    """Layer versions that a function is to use; a name that is none is refused by the operation itself."""
+    return [arn for arn in parameters.get("Layers", ()) if arn.startswith("arn:")]
+
+
+def _to_lambda(context: RequestContext, parameters: Parameters) -> tuple[str, ...]:
+    return (_SERVICE_PRINCIPAL,)
+
+
+def _named(context: RequestContext, text: str, qualifier: str | None = None) -> FunctionName:
+    return parse_function_name(text, context.account_id, context.region, qualifier)
+
+
+_KEYS: Mapping[str, KeyReader] = {
+    "lambda:codesigningconfigarn": member_key("CodeSigningConfigArn"),
+    "lambda:functionurlauthtype": member_key("AuthType"),
+    "lambda:layer": member_key("Layers"),
+    "lambda:principal": member_key("Principal"),
+    "lambda:securitygroupids": member_key("VpcConfig", "SecurityGroupIds"),
+    "lambda:subnetids": member_key("VpcConfig", "SubnetIds"),
+}
+_PASS_ROLE = Permission("iam:PassRole", _given("Role"), {"iam:passedtoservice": _to_lambda}, has("Role"))
+_USE_LAYERS = Permission("lambda:GetLayerVersion", _layers_in, applies=has("Layers"))
+
+
+def _from_s3(*where: str) -> Permission:
+    return Permission("s3:GetObject", _code_object, applies=has(*where, "S3Bucket"))
+
+
+def _on_function(action: str, *more: Permission) -> tuple[Permission, ...]:
+    return (Permission(f"lambda:{action}", _function, _KEYS), *more)
+
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    **permissions_for(
+        "lambda",
+        _names(
+            "CreateCodeSigningConfig GetAccountSettings ListCapacityProviders ListCodeSigningConfigs "
+            "ListEventSourceMappings ListFunctions ListLayers"
+        ),
+    ),
+    **{
+        name: _on_function(name)
+        for name in _names(
+            "AddPermission CreateAlias CreateFunctionUrlConfig DeleteAlias DeleteFunction DeleteFunctionCodeSigningConfig "
+            "DeleteFunctionConcurrency DeleteFunctionEventInvokeConfig DeleteFunctionUrlConfig "
+            "DeleteProvisionedConcurrencyConfig GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConcurrency "
+            "GetFunctionConfiguration GetFunctionEventInvokeConfig GetFunctionRecursionConfig GetFunctionScalingConfig "
+            "GetFunctionUrlConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig ListAliases "
+            "ListDurableExecutionsByFunction ListFunctionEventInvokeConfigs ListFunctionUrlConfigs "
+            "ListProvisionedConcurrencyConfigs ListVersionsByFunction PublishVersion PutFunctionCodeSigningConfig "
+            "PutFunctionConcurrency PutFunctionEventInvokeConfig PutFunctionRecursionConfig PutFunctionScalingConfig "
+            "PutProvisionedConcurrencyConfig PutRuntimeManagementConfig RemovePermission UpdateAlias "
+            "UpdateFunctionEventInvokeConfig UpdateFunctionUrlConfig"
+        )
+    },
+    **permissions_for("lambda", _names("ListLayerVersions"), _layer),
+    **permissions_for(
+        "lambda",
+        _names(
+            "AddLayerVersionPermission DeleteLayerVersion GetLayerVersion GetLayerVersionPolicy RemoveLayerVersionPermission"
+        ),
+        _layer_version,
+    ),
+    **permissions_for("lambda", _names("DeleteResourcePolicy GetResourcePolicy PutResourcePolicy"), _given("ResourceArn")),
+    **permissions_for("lambda", _names("ListTags TagResource UntagResource"), _given("Resource")),
+    **permissions_for(
+        "lambda",
+        _names("DeleteCodeSigningConfig GetCodeSigningConfig ListFunctionsByCodeSigningConfig UpdateCodeSigningConfig"),
+        _given("CodeSigningConfigArn"),
+    ),
+    **permissions_for(
+        "lambda",
+        _names(
+            "CreateCapacityProvider DeleteCapacityProvider GetCapacityProvider ListFunctionVersionsByCapacityProvider "
+            "UpdateCapacityProvider"
+        ),
+        _made("capacity-provider", "CapacityProviderName"),
+    ),
+    **permissions_for(
+        "lambda",
+        _names(
+            "CheckpointDurableExecution DeleteDurableExecution GetDurableExecution GetDurableExecutionHistory "
+            "GetDurableExecutionState PauseDurableExecution ResumeDurableExecution StopDurableExecution"
+        ),
+        _given("DurableExecutionArn"),
+    ),
+    **permissions_for(
+        "lambda",
+        _names("SendDurableExecutionCallbackFailure SendDurableExecutionCallbackHeartbeat SendDurableExecutionCallbackSuccess"),
+    ),
+    **{
+        name: (Permission(f"lambda:{name}", _made("event-source-mapping", "UUID"), {"lambda:functionarn": _function_key}),)
+        for name in _names("DeleteEventSourceMapping GetEventSourceMapping UpdateEventSourceMapping")
+    },
+    "CreateEventSourceMapping": (
+        Permission("lambda:CreateEventSourceMapping", everything, {"lambda:functionarn": _function_key}),
+    ),
+    "CreateFunction": _on_function("CreateFunction", _PASS_ROLE, _from_s3("Code"), _USE_LAYERS),
+    "GetLayerVersionByArn": (Permission("lambda:GetLayerVersion", _given("Arn")),),
+    "Invoke": (Permission("lambda:InvokeFunction", _qualified_function),),
+    "InvokeAsync": (Permission("lambda:InvokeAsync", _qualified_function),),
+    "InvokeWithResponseStream": (Permission("lambda:InvokeFunction", _qualified_function),),
+    "PublishLayerVersion": (Permission("lambda:PublishLayerVersion", _layer), _from_s3("Content")),
+    "UpdateFunctionCode": _on_function("UpdateFunctionCode", _from_s3()),
+    "UpdateFunctionConfiguration": _on_function("UpdateFunctionConfiguration", _PASS_ROLE, _USE_LAYERS),
+}
+
+
+async def resource_policy(state: LambdaState, arn: str) -> PolicyDocument | None:
+    """Of a function, version, alias or layer version."""
+    fields = arn.split(":")
+    if len(fields) in (7, 8) and fields[5] == "function":
+        stored = await state.functions.find((fields[4], fields[3], fields[6]))
+        policy = stored.policies.get(fields[7] if len(fields) == 8 else "") if stored is not None else None
+        return read(policy) if policy is not None else None
+    if len(fields) == 8 and fields[5] == "layer" and fields[7].isdecimal():
+        layer = await state.records.layer_version((fields[4], fields[3], fields[6]), int(fields[7]))
+        policy = await state.records.layer_policy(layer) if layer is not None else None
+        return read(policy) if policy is not None else None
+    return None
+
+
+def read(policy: Policy) -> PolicyDocument:
+    return _read(msgspec.json.encode(policy.document()))
+
+
+@lru_cache(4096)
+def _read(text: bytes) -> PolicyDocument:
+    return policy_of(msgspec.json.decode(text), Kind.RESOURCE, lenient=True)

@@ -1,0 +1,75 @@
+"""Whether a caller may do what it asks for: the operation's permissions, put to the policies. Only with `--auth on`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from lambdad.errors import ServiceError
+from lambdad.model.permission import Parameters, Permission
+from lambdad.model.policy_document import PolicyDocument
+from lambdad.model.policy_evaluation import Question, Subject, decide, refusal_text
+from lambdad.model.request import Principal, RequestContext
+from lambdad.model.request_keys import RequestKeys
+from lambdad.model.service import BoundService
+from lambdad.wire.dialect import Dialect
+
+SubjectOf = Callable[[Principal], Subject]
+
+
+class Permits:
+    """Asks in the order in which the operation's permissions stand; the first refusal is the answer."""
+
+    def __init__(self, services: Sequence[BoundService], subject_of: SubjectOf, clock: Callable[[], float]) -> None:
+        self._services: Mapping[str, BoundService] = {bound.service.name: bound for bound in services}
+        self._subject_of = subject_of
+        self._clock = clock
+
+    async def check(
+        self, dialect: Dialect, permissions: tuple[Permission, ...] | None, context: RequestContext, parameters: Parameters
+    ) -> None:
+        subject = self._subject_of(context.principal)
+        if permissions is None:
+            action = f"{context.service}:{context.operation}"
+            raise refusal(dialect, refusal_text(subject.arn, action, "*", "because no right is known that would allow it"))
+        for permission in permissions:
+            if permission.applies is None or permission.applies(parameters):
+                resource = permission.resource(context, parameters)
+                for arn in (resource,) if isinstance(resource, str) else resource:
+                    await self._check_one(subject, dialect, permission, arn, context, parameters)
+
+    async def _check_one(
+        self,
+        subject: Subject,
+        dialect: Dialect,
+        permission: Permission,
+        arn: str,
+        context: RequestContext,
+        parameters: Parameters,
+    ) -> None:
+        bound = self._services.get(permission.action.partition(":")[0])
+        policy: PolicyDocument | None = None
+        if bound is not None:
+            if bound.service.whole_arn is not None:
+                arn = bound.service.whole_arn(bound.state, arn)
+            if bound.service.resource_policy is not None:
+                policy = await bound.service.resource_policy(bound.state, arn)
+        owner = _owner_of(arn)
+        keys = RequestKeys(
+            subject, context, owner, readers=permission.keys, parameters=parameters, clock=self._clock
+        )  # fmt: skip
+        decision = decide(
+            subject, Question(permission.action, arn, keys.get), resource_policy=policy, resource_account=owner
+        )  # fmt: skip
+        if not decision.is_allowed:
+            shown = f'"{arn}"' if dialect.is_s3 else arn
+            raise refusal(dialect, refusal_text(subject.arn, permission.action, shown, decision.because))
+
+
+def refusal(dialect: Dialect, message: str) -> ServiceError:
+    return ServiceError(dialect.denied_code, message, status=dialect.auth_status)
+
+
+def _owner_of(arn: str) -> str | None:
+    """The account in an ARN. Those of S3 have none: S3 itself keeps buckets to their owners."""
+    fields = arn.split(":", 5)
+    return fields[4] if len(fields) == 6 and len(fields[4]) == 12 and fields[4].isdecimal() else None
