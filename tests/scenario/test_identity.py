@@ -72,7 +72,8 @@ class World:
 
     def _root_key(self, account: str) -> dict[str, str]:
         command = [sys.executable, "-m", "lambdad", "credentials", "create", "--json", "--account-id", account]
-        made = subprocess.run([*command, "--data-dir", str(self.server.data_dir)], capture_output=True, text=True, check=True)
+        made = subprocess.run([*command, "--data-dir", str(self.server.data_dir)], capture_output=True, text=True)
+        assert made.returncode == 0, made.stderr
         return as_keys(json.loads(made.stdout))
 
 
