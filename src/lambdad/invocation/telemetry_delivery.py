@@ -81,7 +81,7 @@ class Subscriber:
 
     def hear(self, time_ms: int, event: PlatformEvent) -> None:
         """Takes an event in if it is wanted. Never waits."""
-        if not self._wants(event.type):
+        if not self._wants(event.type) or self._task.done():
             return
         if self.wish.api == "TELEMETRY" and event.type in platform_events.LOGS_API_ONLY:
             return
@@ -138,6 +138,9 @@ class Subscriber:
             await self._until_due()
             batch = self._take()
             if batch and not await self._send(batch):
+                if self._is_flushing:  # the end has come, and nobody is there to be told of what is lost
+                    self._empty.set()
+                    return
                 self._dropped_records += len(batch)
                 self._dropped_bytes += sum(map(len, batch))
             self._tell_of_losses()

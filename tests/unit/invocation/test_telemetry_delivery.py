@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from lambdad.errors import SandboxError
 from lambdad.invocation import platform_events
 from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
 from lambdad.runtime_api.subscriptions import Subscription
@@ -312,3 +313,28 @@ async def test_an_answer_that_does_not_end() -> None:
     server.close()
     for writer in connections:
         writer.transport.abort()
+
+
+class Gone(Inside):
+    """A sandbox that has ended: it says so without taking a moment."""
+
+    tries = 0
+
+    async def open_socket(self) -> socket.socket:
+        self.tries += 1
+        if self.tries > 20:
+            raise asyncio.CancelledError  # else a delivery that never gives up would keep everything else from running
+        raise SandboxError("the sandbox has ended")
+
+
+async def test_the_last_delivery_to_a_sandbox_that_is_gone_is_given_up() -> None:
+    """And keeps nobody else waiting. What is told afterwards takes no memory."""
+    gone, memory = Gone(), DeliveryMemory()
+    one = Subscriber(WISH, gone, asyncio.get_running_loop(), memory=memory)  # type: ignore[arg-type]
+    one.hear(1_700_000_000_123, platform_events.start("id", "$LATEST", ""))
+    await one.flush(10)
+    assert gone.tries == 1
+    one.hear(1_700_000_000_124, platform_events.end("id"))
+    one.hear(1_700_000_000_124, platform_events.start("id", "$LATEST", ""))
+    assert memory.used == 0
+    await one.close()
