@@ -62,6 +62,8 @@ from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.url_address import owns as is_function_url
+from lambdad.services.lambda_.url_site import FunctionUrlSite
 from lambdad.services.logs import SERVICE as LOGS
 from lambdad.services.logs.state import LogsState
 from lambdad.services.s3 import SERVICE as S3
@@ -203,6 +205,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         auth_required=settings.checks_signatures,
         defaults=Defaults(settings.account_id, settings.region),
         internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
+        site=FunctionUrlSite(lambda_),
         limits=_body_limits(limits),
         subject_of=directory.subject_of if is_enforced else None,
     )
@@ -374,12 +377,17 @@ def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callabl
     """Code.Location URLs carry a signature of their own and stream, so they go past the front."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_CODE_PATH):
+        if scope["type"] == "http" and scope["path"].startswith(_CODE_PATH) and not _is_function_url(scope):
             await code_locations(scope, receive, send)
         else:
             await front(scope, receive, send)
 
     return application
+
+
+def _is_function_url(scope: Any) -> bool:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return is_function_url(host.decode("latin-1").lower(), scope["raw_path"].decode("latin-1"))
 
 
 def _own_task(

@@ -9,9 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import botocore.exceptions
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from support.server import ROLE, RUNTIME, Server, running, wait_until, zipped
 
@@ -122,3 +126,64 @@ def test_keys_outlive_a_restart(tmp_path: Path) -> None:
         server.kill()
         server.start()
         assert server.client("s3", **keys).list_buckets()["Buckets"] == []
+
+
+def test_a_function_url_is_for_signers_or_for_everybody(strict: Server, keys: dict[str, str]) -> None:
+    """AWS_IAM verifies a signature over the body as the API does; NONE wants none, once the policy lets everybody in."""
+    lambda_, iam = strict.client("lambda", **keys), strict.client("iam", **keys)
+    iam.create_role(RoleName="of-url", AssumeRolePolicyDocument=json.dumps(TRUST))
+    code = zipped({"lambda_function.py": "def handler(event, context): return event"})
+    lambda_.create_function(
+        FunctionName="signed-url", Runtime=RUNTIME, Handler="lambda_function.handler", Code={"ZipFile": code},
+        Role="arn:aws:iam::000000000000:role/of-url",
+    )  # fmt: skip
+    lambda_.get_waiter("function_active_v2").wait(FunctionName="signed-url", WaiterConfig={"Delay": 1})
+    url_id = lambda_.create_function_url_config(FunctionName="signed-url", AuthType="AWS_IAM")["FunctionUrl"][7:39]
+    url = f"{strict.endpoint}/_lambdad/url/{url_id}/a%20b?x=1"
+
+    def call(
+        body: bytes, *, signed_body: bytes | None = None, by: tuple[str, ...] = tuple(keys.values())
+    ) -> tuple[int, dict[str, Any]]:
+        request = AWSRequest("POST", url, data=body if signed_body is None else signed_body)
+        if signed_body is not None:
+            SigV4Auth(Credentials(*by), "lambda", "us-east-1").add_auth(request)
+        sent = urllib.request.Request(url, body, dict(request.headers.items()), method="POST")
+        try:
+            with urllib.request.urlopen(sent) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error as answer:
+                return answer.code, json.load(answer)
+
+    status, event = call(b"hello", signed_body=b"hello")
+    assert status == 200, event
+    assert event["requestContext"]["authorizer"]["iam"]["accessKey"] == keys["aws_access_key_id"]
+    assert "authorization" not in event["headers"]
+    status, refusal = call(b"hello", signed_body=b"other")
+    assert (status, refusal["Message"].startswith("The request signature we calculated does not match")) == (403, True)
+    assert call(b"hello") == (403, {"Message": "Missing Authentication Token"})
+
+    user = iam.create_user(UserName="caller")["User"]
+    made = iam.create_access_key(UserName="caller")["AccessKey"]
+    ann = (made["AccessKeyId"], made["SecretAccessKey"])
+    of_url = {"Action": "lambda:InvokeFunctionUrl", "Condition": {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}}
+    by_url = {"Action": "lambda:InvokeFunction", "Condition": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}}
+    for allowed, status in ([of_url], 403), ([by_url], 403), ([of_url, by_url], 200):
+        statements = [{"Effect": "Allow", "Resource": "*", **each} for each in allowed]
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName="caller", PolicyName="p", PolicyDocument=document)
+        assert call(b"hello", signed_body=b"hello", by=ann)[0] == status
+    event = call(b"hello", signed_body=b"hello", by=ann)[1]
+    assert event["requestContext"]["authorizer"]["iam"]["userId"] == user["UserId"]
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        strict.client("lambda", aws_access_key_id=ann[0], aws_secret_access_key=ann[1]).invoke(FunctionName="signed-url")
+
+    lambda_.update_function_url_config(FunctionName="signed-url", AuthType="NONE")
+    assert call(b"hello")[0] == 403
+    everybody = {"FunctionName": "signed-url", "Principal": "*"}
+    lambda_.add_permission(
+        **everybody, StatementId="a", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE"
+    )  # fmt: skip
+    lambda_.add_permission(**everybody, StatementId="b", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True)
+    status, event = call(b"hello")
+    assert (status, event["requestContext"]["accountId"]) == (200, "anonymous")

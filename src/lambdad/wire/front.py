@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.service import BoundService
+from lambdad.model.site import Site
 from lambdad.store.base import InsufficientStorage
 from lambdad.wire.auth_error import AuthFailure
 from lambdad.wire.authorize import NO_DEFAULTS_GIVEN, Authorizer, Caller, Defaults, Lookup
@@ -31,6 +32,7 @@ from lambdad.wire.respond import HttpDate, Send, send_reply
 from lambdad.wire.rest_table import Match
 from lambdad.wire.route import FORM, Router
 from lambdad.wire.sigv4 import Signature
+from lambdad.wire.site import ArrivedRequest, serve_site
 from lambdad.wire.spec import SpecLibrary
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ Step = Callable[[Exchange], Awaitable[None]]
 
 
 class Front:
-    """Serves the bound services and the internal addresses. Holds no state of any request once it is answered."""
+    """Serves the bound services, the internal addresses and the site. Holds no state of any request once it is answered."""
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Front:
         auth_required: bool,
         defaults: Defaults = NO_DEFAULTS_GIVEN,
         internal: Mapping[str, InternalHandler] | None = None,
+        site: Site | None = None,
         limits: BodyLimits | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_request_id,
@@ -90,6 +93,7 @@ class Front:
         self._router = Router(library, dialects)
         self._authorizer = Authorizer(lookup, auth_required=auth_required, clock=clock, defaults=defaults)
         self._internal = InternalRoutes(internal or {})
+        self._site = site
         self._date = HttpDate(clock)
         self._clock = clock
         self._warned_at = -_SECONDS_BETWEEN_WARNINGS
@@ -116,7 +120,14 @@ class Front:
         if scope["type"] == "lifespan":
             await _serve_lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._serve(request_from_scope(scope), receive, send)
+            request = request_from_scope(scope)
+            if self._site is not None and self._site.owns(request.headers.get("host", "").lower(), request.raw_path):
+                arrived = ArrivedRequest(
+                    request, f"HTTP/{scope['http_version']}", receive, self._authorizer, self._permits, self._new_id()
+                )
+                await serve_site(self._site, arrived, self._date, receive, send)
+            else:
+                await self._serve(request, receive, send)
         else:
             await send({"type": f"{scope['type']}.close", "code": 1002})
 

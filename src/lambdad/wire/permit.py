@@ -24,6 +24,11 @@ class Permits:
         self._subject_of = subject_of
         self._clock = clock
 
+    def unique_id_of(self, principal: Principal) -> str | None:
+        """As policies see it in `aws:userid`."""
+        values = (self._subject_of(principal).keys or {}).get("aws:userid")
+        return values[0] if values else None
+
     async def check(
         self, dialect: Dialect, permissions: tuple[Permission, ...] | None, context: RequestContext, parameters: Parameters
     ) -> None:

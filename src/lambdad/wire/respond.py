@@ -40,7 +40,7 @@ async def send_reply(reply: Reply, method: str, date: bytes, receive: Receive, s
         elif not has_body:
             await send({"type": "http.response.body", "body": b""})
         else:
-            await _stream(body, receive, send)
+            await send_stream(body, receive, send)
     finally:
         if not isinstance(body, bytes):
             await close_iterator(body)
@@ -69,7 +69,7 @@ def _raw_headers(reply: Reply, date: bytes, *, has_body: bool, method: str) -> l
     return headers
 
 
-async def _stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+async def send_stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
     """Stops making the body as soon as the client has gone, even while the next piece is awaited."""
     pump = asyncio.ensure_future(_pump(body, send))
     gone = asyncio.ensure_future(_disconnected(receive))

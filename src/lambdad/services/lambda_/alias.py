@@ -70,7 +70,7 @@ async def update_alias(state: LambdaState, context: RequestContext, request: Req
 
 
 async def delete_alias(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """Takes the alias's resource policy and event settings with it; an alias that is not there is as good as deleted."""
+    """Takes the alias's resource policy, event settings and URL with it; an alias that is not there is as good as deleted."""
     name = named_unqualified(context, request["FunctionName"])
     async with state.functions.change(name.key) as change:
         stored = _existing(change.stored, name)
@@ -79,7 +79,8 @@ async def delete_alias(state: LambdaState, context: RequestContext, request: Req
             aliases = {each: alias for each, alias in stored.aliases.items() if each != gone}
             policies = {each: policy for each, policy in stored.policies.items() if each != gone}
             event_configs = {each: config for each, config in stored.event_configs.items() if each != gone}
-            await change.save(replace(stored, aliases=aliases, policies=policies, event_configs=event_configs))
+            urls = {each: url for each, url in stored.urls.items() if each != gone}
+            await change.save(replace(stored, aliases=aliases, policies=policies, event_configs=event_configs, urls=urls))
     return {}
 
 

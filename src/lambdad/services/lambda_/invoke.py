@@ -111,7 +111,10 @@ async def _check_permission(state: LambdaState, context: RequestContext, name: F
 
 def trace_header_of(context: RequestContext, now: float) -> str:
     """The caller's trace, or a new one that is not sampled: tracing is PassThrough."""
-    given = context.headers.get("x-amzn-trace-id", "")
+    return trace_header_from(context.headers.get("x-amzn-trace-id", ""), now)
+
+
+def trace_header_from(given: str, now: float) -> str:
     if len(given) <= _LONGEST_TRACE_HEADER and _TRACE_HEADER.fullmatch(given):
         return given
     return new_trace_header(now)

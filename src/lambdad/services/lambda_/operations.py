@@ -22,6 +22,13 @@ from lambdad.services.lambda_.event_invoke_config import (
     update_function_event_invoke_config,
 )
 from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
+from lambdad.services.lambda_.function_url import (
+    create_function_url_config,
+    delete_function_url_config,
+    get_function_url_config,
+    list_function_url_configs,
+    update_function_url_config,
+)
 from lambdad.services.lambda_.invoke import invoke
 from lambdad.services.lambda_.layer import (
     delete_layer_version,
@@ -45,10 +52,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "AddPermission": add_permission,
     "CreateAlias": create_alias,
     "CreateFunction": create_function,
+    "CreateFunctionUrlConfig": create_function_url_config,
     "DeleteAlias": delete_alias,
     "DeleteFunction": delete_function,
     "DeleteFunctionConcurrency": delete_function_concurrency,
     "DeleteFunctionEventInvokeConfig": delete_function_event_invoke_config,
+    "DeleteFunctionUrlConfig": delete_function_url_config,
     "DeleteLayerVersion": delete_layer_version,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
@@ -56,6 +65,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetFunctionConcurrency": get_function_concurrency,
     "GetFunctionConfiguration": get_function_configuration,
     "GetFunctionEventInvokeConfig": get_function_event_invoke_config,
+    "GetFunctionUrlConfig": get_function_url_config,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,
     "GetLayerVersionPolicy": get_layer_version_policy,
@@ -63,6 +73,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "Invoke": invoke,
     "ListAliases": list_aliases,
     "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
+    "ListFunctionUrlConfigs": list_function_url_configs,
     "ListFunctions": list_functions,
     "ListLayerVersions": list_layer_versions,
     "ListLayers": list_layers,
@@ -80,4 +91,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "UpdateFunctionCode": update_function_code,
     "UpdateFunctionConfiguration": update_function_configuration,
     "UpdateFunctionEventInvokeConfig": update_function_event_invoke_config,
+    "UpdateFunctionUrlConfig": update_function_url_config,
 }

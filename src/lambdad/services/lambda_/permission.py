@@ -20,12 +20,15 @@ from lambdad.services.lambda_.state import LambdaState
 
 Request = Mapping[str, Any]
 
+_INVOKE_URL, _INVOKE = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
+
 
 async def add_permission(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = _permitted_name(context, request)
     principal = principal_element(request["Principal"])
     if principal is None:
         raise invalid_parameter("The provided principal was invalid. Please check the principal and try again.")
+    _check_url_conditions(request)
     added = statement(request["StatementId"], principal, request["Action"], name.qualified_arn, request)
     async with state.functions.change(name.key) as change:
         stored = _existing(change.stored, name)
@@ -93,6 +96,13 @@ def policy_shape(policy: Policy | None) -> dict[str, Any]:
 
 def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _check_url_conditions(request: Request) -> None:
+    """Each of the two conditions on function URLs goes with one action, and would never hold on another."""
+    for member, action in (("FunctionUrlAuthType", _INVOKE_URL), ("InvokedViaFunctionUrl", _INVOKE)):
+        if member in request and request["Action"] != action:
+            raise invalid_parameter(f"{member} is only supported for {action} action")
 
 
 def _permitted_name(context: RequestContext, request: Request) -> FunctionName:

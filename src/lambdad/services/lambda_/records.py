@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,17 +12,23 @@ from typing import TypeVar
 import msgspec
 
 from lambdad.model.alias import Alias
+from lambdad.model.arn import FunctionName
 from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import Configuration, Function, FunctionVersion
+from lambdad.model.function_url import FunctionUrl
 from lambdad.model.layer import LayerVersion
 from lambdad.model.policy import Policy
-from lambdad.store.base import REFERENCES, Change, Delete, Put, Record, Records, refer, unrefer
+from lambdad.model.version import LATEST
+from lambdad.store.base import REFERENCES, Change, Conflict, Delete, Put, Record, Records, refer, unrefer
 
 FUNCTIONS = "lambda-function"  #: account/region/name
 VERSIONS = "lambda-version"  #: account/region/name/0000000001
 ALIASES = "lambda-alias"  #: account/region/name/alias
 POLICIES = "lambda-policy"  #: account/region/name/qualifier, the qualifier empty for the function itself
 EVENT_CONFIGS = "lambda-event-invoke-config"  #: account/region/name/qualifier, "$LATEST" for the function itself
+URLS = "lambda-url"  #: account/region/name/qualifier, "$LATEST" for the function itself
+URL_OWNERS = "lambda-url-owner"  #: a URL's id: whose it is, as the key in URLS
+SECRETS = "lambda-secret"  #: what this installation makes things from that nobody should guess
 RESERVES = "lambda-reserved-concurrency"  #: account/region/name of functions that have a reserve: how much
 UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to become ready
 LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
@@ -45,6 +52,7 @@ class StoredFunction:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)  #: by qualifier, "" for the function itself
     event_configs: Mapping[str, EventInvokeConfig] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
+    urls: Mapping[str, FunctionUrl] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
     revision: int = 0  #: of the function's record, which every change rewrites
 
     @property
@@ -109,12 +117,14 @@ class LambdaRecords:
         event_configs = {
             each.key[len(prefix) :]: _decode(each, EventInvokeConfig) async for each in self._all(EVENT_CONFIGS, prefix)
         }
+        urls = {each.key[len(prefix) :]: _decode(each, FunctionUrl) async for each in self._all(URLS, prefix)}
         return StoredFunction(
             function=_decode(record, Function),
             versions={version.version: version for version in versions},
             aliases={alias.name: alias for alias in aliases},
             policies=policies,
             event_configs=event_configs,
+            urls=urls,
             revision=record.revision,
         )
 
@@ -144,6 +154,7 @@ class LambdaRecords:
         changes += _member_changes(ALIASES, stored, stored.aliases, bare.aliases, str)
         changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
         changes += _member_changes(EVENT_CONFIGS, stored, stored.event_configs, bare.event_configs, str)
+        changes += _url_changes(stored, stored.urls, bare.urls)
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
         self._note_reserve(stored.key, None)
@@ -206,6 +217,28 @@ class LambdaRecords:
 
     async def count_functions(self, account_id: str, region: str) -> int:
         return len([None async for _ in self._all(FUNCTIONS, f"{account_id}/{region}/")])
+
+    # Function URLs
+
+    async def url_owner(self, url_id: str) -> FunctionName | None:
+        """The function or alias that has the URL."""
+        record = await self._records.get(URL_OWNERS, url_id)
+        if record is None:
+            return None
+        account_id, region, name, qualifier = record.value.decode().split("/")
+        return FunctionName(account_id, region, name, None if qualifier == LATEST else qualifier)
+
+    async def url_secret(self) -> bytes:
+        """What the ids of URLs are made from, the same for ever."""
+        record = await self._records.get(SECRETS, "url-ids")
+        if record is None:
+            made = secrets.token_bytes(32)
+            try:
+                await self._records.commit([Put(SECRETS, "url-ids", made, if_absent=True)])
+            except Conflict:  # another request was faster
+                return await self.url_secret()
+            return made
+        return record.value
 
     # Layers
 
@@ -272,6 +305,7 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes += _member_changes(ALIASES, new, was.aliases, new.aliases, str)
     changes += _member_changes(POLICIES, new, was.policies, new.policies, str)
     changes += _member_changes(EVENT_CONFIGS, new, was.event_configs, new.event_configs, str)
+    changes += _url_changes(new, was.urls, new.urls)
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))
@@ -293,6 +327,17 @@ def _member_changes(
     ]
     deletes = [Delete(collection, f"{prefix}/{key_of(name)}") for name in old if name not in new]
     return [*puts, *deletes]
+
+
+def _url_changes(owner: StoredFunction, old: Mapping[str, FunctionUrl], new: Mapping[str, FunctionUrl]) -> list[Change]:
+    changes = _member_changes(URLS, owner, old, new, str)
+    was, now = {url.url_id: qualifier for qualifier, url in old.items()}, {url.url_id: each for each, url in new.items()}
+    changes += [
+        Put(URL_OWNERS, url_id, f"{_key(owner.key)}/{qualifier}".encode())
+        for url_id, qualifier in now.items()
+        if was.get(url_id) != qualifier
+    ]
+    return [*changes, *(Delete(URL_OWNERS, url_id) for url_id in was if url_id not in now)]
 
 
 def _reference_changes(before: set[tuple[Stack, str]], after: set[tuple[Stack, str]]) -> list[Change]:

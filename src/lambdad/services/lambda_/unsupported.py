@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 _MAPPINGS = "event source mappings come with their pollers"
 _PROVISIONED = "provisioned concurrency is not built yet"
-_URLS = "function URLs are not built yet"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
@@ -21,13 +20,11 @@ NOT_YET: Mapping[str, str] = {
     "CreateCapacityProvider": _INSTANCES,
     "CreateCodeSigningConfig": _SIGNING,
     "CreateEventSourceMapping": _MAPPINGS,
-    "CreateFunctionUrlConfig": _URLS,
     "DeleteCapacityProvider": _INSTANCES,
     "DeleteCodeSigningConfig": _SIGNING,
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
     "DeleteFunctionCodeSigningConfig": _SIGNING,
-    "DeleteFunctionUrlConfig": _URLS,
     "DeleteProvisionedConcurrencyConfig": _PROVISIONED,
     "DeleteResourcePolicy": _POLICY_DOCUMENTS,
     "GetCapacityProvider": _INSTANCES,
@@ -39,7 +36,6 @@ NOT_YET: Mapping[str, str] = {
     "GetFunctionCodeSigningConfig": _SIGNING,
     "GetFunctionRecursionConfig": _RECURSION,
     "GetFunctionScalingConfig": _INSTANCES,
-    "GetFunctionUrlConfig": _URLS,
     "GetProvisionedConcurrencyConfig": _PROVISIONED,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
     "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
@@ -49,7 +45,6 @@ NOT_YET: Mapping[str, str] = {
     "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
     "ListEventSourceMappings": _MAPPINGS,
-    "ListFunctionUrlConfigs": _URLS,
     "ListFunctionVersionsByCapacityProvider": _INSTANCES,
     "ListFunctionsByCodeSigningConfig": _SIGNING,
     "ListProvisionedConcurrencyConfigs": _PROVISIONED,
@@ -68,7 +63,6 @@ NOT_YET: Mapping[str, str] = {
     "UpdateCapacityProvider": _INSTANCES,
     "UpdateCodeSigningConfig": _SIGNING,
     "UpdateEventSourceMapping": _MAPPINGS,
-    "UpdateFunctionUrlConfig": _URLS,
 }
 
 _CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
@@ -114,10 +108,14 @@ _DESTINATIONS: Mapping[str, str] = {
 }
 _DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an endpoint for SQS or SNS in the settings"}
 
+_NO_STREAM_YET: Mapping[str, str] = {"InvokeMode": "RESPONSE_STREAM, since response streaming is not built yet"}
+
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": _DEAD_LETTER,
+    "CreateFunctionUrlConfig": _NO_STREAM_YET,
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
     "UpdateFunctionConfiguration": _DEAD_LETTER,
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
+    "UpdateFunctionUrlConfig": _NO_STREAM_YET,
 }

@@ -12,12 +12,19 @@ from lambdad.services.lambda_ import SERVICE
 
 MODEL = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda")
 
+CORS = "Cors.AllowCredentials Cors.AllowHeaders Cors.AllowMethods Cors.AllowOrigins Cors.ExposeHeaders Cors.MaxAge"
+
 #: Members that an operation reads, beside those whose values `settings.check_unsupported_values` judges.
 READ = {
     "AddLayerVersionPermission": "LayerName VersionNumber StatementId Action Principal OrganizationId RevisionId",
     "AddPermission": "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl "
     "SourceAccount EventSourceToken Qualifier RevisionId PrincipalOrgID",
     "CreateAlias": "FunctionName Name FunctionVersion Description RoutingConfig.AdditionalVersionWeights",
+    "CreateFunctionUrlConfig": f"FunctionName Qualifier AuthType InvokeMode {CORS}",
+    "UpdateFunctionUrlConfig": f"FunctionName Qualifier AuthType InvokeMode {CORS}",
+    "DeleteFunctionUrlConfig": "FunctionName Qualifier",
+    "GetFunctionUrlConfig": "FunctionName Qualifier",
+    "ListFunctionUrlConfigs": "FunctionName Marker MaxItems",
     "CreateFunction": "FunctionName Runtime Role Handler Code.ZipFile Code.S3Bucket Code.S3Key Code.S3ObjectVersion "
     "Code.S3ObjectStorageMode Description Timeout MemorySize Publish VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "

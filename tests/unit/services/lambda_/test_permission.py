@@ -43,6 +43,25 @@ async def test_principals(world: World, principal: str, element: Any) -> None:
     assert json.loads(added["Statement"])["Principal"] == element
 
 
+@pytest.mark.parametrize(
+    ("action", "member", "operator"),
+    [
+        ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}, {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}),
+        ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}, {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
+    ],
+)
+async def test_conditions_on_function_urls_go_with_their_action(
+    world: World, action: str, member: dict[str, Any], operator: dict[str, Any]
+) -> None:
+    """On another action they would never hold, so they are refused there."""
+    await world.create()
+    permission = {**PERMISSION, "Principal": "*", **member}
+    added = await world.call("AddPermission", **{**permission, "Action": action})
+    assert json.loads(added["Statement"])["Condition"] == operator
+    error = await refused(world.call("AddPermission", **{**permission, "StatementId": "b", "Action": "lambda:GetFunction"}))
+    assert error.message == f"{next(iter(member))} is only supported for {action} action"
+
+
 async def test_policies_belong_to_a_qualifier(world: World) -> None:
     """A version's policy is its own, and its resource carries the qualifier."""
     await world.create(Publish=True)

@@ -1,0 +1,67 @@
+"""An HTTP address that is not one of AWS's APIs: what its owner is told of a request, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from lambdad.model.permission import Permission
+from lambdad.model.request import Principal
+
+
+class SiteCaller(msgspec.Struct, frozen=True):
+    """Who signed a request, and for which region."""
+
+    principal: Principal
+    region: str
+    unique_id: str | None = None  #: AIDA... of a user, AROA...:SESSION of a role's session, where identities are kept
+
+
+class SiteRequest(Protocol):
+    """A request as it came in. Its body is read and its signature looked at only when the site asks."""
+
+    request_id: str
+    method: str
+    raw_path: str  #: undecoded, as sent
+    raw_query: str  #: undecoded, as sent
+    headers: Mapping[str, str]  #: lower-case names; repeated headers joined with a comma
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    host: str  #: the Host header as sent, in lower case
+    scheme: str
+    protocol: str  #: "HTTP/1.1"
+    source_ip: str
+
+    def check_claim(self, signing_name: str) -> None:
+        """ServiceError where it can be told without the body that the signature is missing or no good."""
+        ...
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; ServiceError RequestEntityTooLargeException above `limit` bytes."""
+        ...
+
+    def caller(self, signing_name: str, body: bytes) -> SiteCaller:
+        """Who signed the request and this body; ServiceError when nobody did, or not well. Verified as the API does it."""
+        ...
+
+    async def permit(self, caller: SiteCaller, permissions: tuple[Permission, ...]) -> bool:
+        """Puts the caller to all policies, those of the resource too; ServiceError when they do not allow it.
+
+        False where no policies are evaluated (`--auth off`): then the site asks the resource's itself.
+        """
+        ...
+
+
+class SiteResponse(msgspec.Struct, frozen=True):
+    status: int
+    headers: Sequence[tuple[str, str]] = ()  #: lower-case names, in this order, repeated where they are repeated here
+    body: bytes | AsyncIterator[bytes] = b""
+
+
+class Site(Protocol):
+    def owns(self, host: str, raw_path: str) -> bool:
+        """Whether requests with this Host header (in lower case) and path are the site's, and never the API's."""
+        ...
+
+    async def answer(self, request: SiteRequest) -> SiteResponse: ...
