@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 
 import pytest
 
 from lambdad.errors import ServiceError
-from lambdad.identity import Identities
+from lambdad.identity import SESSIONS, Identities
+from lambdad.model.credential import Session
 from lambdad.store.memory import MemoryStore
 
 ACCOUNT = "123456789012"
@@ -108,3 +110,64 @@ async def test_secrets_stay_out_of_representations() -> None:
     assert key.secret not in repr(key) + str(key) + repr(credential)
     assert minted.secret not in repr(minted)
     assert str(minted.session_token) not in repr(minted)
+
+
+async def test_a_users_key_acts_as_the_user() -> None:
+    """With its path in the ARN; made inactive it is unknown, and stays so after a restart."""
+    store = MemoryStore()
+    identities = await opened(store)
+    key = await identities.create_for_user(ACCOUNT, "ann", "/team/", 2)
+    assert key is not None
+    found = (await opened(store)).lookup(key.access_key_id)
+    assert found is not None
+    assert (found.principal_arn, found.user_name) == (f"arn:aws:iam::{ACCOUNT}:user/team/ann", "ann")
+    await identities.set_active(key.access_key_id, False)
+    assert identities.lookup(key.access_key_id) is None
+    assert (await opened(store)).lookup(key.access_key_id) is None
+    await identities.set_active(key.access_key_id, True)
+    assert identities.lookup(key.access_key_id) == found
+    with pytest.raises(KeyError):
+        await identities.set_active("AKIAABSENT", True)
+
+
+async def test_a_user_has_no_more_keys_than_it_may() -> None:
+    """Also when it asks for several at once."""
+    identities = await opened(MemoryStore())
+    made = await asyncio.gather(*(identities.create_for_user(ACCOUNT, "ann", "/", 2) for _ in range(5)))
+    assert sum(key is not None for key in made) == 2
+    assert len(identities.keys_of_user(ACCOUNT, "ann")) == 2
+    assert not identities.keys_of_user("999999999999", "ann")
+
+
+async def test_a_session_outlives_a_restart_and_is_cleared_away_a_day_after_its_end() -> None:
+    """Until then it is known as expired; what is over is gone from the store when it is opened."""
+    store = MemoryStore()
+    now = 1000.0
+    identities = Identities(store, clock=lambda: now)
+    session = Session(issued_at=now, role_arn="arn:aws:iam::1:role/r", name="s", policies=("{}",), tags={"a": "b"})
+    issued = await identities.issue(ACCOUNT, "arn:aws:sts::1:assumed-role/r/s", None, session, 900)
+    again = Identities(store, clock=lambda: now)
+    await again.open()
+    found = again.lookup(issued.access_key_id)
+    assert found == identities.lookup(issued.access_key_id)
+    assert found is not None
+    assert (found.session, found.expires_at) == (session, 1900.0)
+    assert issued.secret not in repr(issued) + repr(found)
+    again.revoke(issued.access_key_id)
+    assert again.lookup(issued.access_key_id) == found
+    now = 1900.0 + 86_401
+    late = Identities(store, clock=lambda: now)
+    await late.open()
+    assert late.lookup(issued.access_key_id) is None
+    assert not await store.list(SESSIONS)
+
+
+async def test_sessions_that_are_over_do_not_pile_up() -> None:
+    """Every hundredth new one clears away the old."""
+    now = 1000.0
+    store = MemoryStore()
+    identities = Identities(store, clock=lambda: now)
+    for _ in range(200):
+        now += 1000.0
+        await identities.issue(ACCOUNT, "arn", None, Session(issued_at=now), 900)
+    assert len(await store.list(SESSIONS)) < 100

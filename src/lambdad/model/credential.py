@@ -12,7 +12,7 @@ class Session:
 
     issued_at: float  #: seconds since the epoch
     role_arn: str | None = None  #: None: the session is the user's or the root's own
-    role_id: str | None = None
+    owner_id: str | None = None  #: unique id of the role or user: one that comes later under the same name is another
     name: str = ""
     policies: tuple[str, ...] | None = None  #: documents that narrow the session; None: it may do what the role may
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,10 @@ _STATEMENT_ELEMENTS = frozenset(
 _SCALARS = (str, bool, int, float)
 
 
+def _no_keys(key: str) -> None:
+    return None
+
+
 class MalformedPolicy(ValueError):
     """The text is AWS's message."""
 
@@ -48,13 +52,24 @@ class Statement:
     is_not_principal: bool
     conditions: tuple[Condition, ...]
 
-    def is_about(self, action: str, resource: str, keys: Keys) -> bool:
-        """Whether action, resource and conditions are those of the request; `action` is in lower case."""
-        if any(pattern.matches(action, keys) for pattern in self.actions) == self.is_not_action:
-            return False
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks nothing but for action and resource."""
+        return not self.conditions and not any(pattern.is_variable for pattern in self.resources or ())
+
+    @property
+    def asks_for_resource_tags(self) -> bool:
+        return any(condition.key.partition(":")[2].startswith("resourcetag/") for condition in self.conditions)
+
+    def is_about(self, action: str) -> bool:
+        """`action` is in lower case. Actions have no variables, so this does not change from request to request."""
+        return any(pattern.matches(action, _no_keys) for pattern in self.actions) != self.is_not_action
+
+    def covers(self, resource: str, keys: Keys) -> bool:
+        """Whether resource and conditions are those of the request."""
         if self.resources is not None:
-            if any(pattern.is_variable and pattern.tokens(keys) is None for pattern in self.resources):
-                return False  # a variable without a value is nobody's, under NotResource too
+            if self.is_not_resource and any(pattern.is_variable and pattern.tokens(keys) is None for pattern in self.resources):
+                return False  # a variable without a value is nobody's
             if any(pattern.matches(resource, keys) for pattern in self.resources) == self.is_not_resource:
                 return False
         return all(condition.holds(keys) for condition in self.conditions)

@@ -7,7 +7,7 @@ the permissions boundary and the session's policies must not leave it out; acros
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lambdad.model.policy_document import PolicyDocument, Statement
 from lambdad.model.policy_pattern import Keys
@@ -23,6 +23,23 @@ class Question:
     keys: Keys  #: what the request says, for conditions and variables
 
 
+Statements = tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A subject's statements on one action."""
+
+    identity: Statements
+    boundary: Statements | None
+    session: Statements | None
+
+    @property
+    def asks_for_resource_tags(self) -> bool:
+        every = (*self.identity, *(self.boundary or ()), *(self.session or ()))
+        return any(statement.asks_for_resource_tags for statement in every)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Who asks, with all policies that are attached to it."""
@@ -35,6 +52,16 @@ class Subject:
     boundary: tuple[PolicyDocument, ...] | None = None  #: None: there is none
     session: tuple[PolicyDocument, ...] | None = None  #: those that were given when the session began
     keys: Mapping[str, tuple[str, ...]] | None = None  #: condition keys that hold for it whatever it asks
+    _about: dict[str, _Own] = field(default_factory=dict, compare=False, repr=False)
+
+    def about(self, action: str) -> _Own:
+        """Those of its policies' statements that are about an action, in lower case; sought once for each."""
+        own = self._about.get(action)
+        if own is None:
+            boundary = None if self.boundary is None else _about(self.boundary, action)
+            session = None if self.session is None else _about(self.session, action)
+            own = self._about[action] = _Own(_about(self.identity, action), boundary, session)
+        return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +88,35 @@ def decide(
 ) -> Decision:
     """`resource_account` is whose the resource is; None is the subject's own."""
     action = question.action.lower()
-    own = (
-        (_IDENTITY, subject.identity),
-        (_BOUNDARY, subject.boundary or ()),
-        (_SESSION, subject.session or ()),
-    )
-    for name, policies in own:
-        if _denies(policies, action, question):
-            return _explicitly_denied("an", name) if name == _IDENTITY else _explicitly_denied("a", name)
+    own = subject.about(action)
+    if _denies(own.identity, question):
+        return _explicitly_denied("an", _IDENTITY)
+    if own.boundary and _denies(own.boundary, question):
+        return _explicitly_denied("a", _BOUNDARY)
+    if own.session and _denies(own.session, question):
+        return _explicitly_denied("a", _SESSION)
     named = Named.NOT
     if resource_policy is not None:
         if _resource_denies(resource_policy, subject.names, action, question):
             return _explicitly_denied("a", _RESOURCE)
         named = _admits(resource_policy, subject.names, action, question)
     if resource_account is not None and resource_account != subject.account_id:
-        missing = _missing(subject, action, question, _BOUNDARY, _SESSION, _IDENTITY)
+        missing = _missing(subject, own, question, _BOUNDARY, _SESSION, _IDENTITY)
         missing = missing or (_RESOURCE if named is Named.NOT else None)
     elif named is Named.EXACTLY:
         missing = None  # neither a boundary nor a session's policies are asked, but for their denials
     elif named is Named.ANYONE:
-        missing = _missing(subject, action, question, _BOUNDARY, _SESSION)
+        missing = _missing(subject, own, question, _BOUNDARY, _SESSION)
     else:
-        missing = _missing(subject, action, question, _IDENTITY, _BOUNDARY, _SESSION)
+        missing = _missing(subject, own, question, _IDENTITY, _BOUNDARY, _SESSION)
     return Decision(False, f"because no {missing} allows the {question.action} action") if missing else ALLOWED
+
+
+def asks_for_resource_tags(subject: Subject, action: str, resource_policy: PolicyDocument | None) -> bool:
+    """Whether the answer may depend on the tags of the resource."""
+    if resource_policy is not None and any(each.asks_for_resource_tags for each in resource_policy.statements):
+        return True
+    return subject.about(action.lower()).asks_for_resource_tags
 
 
 def decide_trust(
@@ -109,14 +142,14 @@ def refusal_text(subject_arn: str, action: str, resource: str, because: str = ""
     return f"User: {subject_arn} is not authorized to perform: {action} on resource: {resource} {because}".rstrip()
 
 
-def _missing(subject: Subject, action: str, question: Question, *wanted: str) -> str | None:
+def _missing(subject: Subject, own: _Own, question: Question, *wanted: str) -> str | None:
     """The first kind of policy that has a say and does not allow it. Root has all rights, and no policies."""
     for name in wanted:
-        if name == _IDENTITY and not subject.is_root and not _allows(subject.identity, action, question):
+        if name == _IDENTITY and not subject.is_root and not _allows(own.identity, question):
             return _IDENTITY
-        if name == _BOUNDARY and subject.boundary is not None and not _allows(subject.boundary, action, question):
+        if name == _BOUNDARY and own.boundary is not None and not _allows(own.boundary, question):
             return _BOUNDARY
-        if name == _SESSION and subject.session is not None and not _allows(subject.session, action, question):
+        if name == _SESSION and own.session is not None and not _allows(own.session, question):
             return _SESSION
     return None
 
@@ -125,27 +158,26 @@ def _explicitly_denied(article: str, policy: str) -> Decision:
     return Decision(False, f"with an explicit deny in {article} {policy}")
 
 
-def _denies(policies: Iterable[PolicyDocument], action: str, question: Question) -> bool:
-    return any(
-        not statement.is_allow and statement.is_about(action, question.resource, question.keys)
-        for policy in policies
-        for statement in policy.statements
-    )
+def _about(policies: Iterable[PolicyDocument], action: str) -> Statements:
+    """The plain ones first: where one of them allows, the others need not be read."""
+    found = [statement for policy in policies for statement in policy.statements if statement.is_about(action)]
+    return tuple(sorted(found, key=lambda statement: not statement.is_plain))
 
 
-def _allows(policies: Iterable[PolicyDocument], action: str, question: Question) -> bool:
-    return any(
-        statement.is_allow and statement.is_about(action, question.resource, question.keys)
-        for policy in policies
-        for statement in policy.statements
-    )
+def _denies(statements: Statements, question: Question) -> bool:
+    return any(not each.is_allow and each.covers(question.resource, question.keys) for each in statements)
+
+
+def _allows(statements: Statements, question: Question) -> bool:
+    return any(each.is_allow and each.covers(question.resource, question.keys) for each in statements)
 
 
 def _resource_denies(policy: PolicyDocument, names: Names, action: str, question: Question) -> bool:
     return any(
         not statement.is_allow
         and _naming(statement, names) is not Named.NOT
-        and statement.is_about(action, question.resource, question.keys)
+        and statement.is_about(action)
+        and statement.covers(question.resource, question.keys)
         for statement in policy.statements
     )
 
@@ -154,7 +186,7 @@ def _admits(policy: PolicyDocument, names: Names, action: str, question: Questio
     """By which the caller is let in, most closely; Named.NOT when it is not."""
     closest = Named.NOT
     for statement in policy.statements:
-        if statement.is_allow and statement.is_about(action, question.resource, question.keys):
+        if statement.is_allow and statement.is_about(action) and statement.covers(question.resource, question.keys):
             closest = max(closest, _naming(statement, names))
     return closest
 

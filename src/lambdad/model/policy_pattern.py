@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 #: Values of a condition key, by its name in lower case; None when the request has none.
@@ -36,7 +37,7 @@ class Pattern:
         if matcher is not None:
             return matcher(actual)
         tokens = self.tokens(keys)
-        return tokens is not None and matcher_of(tokens)(actual)
+        return tokens is not None and _kept_matcher(tuple(tokens))(actual)
 
     def tokens(self, keys: Keys) -> list[Token] | None:
         """With the variables' values in their places; None when one has none."""
@@ -86,6 +87,9 @@ def matcher_of(tokens: Iterable[Token]) -> Matcher:
         return True
 
     return matches
+
+
+_kept_matcher = lru_cache(4096)(matcher_of)  #: the same callers come again
 
 
 class _Segment:

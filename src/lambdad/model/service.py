@@ -13,6 +13,7 @@ from lambdad.model.request import RequestContext, Response
 #: `async def create_alias(service_state, context, request) -> output`; `request` and the output are the plain dicts of the
 #: botocore model (member names, datetimes aware, blobs as bytes, a streaming blob as BodyStream).
 Operation = Callable[[Any, RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Response]]
+ResourceTags = Callable[[Any, str], Awaitable[Mapping[str, str]]]
 ResourcePolicy = Callable[[Any, str], Awaitable[PolicyDocument | None]]
 
 
@@ -32,6 +33,8 @@ class Service:
     permissions: Permissions = field(default_factory=dict)
     #: The policy on a resource, given its ARN, for those resources that can have one. The state comes first, as for operations.
     resource_policy: ResourcePolicy | None = None
+    #: The tags of a resource, given its ARN; asked only where a policy has a condition on them.
+    resource_tags: ResourceTags | None = None
     #: The whole ARN of a resource, where a request says only a part of it: a role's path. The state comes first.
     whole_arn: Callable[[Any, str], str] | None = None
     refusal_code: str = "NotImplemented"  #: error code for refused members and operations not yet there

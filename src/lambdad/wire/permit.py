@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lambdad.errors import ServiceError
 from lambdad.model.permission import Parameters, Permission
 from lambdad.model.policy_document import PolicyDocument
-from lambdad.model.policy_evaluation import Question, Subject, decide, refusal_text
+from lambdad.model.policy_evaluation import Question, Subject, asks_for_resource_tags, decide, refusal_text
 from lambdad.model.request import Principal, RequestContext
 from lambdad.model.request_keys import RequestKeys
 from lambdad.model.service import BoundService
@@ -58,9 +58,12 @@ class Permits:
                 arn = bound.service.whole_arn(bound.state, arn)
             if bound.service.resource_policy is not None:
                 policy = await bound.service.resource_policy(bound.state, arn)
+        tags: dict[str, tuple[str, ...]] = {}
+        if bound is not None and asks_for_resource_tags(subject, permission.action, policy):
+            tags = await _resource_tags(bound, arn)
         owner = _owner_of(arn)
         keys = RequestKeys(
-            subject, context, owner, readers=permission.keys, parameters=parameters, clock=self._clock
+            subject, context, owner, tags, readers=permission.keys, parameters=parameters, clock=self._clock
         )  # fmt: skip
         decision = decide(
             subject, Question(permission.action, arn, keys.get), resource_policy=policy, resource_account=owner
@@ -68,6 +71,15 @@ class Permits:
         if not decision.is_allowed:
             shown = f'"{arn}"' if dialect.is_s3 else arn
             raise refusal(dialect, refusal_text(subject.arn, permission.action, shown, decision.because))
+
+
+async def _resource_tags(bound: BoundService, arn: str) -> dict[str, tuple[str, ...]]:
+    """As condition keys; a resource that is not there yet has none."""
+    if bound.service.resource_tags is None:
+        return {}
+    tags = await bound.service.resource_tags(bound.state, arn)
+    prefixes = ("aws", bound.service.name)
+    return {f"{prefix}:resourcetag/{key.lower()}": (value,) for key, value in tags.items() for prefix in prefixes}
 
 
 def refusal(dialect: Dialect, message: str) -> ServiceError:

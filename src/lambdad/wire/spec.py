@@ -11,6 +11,7 @@ from botocore.model import OperationModel, ServiceModel, StructureShape
 
 #: Of the protocols a service speaks, the first of these is served.
 PROTOCOLS = ("rest-json", "rest-xml", "json", "query")
+_LOADER = Loader()  #: one, for each looks through botocore's whole folder first
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class ServiceSpec:
     """One service's model. Operations are resolved lazily; documentation is dropped, it is half of the memory."""
 
     def __init__(self, name: str) -> None:
-        description = Loader().load_service_model(name, "service-2")
+        description = _LOADER.load_service_model(name, "service-2")
         _drop_documentation(description)
         self.name = name
         self.model = ServiceModel(description, name)

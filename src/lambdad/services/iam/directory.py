@@ -107,12 +107,14 @@ class Directory:
         session = credential.session
         if session is not None and session.role_arn is not None:
             role = self._role(session.role_arn)
-            if role is None or (session.role_id is not None and session.role_id != role.unique_id):
+            if role is None or session.owner_id not in (None, role.unique_id):
                 return _without_rights(credential)  # the role is gone, or another one has its name
             return self._session_of_role(credential.principal_arn, role, session)
         if credential.user_name is not None:
             user = self._records.find(User, credential.account_id, credential.user_name)
-            return self._user(user, credential) if user is not None else _without_rights(credential)
+            if user is None or (session is not None and session.owner_id != user.unique_id):
+                return _without_rights(credential)
+            return self._user(user, credential)
         return _root(credential.account_id, session)
 
     def _session_of_role(self, arn: str, role: Role, session: Session) -> Subject:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lambdad.model.permission import KeyReader, Parameters, Permission, Resource, member_key, permissions_for
 from lambdad.model.request import RequestContext
-from lambdad.services.iam.model import Group, Role, User
+from lambdad.services.iam.model import Group, ManagedPolicy, Role, User
 from lambdad.services.iam.state import IamState
 
 _KINDS: Mapping[str, type[Any]] = {"user": User, "group": Group, "role": Role}
@@ -22,6 +22,19 @@ def whole_arn(state: IamState, arn: str) -> str:
         return arn
     found: Any = state.records.find(kind, account_id, name)
     return arn if found is None else str(found.arn)
+
+
+async def resource_tags(state: IamState, arn: str) -> Mapping[str, str]:
+    """Of a user, role or policy; groups have none."""
+    fields = arn.split(":", 5)
+    word, _, rest = fields[-1].partition("/")
+    kinds: Mapping[str, type[Any]] = {**_KINDS, "policy": ManagedPolicy}
+    kind = kinds.get(word)
+    if len(fields) != 6 or kind is None:
+        return {}
+    found: Any = state.records.find(kind, fields[4], rest.rpartition("/")[2])
+    tags: Mapping[str, str] = found.tags if found is not None else {}
+    return tags
 
 
 def _named(word: str, member: str) -> Resource:

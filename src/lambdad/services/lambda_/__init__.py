@@ -2,7 +2,7 @@
 
 from lambdad.model.service import Service
 from lambdad.services.lambda_.operations import OPERATIONS
-from lambdad.services.lambda_.permissions import PERMISSIONS, resource_policy
+from lambdad.services.lambda_.permissions import PERMISSIONS, resource_policy, resource_tags
 from lambdad.services.lambda_.unsupported import LIMITED, NOT_YET, REFUSED
 
 SERVICE = Service(
@@ -13,6 +13,7 @@ SERVICE = Service(
     limited=LIMITED,
     permissions=PERMISSIONS,
     resource_policy=resource_policy,
+    resource_tags=resource_tags,
     refusal_code="InvalidParameterValueException",
     refusal_status=400,
 )

@@ -204,6 +204,15 @@ async def resource_policy(state: LambdaState, arn: str) -> PolicyDocument | None
     return None
 
 
+async def resource_tags(state: LambdaState, arn: str) -> Mapping[str, str]:
+    """Of a function, whose versions and aliases have none of their own."""
+    fields = arn.split(":")
+    if len(fields) not in (7, 8) or fields[5] != "function":
+        return {}
+    stored = await state.functions.find((fields[4], fields[3], fields[6]))
+    return stored.function.tags if stored is not None else {}
+
+
 def read(policy: Policy) -> PolicyDocument:
     return _read(msgspec.json.encode(policy.document()))
 

@@ -47,7 +47,8 @@ async def get_session_token(state: StsState, context: RequestContext, request: R
     user_name = caller.user_name if caller is not None else None
     if user_name is None:
         seconds = min(seconds, _ROOT_TOKEN_SECONDS)
-    session = Session(issued_at=state.clock())
+    owner_id = state.directory.user_id(context.account_id, user_name) if user_name is not None else None
+    session = Session(issued_at=state.clock(), owner_id=owner_id)
     issued = await state.identities.issue(context.account_id, context.principal.arn, user_name, session, seconds)
     return {"Credentials": credentials_shape(issued)}
 
@@ -64,7 +65,7 @@ async def assume_role(state: StsState, context: RequestContext, request: Request
     session = Session(
         issued_at=state.clock(),
         role_arn=role.arn,
-        role_id=role.unique_id,
+        owner_id=role.unique_id,
         name=request["RoleSessionName"],
         policies=policies,
         tags=tags,
@@ -165,7 +166,7 @@ def _user_id(state: StsState, credential: Credential) -> str:
     session = credential.session
     if session is not None and session.role_arn is not None:
         role = state.directory.role(session.role_arn)
-        role_id = session.role_id or (role.unique_id if role is not None else credential.access_key_id)
+        role_id = session.owner_id or (role.unique_id if role is not None else credential.access_key_id)
         return f"{role_id}:{session.name}"
     if credential.user_name is not None:
         return state.directory.user_id(credential.account_id, credential.user_name) or credential.access_key_id

@@ -158,5 +158,13 @@ async def test_a_token_stands_for_its_user_until_it_ends() -> None:
     assert iam.directory.subject_of(session).identity == iam.directory.subject_of(iam.caller).identity
     iam.caller = session
     assert (await iam.refused("GetSessionToken"))[0] == "AccessDenied"
+    iam.caller = ROOT
+    (key,) = (await iam.call("ListAccessKeys", UserName="ann"))["AccessKeyMetadata"]
+    await iam.call("DeleteAccessKey", UserName="ann", AccessKeyId=key["AccessKeyId"])
+    await iam.call("DeleteUserPolicy", UserName="ann", PolicyName="p")
+    await iam.call("DeleteUser", UserName="ann")
+    await iam.user()
+    await iam.call("AttachUserPolicy", UserName="ann", PolicyArn=ADMIN)
+    assert not iam.directory.subject_of(session).identity  # it was another ann's
     assert (await iam.call("GetAccessKeyInfo", AccessKeyId=session.access_key_id)) == {"Account": ACCOUNT}
     assert (await iam.refused("GetAccessKeyInfo", AccessKeyId="AKIANOBODYKNOWSIT"))[0] == "ValidationError"
