@@ -70,19 +70,33 @@ class CgroupKeeper:
 
 
 def _run(cgroups: Limits, connection: socket.socket, launcher: int) -> None:
-    """In the child: never returns. Its end is the launcher's, whose sandboxes die with it, unless they are frozen."""
+    """In the child: never returns. Its end is the launcher's, whose sandboxes die with it, unless they are frozen.
+
+    The launcher's end is told twice, by a signal and by its socket: the second must not disturb.
+    """
+    end = _End()
     try:
-        signal.signal(signal.SIGTERM, _end)
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == launcher:
-            _serve(cgroups, connection)
+        try:
+            signal.signal(signal.SIGTERM, end.be_told)
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() == launcher:
+                _serve(cgroups, connection)
+        finally:
+            end.has_come = True
+    except SystemExit:
+        pass
     finally:
         cgroups.thaw()
         os._exit(0)
 
 
-def _end(*_: object) -> None:
-    raise SystemExit
+class _End:
+    has_come = False
+
+    def be_told(self, *_: object) -> None:
+        if not self.has_come:
+            self.has_come = True
+            raise SystemExit
 
 
 def _serve(cgroups: Limits, connection: socket.socket) -> None:
