@@ -23,6 +23,7 @@ from lambdad.errors import StartupError
 from lambdad.sandbox import linux, user_namespace
 from lambdad.sandbox.base import NetworkStatus
 from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.core_limit import make_room_for_one_byte
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.limits import Limits
@@ -76,7 +77,8 @@ class Launcher:
         lock_folder(self._state_dir)
         self._loop = EventLoop()
         self._limits = self._open_limits(settings)
-        self._weaknesses = [*(() if users is None else users.weaknesses), *self._limits.weaknesses]
+        own = () if users is None else users.weaknesses
+        self._weaknesses = [*own, *self._limits.weaknesses, *make_room_for_one_byte()]
         self._clear_folders()
         for name in (_ROOT, _STAGING):
             (self._state_dir / name).mkdir(parents=True, mode=0o700)

@@ -24,6 +24,7 @@ from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup import Cgroups, mount_points, remove_everywhere, version_2_beside_1
 from lambdad.sandbox.children import Children
+from lambdad.sandbox.core_limit import make_room_for_one_byte
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.launcher import beginning_anywhere, lock_folder
 from lambdad.sandbox.network_keeper import NetworkKeeper
@@ -96,6 +97,7 @@ class OciLauncher:
         keeper = NetworkKeeper(self._settings.network, name, uids[0], filter_program())
         networks = Networks(keeper, self._end)
         children = Children()
+        core_weaknesses = make_room_for_one_byte()
         cgroups = Cgroups(name, has_quota=self._settings.has_cpu_quota, is_at_top=True)
         runtime = OciRuntime(self._settings.runtime, self._made(_RUNTIME), children)
         await self._clear_leftovers(runtime)
@@ -117,7 +119,8 @@ class OciLauncher:
             files = FileWork(_Watch(self._loop), self._made(_STAGING), uids[0], filter_program(), self._answer)
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)
-            self._answer(Opened([*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses], keeper.status))
+            weaknesses = [*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses, *core_weaknesses]
+            self._answer(Opened(weaknesses, keeper.status))
             await self._is_over.wait()
             files.close()
             await self._unmake_all()
