@@ -40,5 +40,9 @@ class SandboxError(Exception):
     """An execution environment could not be made: our fault or the machine's, never the function's."""
 
 
+class SandboxEnded(SandboxError):
+    """Something was asked of a sandbox that has ended: whatever was asked, it is not what is wrong."""
+
+
 class CannotSnapshot(Exception):
     """Why an initialised function cannot be cloned, for its owner to read."""

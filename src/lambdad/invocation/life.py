@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
-from lambdad.errors import SandboxError
+from lambdad.errors import SandboxEnded, SandboxError
 from lambdad.invocation import failure, log_lines, platform_events
 from lambdad.invocation.extension_output import ExtensionOutput
 from lambdad.invocation.failure import Failure
@@ -174,6 +174,8 @@ class Life:
         }
         try:
             process = await sandbox.run(f"{EXTENSIONS_DIR}/{name}", environment)
+        except SandboxEnded:
+            raise  # the extension is not to blame
         except SandboxError as error:
             text = f"fork/exec {EXTENSIONS_DIR}/{name}: {str(error).lower()}"
             self._failure = Failure("Extension.LaunchError", text, reported_type="Extension.LaunchError")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from lambdad.errors import SandboxError
+from lambdad.errors import SandboxEnded, SandboxError
 from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.records import Channel, RecordTooLong, close_all
 
@@ -155,7 +155,7 @@ class InitConnection:
             process.note_end(self._status(None, signal.SIGKILL))
         for request in self._requests.values():
             if not request.answer.done():
-                request.answer.set_exception(SandboxError(_GONE))
+                request.answer.set_exception(SandboxEnded(_GONE))
         self._processes.clear()
         self._ended.set_result(None)
 
@@ -171,7 +171,7 @@ class InitConnection:
     ) -> _Answer:
         """`make` gets the descriptors as soon as they are here: the end of a process may be told in the same breath."""
         if self._channel is None:
-            raise SandboxError(_GONE)
+            raise SandboxEnded(_GONE)
         number = next(self._numbers)
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._requests[number] = _Request(answer, make)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from lambdad.errors import SandboxError, StartupError
+from lambdad.errors import SandboxEnded, SandboxError, StartupError
 from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 
 _WEAKNESSES = (
@@ -159,7 +159,7 @@ class ProcessSandbox:
 
     async def _start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> PlainProcess:
         if self._stopping is not None:
-            raise SandboxError("the sandbox has ended")
+            raise SandboxEnded("the sandbox has ended")
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         try:
