@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lambdad.errors import CannotSnapshot, SandboxError
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
-from lambdad.sandbox.records import Channel, Clone, Cloned, RunTemplate, SnapshotStep, TakeSnapshot, TemplateEnded
+from lambdad.sandbox.records import Channel, Clone, Cloned, RunTemplate, SnapshotStep, TakeSnapshot, TemplateEnded, close_all
 
 _CAP_SYS_PTRACE = 19
 _GONE = "the snapshot is gone"
@@ -73,10 +73,16 @@ class Snapshots:
         start, inner_start = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._steps[sandbox_id] = asyncio.Queue()
         self._templates[sandbox_id] = init
-        with start, inner_start:
-            self._send(RunTemplate(sandbox_id), [inner_start.fileno(), seat.inside, seat.log])
-            Channel(start).send(environment)
-        seat.close_inner()
+        try:
+            with start, inner_start:
+                self._send(RunTemplate(sandbox_id), [inner_start.fileno(), seat.inside, seat.log])
+                Channel(start).send(environment)
+        except BaseException:  # the launcher is lost
+            close_all([seat.log_pipe, seat.connection])
+            self.forget(sandbox_id)
+            raise
+        finally:
+            seat.close_inner()
         return init.add_template(seat.log_pipe, adopt(seat.connection))
 
     async def take(

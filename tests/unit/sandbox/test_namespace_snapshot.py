@@ -148,6 +148,24 @@ async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(pid: int | No
     os.close(seat.listener)
 
 
+async def test_a_template_whose_launcher_is_lost_leaves_nothing() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    init = InitConnection(ours, lambda: 0)
+    seat = Seat(*os.pipe(), *(end.detach() for end in socket.socketpair()), os.open("/dev/null", os.O_RDONLY))
+
+    def send(order: object, given: object) -> None:
+        raise SandboxError("the launcher has ended")
+
+    with pytest.raises(SandboxError, match="launcher"):
+        Snapshots(send).run_template("template", init, seat, b"{}")
+    for descriptor in (seat.log_pipe, seat.log, seat.connection, seat.inside):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    init.close()
+    theirs.close()
+    os.close(seat.listener)
+
+
 async def test_the_end_of_a_template_is_told(tmp_path: Path) -> None:
     async with opened(tmp_path) as (sandboxes, program, task):
         template, _ = await run_template(sandboxes, program, task)
