@@ -60,7 +60,8 @@ def handler(event, context):
 INTERNAL = """
 import http.client, json, os, threading
 connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-connection.request("POST", "/2020-01-01/extension/register", json.dumps({"events": ["INVOKE"]}), {"Lambda-Extension-Name": "in"})
+wanted = json.dumps({"events": ["INVOKE"]})
+connection.request("POST", "/2020-01-01/extension/register", wanted, {"Lambda-Extension-Name": "in"})
 answer = connection.getresponse()
 answer.read()
 identity = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}

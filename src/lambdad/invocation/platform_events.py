@@ -70,7 +70,9 @@ def restore_start(runtime: str, region: str, function_name: str, version: str) -
 
 
 def restore_runtime_done(status: str, error_type: str) -> PlatformEvent:
-    return PlatformEvent("platform.restoreRuntimeDone", {"status": status, **_error(error_type)}, _level(status, "DEBUG"))
+    """Its statuses are "success", "failure" and "timeout": what is an error in the report is a failure here."""
+    record = {"status": "failure" if status == "error" else status, **_error(error_type)}
+    return PlatformEvent("platform.restoreRuntimeDone", record, _level(status, "DEBUG"))
 
 
 def restore_report(status: str, error_type: str, duration_ms: float) -> PlatformEvent:
