@@ -76,13 +76,17 @@ class FakeInvoker:
     result: InvocationResult = field(default_factory=lambda: InvocationResult(b'"done"', "$LATEST"))
     invocations: list[Invocation] = field(default_factory=list)
     retired: list[tuple[str | None, ...]] = field(default_factory=list)
+    newest_revisions: list[str | None] = field(default_factory=list)  #: which were not to be retired
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         self.invocations.append(invocation)
         return msgspec.structs.replace(self.result, executed_version=invocation.version.version)
 
-    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
+    async def retire(
+        self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
+    ) -> None:
         self.retired.append((account_id, region, function_name, version))
+        self.newest_revisions.append(revision)
 
 
 @dataclass

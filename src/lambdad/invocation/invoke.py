@@ -21,9 +21,12 @@ class Invoker:
         async with self.concurrency.lease(version) as lease, self.placement.environment_for(version) as environment:
             return await environment.run(invocation, lease)
 
-    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
-        """To be called when code or configuration has changed, or the function or version is gone."""
-        await self.placement.retire(account_id, region, function_name, version)
+    async def retire(
+        self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
+    ) -> None:
+        """To be called when code or configuration has changed, or the function or version is gone. `revision` is the newer one,
+        whose environments stay."""
+        await self.placement.retire(account_id, region, function_name, version, revision)
         await self.snapshots.retire(account_id, region, function_name, version)
 
     def counts(self) -> EnvironmentCounts:

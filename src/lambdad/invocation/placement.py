@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -17,6 +17,7 @@ from lambdad.errors import SandboxError, ServiceError
 from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.keep_alive import KeepAlive
+from lambdad.invocation.version_snapshot import GivenUp
 from lambdad.model.concurrency import ThrottleReason
 from lambdad.model.execution_environment import EnvironmentState
 from lambdad.model.version import EnvironmentKey, Version
@@ -52,6 +53,21 @@ class _Pool:
     check: asyncio.TimerHandle | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Evicted:
+    """Whose memory somebody else has been promised."""
+
+    environments: Sequence[ExecutionEnvironment]
+    snapshots: GivenUp
+
+    async def gone(self) -> None:
+        """From then on it is there."""
+        for environment in self.environments:
+            await environment.stop()
+        if self.snapshots.closing:
+            await asyncio.wait(self.snapshots.closing)
+
+
 class Placement:
     """`make` makes an environment that has not been started."""
 
@@ -62,9 +78,9 @@ class Placement:
         memory_budget_mb: int,
         idle_seconds: float = IDLE_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
-        give_up_snapshots: Callable[[int], int] = lambda memory_mb: 0,
+        give_up_snapshots: Callable[[int], GivenUp] = lambda memory_mb: GivenUp(0, ()),
     ) -> None:
-        """`give_up_snapshots` is asked for memory when no idle environment is left to evict; it says how much it gives."""
+        """`give_up_snapshots` is asked for memory when there are not enough idle environments to evict."""
         self._make = make
         self._give_up_snapshots = give_up_snapshots
         self._memory_budget_mb = memory_budget_mb
@@ -85,13 +101,16 @@ class Placement:
         """`async with` it. Raises ServiceError when no environment can be had."""
         return _Place(self, version)
 
-    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
+    async def retire(
+        self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
+    ) -> None:
         """Ends the environments of a function, or of one of its versions: idle ones now, others after their invocation.
 
-        To be called after the change was committed. A call that resolved the newer revision never gets an older one's.
+        To be called after the change was committed. A call that resolved the newer revision never gets an older one's; those
+        that were made of `revision` in the meantime stay.
         """
         for key, pool in list(self._pools.items()):
-            if key[:3] == (account_id, region, function_name) and version in {None, key[3]}:
+            if key[:3] == (account_id, region, function_name) and version in {None, key[3]} and key[4] != revision:
                 for environment in list(pool.members):
                     environment.is_retired = True
                     if environment in pool.idle:
@@ -102,7 +121,7 @@ class Placement:
         evicted = self._make_room(memory_mb)
         self._memory_mb += memory_mb
         try:
-            await asyncio.gather(*(environment.stop() for environment in evicted))
+            await evicted.gone()
         except BaseException:
             self._memory_mb -= memory_mb
             raise
@@ -239,10 +258,9 @@ class Placement:
         self._memory_mb += pool.version.memory_mb
         self._spawn(self._start(environment, pool, evicted))
 
-    async def _start(self, environment: ExecutionEnvironment, pool: _Pool, evicted: list[ExecutionEnvironment]) -> None:
+    async def _start(self, environment: ExecutionEnvironment, pool: _Pool, evicted: _Evicted) -> None:
         try:
-            for other in evicted:
-                await other.stop()
+            await evicted.gone()
             await environment.start()
         except Exception as error:  # noqa: BLE001 - given to the invocation that waits, or logged
             pool.starting -= 1
@@ -268,20 +286,20 @@ class Placement:
                 waiter.set_exception(error if isinstance(error, ServiceError) else _system_error(error))
         self._forget_if_empty(pool)
 
-    def _make_room(self, memory_mb: int) -> list[ExecutionEnvironment]:
+    def _make_room(self, memory_mb: int) -> _Evicted:
         """Evicts idle environments of whatever function, as `KeepAlive` chooses. Raises when that is not enough."""
         missing = self._memory_mb + memory_mb - self._memory_budget_mb
         evicted = self._keep_alive.victims(self._idle, missing)
+        given_up = GivenUp(0, ())
         if evicted is None:
             idle = sum(environment.memory_mb for environment in self._idle)
-            # What they give is counted when it is there; until then the budget is overdrawn by that much.
-            missing -= self._give_up_snapshots(missing - idle)
-            evicted = self._keep_alive.victims(self._idle, missing)
+            given_up = self._give_up_snapshots(missing - idle)
+            evicted = self._keep_alive.victims(self._idle, missing - given_up.memory_mb)
         if evicted is None:
             raise throttled(ThrottleReason.ACCOUNT)
         for environment in evicted:
             self._discard(environment, self._idle[environment], evicted=True)
-        return evicted
+        return _Evicted(evicted, given_up)
 
     # Idle ones
 

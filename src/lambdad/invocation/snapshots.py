@@ -17,7 +17,7 @@ from typing import Protocol
 from lambdad.errors import CannotSnapshot, ServiceError
 from lambdad.invocation import failure
 from lambdad.invocation.execution_environment import ExecutionEnvironment, InitFailed
-from lambdad.invocation.version_snapshot import VersionSnapshot
+from lambdad.invocation.version_snapshot import GivenUp, VersionSnapshot
 from lambdad.model.function import Failure
 from lambdad.model.version import EnvironmentKey, Version
 from lambdad.sandbox.base import Snapshot
@@ -86,18 +86,18 @@ class Snapshots:
                 if key in self._kept:
                     self._drop(key)
 
-    def give_up(self, memory_mb: int) -> int:
-        """Gives up as many as are needed for so much memory, the longest unused first; returns how much that will give. None
-        where all together are not enough."""
+    def give_up(self, memory_mb: int) -> GivenUp:
+        """Gives up as many as are needed for so much memory, the longest unused first. None where all together are not
+        enough."""
         if sum(kept.memory_mb for kept in self._kept.values()) < memory_mb:
-            return 0
-        given = 0
+            return GivenUp(0, ())
+        given, closing = 0, []
         for key in sorted(self._kept, key=lambda each: self._kept[each].used_at):
             if given >= memory_mb:
                 break
             given += self._kept[key].memory_mb
-            self._drop(key)
-        return given
+            closing.append(self._drop(key))
+        return GivenUp(given, closing)
 
     async def close(self) -> None:
         self._is_closed = True
@@ -176,8 +176,8 @@ class Snapshots:
             logger.warning("The snapshot of %s:%s is lost; it is made again when it is needed.", key[2], key[3])
             self._drop(key)
 
-    def _drop(self, key: EnvironmentKey) -> None:
-        self._spawn(self._close(self._kept.pop(key)))
+    def _drop(self, key: EnvironmentKey) -> asyncio.Task[None]:
+        return self._spawn(self._close(self._kept.pop(key)))
 
     async def _close(self, kept: VersionSnapshot) -> None:
         try:
@@ -202,10 +202,11 @@ class Snapshots:
                 self._drop(key)
         self._expire_later()
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def failure_of(error: InitFailed | CannotSnapshot) -> Failure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +17,14 @@ class VersionSnapshot:
     token: str  #: in its memory: with it each environment asks for credentials of its own
     memory_mb: int
     used_at: float  #: monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Snapshots that are being closed, and the memory that will be there when they are."""
+
+    memory_mb: int
+    closing: Sequence[asyncio.Task[None]]
 
 
 class SnapshotSource(Protocol):

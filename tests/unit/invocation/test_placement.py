@@ -142,6 +142,17 @@ async def test_retire(world, version, gate):
     await settle(lambda: world.sandboxes.running == 1)
 
 
+async def test_retire_after_an_update_leaves_what_is_new(world, version):
+    """A call that came between the commit and the end of the old environments has made a new one: it stays."""
+    await world.invoke(version())
+    await world.invoke(version(revision="r2"))
+    await settle(lambda: world.invoker.counts().idle == 2)
+    await world.invoker.retire("000000000000", "us-east-1", "f", "$LATEST", "r2")
+    await settle(lambda: world.sandboxes.running == 1)
+    await world.invoke(version(revision="r2"))
+    assert len(world.sandboxes.started) == 2
+
+
 async def test_retire_of_another_function(world, version):
     """Retiring touches only that function, or only that version."""
     await world.invoke(version("f", version="1"))

@@ -87,8 +87,21 @@ async def test_a_snapshot_makes_room_for_environments(make_world, version):
             await runtime.respond(request_id, body)
 
     world.sandboxes.script = plain
-    assert (await world.invoke(other)).function_error is None
-    assert world.sandboxes.snapshots[0].is_closed
+    given_up, let_go, started = world.sandboxes.snapshots[0], asyncio.Event(), len(world.sandboxes.started)
+    close, closing = given_up.close, asyncio.Event()
+
+    async def slow() -> None:
+        closing.set()
+        await let_go.wait()
+        await close()
+
+    given_up.close = slow
+    invoked = asyncio.ensure_future(world.invoke(other))
+    await closing.wait()
+    assert len(world.sandboxes.started) == started  # nobody takes the memory before it is there
+    let_go.set()
+    assert (await invoked).function_error is None
+    assert given_up.is_closed
 
 
 @pytest.mark.parametrize(

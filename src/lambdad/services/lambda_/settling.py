@@ -38,8 +38,11 @@ class SnapshotPreparation(Protocol):
 
 
 class Retirement(Protocol):
-    async def retire(self, account_id: str, region: str, function_name: str, version: str | None = None) -> None:
-        """Ends the idle environments of a version or of the whole function, and busy ones after their invocation."""
+    async def retire(
+        self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
+    ) -> None:
+        """Ends the idle environments of a version or of the whole function, and busy ones after their invocation, but for those
+        of `revision`."""
         ...
 
 
@@ -144,8 +147,9 @@ class Settler:
         async with self._functions.change(key) as change:
             if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
                 return False
-            await change.save(_settled(change.stored, self._new_id(), failure))
-        await self._environments.retire(*key, LATEST)
+            settled = _settled(change.stored, self._new_id(), failure)
+            await change.save(settled)
+        await self._environments.retire(*key, LATEST, settled.function.latest.revision_id)
         return False
 
     def _start_snapshots(self, key: FunctionKey, stored: StoredFunction) -> None:

@@ -54,6 +54,7 @@ async def test_update_in_progress(world: World) -> None:
     shown = await world.call("GetFunctionConfiguration", FunctionName="f")
     assert shown["LastUpdateStatus"] == "Successful"
     assert shown["RevisionId"] != updated["RevisionId"]
+    assert world.invoker.newest_revisions[-1] == shown["RevisionId"] == after.version.revision_id
 
 
 async def test_failed_creation(world: World) -> None:
