@@ -93,6 +93,7 @@ class Front:
         self._router = Router(library, dialects)
         self._authorizer = Authorizer(lookup, auth_required=auth_required, clock=clock, defaults=defaults)
         self._internal = InternalRoutes(internal or {})
+        self._auth_required = auth_required
         self._site = site
         self._date = HttpDate(clock)
         self._clock = clock
@@ -174,11 +175,16 @@ class Front:
         exchange.claim = claim_of(exchange.request)
 
     async def _refuse_other_origins(self, exchange: Exchange) -> None:
-        """A web page elsewhere must not act here by way of its visitor's browser; no CORS rules exist that would allow it."""
+        """A web page elsewhere must not act here by way of its visitor's browser; no CORS rules exist that would allow it.
+
+        Credentials in a header come from no page, since browsers ask first; in a URL they may, and prove nothing unverified.
+        """
         request = exchange.request
         origin = request.headers.get("origin")
         is_foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("host", "").lower()
-        if request.method == "OPTIONS" or (is_foreign and exchange.claim is None):
+        claim = exchange.claim
+        is_on_its_own = claim is None or (claim.is_presigned and not self._auth_required)
+        if request.method == "OPTIONS" or (is_foreign and is_on_its_own):
             raise ServiceError("AccessForbidden", "CORSResponse: CORS is not enabled here.", status=403)
 
     async def _read_form(self, exchange: Exchange) -> None:

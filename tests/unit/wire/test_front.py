@@ -18,7 +18,7 @@ from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext, Response
 from lambdad.wire.body import BodyLimit, BodyLimits
 from lambdad.wire.internal import InternalRequest, InternalResponse
-from unit.wire.serving import CREDENTIAL, TEMPORARY, Credential, Recorder, call, client_for, front_over, serving
+from unit.wire.serving import CREDENTIAL, KEY, TEMPORARY, Credential, Recorder, call, client_for, front_over, serving
 
 BOTH = pytest.mark.parametrize("auth_required", [False, True], ids=["auth off", "auth on"])
 
@@ -253,6 +253,19 @@ async def test_unknown_operations(state: Recorder) -> None:
     assert (s3_answer[0], b"<Code>MethodNotAllowed</Code>" in s3_answer[2]) == (405, True)
     assert options[0] == foreign[0] == 403
     assert not state.calls
+
+
+async def test_pages_elsewhere_cannot_act_by_a_made_up_credential_in_the_url(state: Recorder) -> None:
+    """Where nothing is verified, a credential in a URL is no proof of anything: browsers send it without asking first."""
+    credential = f"X-Amz-Credential={KEY}/20261125/us-east-1/lambda/aws4_request"
+    path = "/2015-03-31/functions/f/invocations"
+    async with serving(front_over(state)) as port:
+        for query in (credential, f"AWSAccessKeyId={KEY}&Signature=x"):
+            foreign = parts(await send_raw(port, raw_request("POST", f"{path}?{query}", "origin: http://evil")))
+            assert foreign[0] == 403
+        assert not state.calls
+        own = parts(await send_raw(port, raw_request("POST", f"{path}?{credential}")))
+        assert own[0] == 200
 
 
 async def test_bucket_in_the_host_name(state: Recorder) -> None:
