@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from lambdad.model.function import Configuration
+from lambdad.runtimes.catalog import RUNNABLE, sorted_names
 from lambdad.services.lambda_.refusal import invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
 
@@ -12,6 +14,11 @@ OLDEST_PYTHON = (3, 8)  #: AWS: 3.12
 MAX_TMP_MB = 512
 
 NOT_READY = "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
+
+
+#: What becomes of a published version by its runtime, when it asks for SnapStart.
+CLONED = "a snapshot when a version is published, of which each environment is a clone, with hooks"
+REFUSED = "refused; each environment has an Init of its own, in a sandbox that may be made ahead of need (--spares)"
 
 
 def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
@@ -27,6 +34,21 @@ def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
         )
     if state.snapshot_problem is not None:
         raise invalid_parameter(f"SnapStart is not supported on this machine: {state.snapshot_problem}.")
+
+
+def snap_start_by_runtime() -> str:
+    """What every runtime that can be run here gets, as `lambdad support` prints it."""
+    cloned = [name for name in RUNNABLE if _is_supported(name)]
+    others = [name for name in RUNNABLE if not _is_supported(name)]
+    return (
+        f"{_names(cloned)}: {CLONED}; {_names(others)}: {REFUSED};"
+        f" refused as well with more than {MAX_TMP_MB} MB of /tmp, and where"
+        " no snapshots can be taken (any isolation but namespace, without root, not on x86_64)"
+    )
+
+
+def _names(runtimes: Collection[str]) -> str:
+    return ", ".join(sorted_names(runtimes))
 
 
 def _is_supported(runtime: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lambdad.services.lambda_.snap_start import snap_start_by_runtime
+
 _MAPPINGS = "event source mappings come with their pollers"
 _PROVISIONED = "provisioned concurrency is not built yet"
 _SIGNING = "code signing is not built yet"
@@ -110,12 +112,14 @@ _DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an e
 
 _NO_STREAM_YET: Mapping[str, str] = {"InvokeMode": "RESPONSE_STREAM, since response streaming is not built yet"}
 
+_SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
+
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
-    "CreateFunction": _DEAD_LETTER,
+    "CreateFunction": {**_DEAD_LETTER, **_SNAP_START},
     "CreateFunctionUrlConfig": _NO_STREAM_YET,
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
-    "UpdateFunctionConfiguration": _DEAD_LETTER,
+    "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
     "UpdateFunctionUrlConfig": _NO_STREAM_YET,
 }

@@ -9,6 +9,8 @@ import pytest
 
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.model.function import Failure
+from lambdad.runtimes.catalog import RUNNABLE
+from lambdad.services.lambda_.unsupported import LIMITED
 from support.lambda_service import OTHER_CODE, World, refused
 
 SNAP_START = {"ApplyOn": "PublishedVersions"}
@@ -23,6 +25,16 @@ async def publish(world: World) -> dict[str, Any]:
 async def state_of(world: World, qualifier: str = "1") -> dict[str, Any]:
     read: dict[str, Any] = await world.call("GetFunctionConfiguration", FunctionName="f", Qualifier=qualifier)
     return read
+
+
+def test_support_says_what_each_runtime_gets() -> None:
+    """Every runtime that can be run is in one list or the other, as `check_snap_start` has it."""
+    told = LIMITED["CreateFunction"]["SnapStart.ApplyOn"]
+    cloned, others = [part.split(": ")[0].split(", ") for part in told.split("; ")[:2]]
+    assert {*cloned, *others} == RUNNABLE
+    assert cloned[:3] == ["python3.8", "python3.9", "python3.10"]
+    assert {"python2.7", "python3.7", "provided.al2023"} <= set(others)
+    assert told == LIMITED["UpdateFunctionConfiguration"]["SnapStart.ApplyOn"]
 
 
 async def test_a_version_is_active_when_its_snapshot_is_there(world: World) -> None:
