@@ -35,6 +35,9 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.provisioned import STARTED_AT_ONCE, Provisioned
+from lambdad.invocation.provisioned_pool import PoolParts
+from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
@@ -57,6 +60,7 @@ from lambdad.services.lambda_ import SERVICE as LAMBDA
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.resolve import EventFunctions
@@ -214,6 +218,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
 
     # What was left to do by an earlier server goes on; functions that run for it already reach the front.
     await lambda_.settler.start()
+    await lambda_.provisioner.start()
     parts.push_async_callback(lambda_.settler.stop)
     notifier = Notifier(s3)
     await notifier.start()
@@ -263,18 +268,32 @@ def _build_invoker(
     environment_parts: EnvironmentParts,
     snapshots: Snapshots,
 ) -> Invoker:
+    concurrent_executions, per_environment = quotas.concurrent_executions, quotas.requests_per_environment
+
     def limits(version: Version) -> ConcurrencyLimits:
-        reserved = functions.reserved_concurrency(version.account_id, version.region)
-        return ConcurrencyLimits(quotas.concurrent_executions - reserved, version.reserved_concurrency)
+        unreserved = concurrent_executions - functions.claimed_concurrency(version.account_id, version.region)
+        reserved = version.reserved_concurrency
+        if reserved is not None:
+            reserved = max(0, reserved - version.provisioned_concurrency)
+        return ConcurrencyLimits(unreserved, reserved, per_environment)
 
     placement = Placement(
         lambda version: ExecutionEnvironment(version, environment_parts),
         memory_budget_mb=settings.memory_budget_mb,
         idle_seconds=settings.keep_alive_seconds,
         give_up_snapshots=snapshots.give_up,
+        scaling=ScalingRate(quotas.scaling_burst, quotas.scaling_per_minute),
     )
     snapshots.room = placement
-    return Invoker(Concurrency(limits), placement, snapshots)
+    provisioned = Provisioned(
+        PoolParts(
+            make=lambda version: ExecutionEnvironment(version, environment_parts, is_provisioned=True),
+            room=placement,
+            turns=asyncio.Semaphore(STARTED_AT_ONCE),
+            requests_per_environment=per_environment,
+        )
+    )
+    return Invoker(Concurrency(limits), placement, provisioned, snapshots)
 
 
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
@@ -331,6 +350,7 @@ def _lambda_state(
         functions=functions,
         archives=archives,
         settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots),
+        provisioner=Provisioner(records, functions, invoker.provisioned),
         code_locations=code_locations,
         invoker=invoker,
         events=events,

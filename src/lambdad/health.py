@@ -44,6 +44,7 @@ def health_document(
     environments: EnvironmentCounts,
     uptime_seconds: float,
     services: Sequence[str],
+    concurrency: Mapping[str, Any],
     events: Mapping[str, int],
     is_draining: bool = False,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def health_document(
         "network": {"mode": announcement.network, "remark": announcement.network_remark},
         "runtimes": {"available": list(announcement.runtimes), "problems": dict(announcement.runtime_problems)},
         "environments": {"busy": environments.busy, "idle": environments.idle, "starting": environments.starting},
+        "concurrency": dict(concurrency),
         "cpu": announcement.cpu,
         "events": dict(events),
         "auth": announcement.auth,

@@ -91,6 +91,7 @@ class ServerStatus:
             uptime_seconds=time.monotonic() - self._started,
             services=SERVICES,
             is_draining=self.is_draining,
+            concurrency=self._invoker.concurrency_figures(),
             events=self._events.shown(),
         )
         return InternalResponse(body=json.dumps(document).encode())

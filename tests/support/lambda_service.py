@@ -22,6 +22,7 @@ from lambdad.event_queue.queue import EventQueue
 from lambdad.invocation.code import CodeStore
 from lambdad.model.function import Failure
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.provisioned_concurrency import ProvisionedKey, ProvisionedPlan, ProvisionedStatus
 from lambdad.model.quota import quotas
 from lambdad.model.request import Principal, RequestContext, Response
 from lambdad.model.version import Version
@@ -30,8 +31,9 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.operations import OPERATIONS
+from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
-from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.store.files import FileBlobs
@@ -127,6 +129,20 @@ class FakeSnapshots:
 
 
 @dataclass
+class FakePools:
+    """Starts nothing: what was planned last, and statuses that are the test's to set."""
+
+    plans: dict[FunctionKey, dict[str, ProvisionedPlan]] = field(default_factory=dict)
+    statuses: dict[ProvisionedKey, ProvisionedStatus] = field(default_factory=dict)
+
+    def plan(self, function: FunctionKey, plans: Mapping[str, ProvisionedPlan], /) -> None:
+        self.plans[function] = dict(plans)
+
+    def status(self, key: ProvisionedKey, /) -> ProvisionedStatus:
+        return self.statuses.get(key, ProvisionedStatus())
+
+
+@dataclass
 class World:
     """The service and everything around it that a test may look at."""
 
@@ -137,6 +153,7 @@ class World:
     invoker: FakeInvoker
     runtimes: FakeRuntimes
     snapshots: FakeSnapshots
+    pools: FakePools
     queue: EventQueue
     delivery: Delivery
     objects: dict[tuple[str, str], bytes]
@@ -227,12 +244,14 @@ def make_state(world: World) -> LambdaState:
     def new_id() -> str:
         return f"00000000-0000-4000-8000-{next(ids):012d}"
 
+    provisioner = Provisioner(records, functions, world.pools)
     settler = Settler(records, functions, archives, world.runtimes, world.invoker, world.snapshots, new_id=new_id, pause=pause)
     return LambdaState(
         records=records,
         functions=functions,
         archives=archives,
         settler=settler,
+        provisioner=provisioner,
         code_locations=CodeLocations(b"secret", world.blobs, clock=lambda: world.now[0]),
         invoker=world.invoker,
         events=world.queue,
@@ -261,6 +280,7 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
         invoker=FakeInvoker(),
         runtimes=FakeRuntimes(),
         snapshots=FakeSnapshots(),
+        pools=FakePools(),
         queue=EventQueue(store),
         delivery=Delivery(),
         objects={},

@@ -29,7 +29,12 @@ COUNTS = EnvironmentCounts(busy=1, idle=2, starting=3)
 def test_the_health_document() -> None:
     """Isolation and its weaknesses, runtimes and their problems, environments and services are all in it, as JSON."""
     document = health_document(
-        ANNOUNCEMENT, environments=COUNTS, uptime_seconds=1.23456, services=["lambda", "s3"], events={"received": 3}
+        ANNOUNCEMENT,
+        environments=COUNTS,
+        uptime_seconds=1.23456,
+        services=["lambda", "s3"],
+        concurrency={"spilled_over": 4},
+        events={"received": 3},
     )
     assert json.loads(json.dumps(document)) == {
         "status": "running",
@@ -38,6 +43,7 @@ def test_the_health_document() -> None:
         "network": {"mode": "nat", "remark": "forwarding is on"},
         "runtimes": {"available": ["python3.11"], "problems": {"python3.8": "no interpreter"}},
         "environments": {"busy": 1, "idle": 2, "starting": 3},
+        "concurrency": {"spilled_over": 4},
         "cpu": "weight",
         "events": {"received": 3},
         "auth": "off",
@@ -51,7 +57,9 @@ def test_the_health_document() -> None:
 
 def test_a_draining_server_is_not_running() -> None:
     """A load balancer that asks sees that nothing new is taken."""
-    document = health_document(ANNOUNCEMENT, environments=COUNTS, uptime_seconds=0, services=[], events={}, is_draining=True)
+    document = health_document(
+        ANNOUNCEMENT, environments=COUNTS, uptime_seconds=0, services=[], concurrency={}, events={}, is_draining=True
+    )
     assert document["status"] == "draining"
 
 

@@ -68,9 +68,24 @@ def describe(document: dict[str, Any]) -> str:
         f"  runtimes      {' '.join(runtimes.get('available', [])) or 'none'}",
         *(f"                ! {name}: {problem}" for name, problem in runtimes.get("problems", {}).items()),
         f"  environments  {', '.join(f'{count} {state}' for state, count in environments.items()) or '?'}",
+        *_concurrency_lines(document.get("concurrency", {})),
         f"  services      {', '.join(f'{name} {state}' for name, state in document.get('services', {}).items()) or '?'}",
     ]
     return "\n".join(lines)
+
+
+def _concurrency_lines(concurrency: dict[str, Any]) -> list[str]:
+    if not concurrency:
+        return []
+    in_use, provisioned = concurrency.get("in_use", {}), concurrency.get("provisioned", {})
+    lines = [f"  concurrency   {', '.join(f'{count} {kind}' for kind, count in in_use.items())}"]
+    if provisioned.get("requested"):
+        lines.append(
+            f"                {provisioned.get('allocated', 0)} of {provisioned['requested']} provisioned environments are "
+            f"there, {concurrency.get('spilled_over', 0)} invocations spilled over"
+        )
+    lines += [f"                ! {count} throttled: {reason}" for reason, count in concurrency.get("throttles", {}).items()]
+    return lines
 
 
 def _parse(endpoint: str, status: int, body: bytes) -> dict[str, Any]:

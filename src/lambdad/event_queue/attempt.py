@@ -114,6 +114,7 @@ class Attempts:
                     invoked_function_arn=event.invoked_function_arn,
                     payload=event.payload,
                     trace_header=event.trace_header,
+                    is_event=True,
                 )
             )
         except ServiceError as error:

@@ -10,6 +10,7 @@ import msgspec
 from lambdad.invocation import log_lines, platform_events
 from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.failure import Failure
+from lambdad.invocation.initialization import Initialization
 from lambdad.invocation.logs import FunctionLog, LogStream
 from lambdad.invocation.platform_events import Span
 from lambdad.invocation.run import Run, Timing
@@ -20,7 +21,7 @@ from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 class EnvironmentLog:
     """`output` is the log itself, into which the processes of the environment write."""
 
-    def __init__(self, version: Version, parts: EnvironmentParts, *, is_template: bool) -> None:
+    def __init__(self, version: Version, parts: EnvironmentParts, initialization: Initialization) -> None:
         self.output = FunctionLog(
             _stream_of(version, parts),
             parts.log_sink,
@@ -33,8 +34,8 @@ class EnvironmentLog:
         self._version = version
         self._clock = parts.clock
         self._monotonic = parts.monotonic
-        self._is_template = is_template
-        self._initialization_type = platform_events.SNAP_START if is_template else platform_events.ON_DEMAND
+        self._is_template = initialization is Initialization.SNAP_START
+        self._initialization_type = initialization.value
         # Until the first invocation has reported them, in milliseconds:
         self._init_ms: float | None = None
         self._restore_ms: tuple[float, int] | None = None  #: and what of it is billed

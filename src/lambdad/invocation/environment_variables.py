@@ -29,7 +29,12 @@ class FunctionCredentials:
 
 
 def environment_variables(
-    version: Version, credentials: FunctionCredentials, log_stream: str, container_token: str | None = None
+    version: Version,
+    credentials: FunctionCredentials,
+    log_stream: str,
+    container_token: str | None = None,
+    *,
+    is_provisioned: bool = False,
 ) -> dict[str, str]:
     """Later groups win: what a customer may replace, the customer's own, credentials, what nobody may replace.
 
@@ -41,6 +46,7 @@ def environment_variables(
         **{name: value for name, value in version.environment.items() if _is_customers(name)},
         **of_environment,
         **_reserved(version, log_stream, is_snapshot=container_token is not None),
+        **({"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"} if is_provisioned else {}),
     }
 
 

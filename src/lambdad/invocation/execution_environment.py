@@ -17,6 +17,7 @@ from lambdad.invocation.environment_log import EnvironmentLog
 from lambdad.invocation.environment_parts import Closable, EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
 from lambdad.invocation.failure import Failure
+from lambdad.invocation.initialization import InitFailed, Initialization, init_limit
 from lambdad.invocation.life import Life, external_extensions
 from lambdad.invocation.run import Run, Timing
 from lambdad.invocation.version_snapshot import VersionSnapshot
@@ -29,19 +30,10 @@ from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
 from lambdad.sandbox.base import Sandbox, SandboxSpec, Snapshot
 
-SNAPSHOT_INIT_SECONDS = 130.0  #: AWS's limit of the Init of a snapshot, or the function's timeout if that is longer
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
 #: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
 RESET_SECONDS = 5.0
-
-
-class InitFailed(Exception):
-    """The Init of which a snapshot was to be taken."""
-
-    def __init__(self, reason: Failure) -> None:
-        super().__init__(reason.message)
-        self.failure = reason
 
 
 class ExecutionEnvironment:
@@ -50,9 +42,19 @@ class ExecutionEnvironment:
     `ended` is resolved when the environment has become of no more use, whatever the reason.
     """
 
-    def __init__(self, version: Version, parts: EnvironmentParts, template_token: str | None = None) -> None:
+    def __init__(
+        self,
+        version: Version,
+        parts: EnvironmentParts,
+        template_token: str | None = None,
+        *,
+        is_provisioned: bool = False,
+    ) -> None:
         """With a token it is the template of a snapshot: after `start` comes `take_snapshot`, and then `stop`."""
         self.version = version
+        self._initialization = Initialization.PROVISIONED if is_provisioned else Initialization.ON_DEMAND
+        if template_token is not None:
+            self._initialization = Initialization.SNAP_START
         self._beginning = Beginning.INIT
         if version.has_snapshot:
             self._beginning = Beginning.CLONE if template_token is None else Beginning.TEMPLATE
@@ -69,7 +71,7 @@ class ExecutionEnvironment:
         self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
         self._life: Life | None = None
         self._extension_names: list[str] = []
-        self._log = EnvironmentLog(version, parts, is_template=template_token is not None)
+        self._log = EnvironmentLog(version, parts, self._initialization)
         self._sandbox: Sandbox | None = None
         self._environment: Mapping[str, str] = {}
         self._endpoint: Closable | None = None
@@ -101,7 +103,7 @@ class ExecutionEnvironment:
     async def start(self) -> None:
         """Init. Afterwards the environment is idle, or reset: the next invocation tries again. Raises SandboxError.
 
-        From a snapshot, or for one, there is no next try: it raises ServiceError or InitFailed.
+        From a snapshot, or ahead of invocations, there is no next try: it raises ServiceError or InitFailed.
         """
         try:
             source = await self._source()
@@ -111,7 +113,8 @@ class ExecutionEnvironment:
                     return  # stopped meanwhile: nobody would take the sandbox down
                 sandbox, life = await self._make_sandbox(source)
             made = self._parts.monotonic()
-            failed = await life.start(sandbox, self._api, self._init_limit(), sandbox.runtime)
+            limit = init_limit(self._initialization, self._beginning, self.version, self._parts)
+            failed = await life.start(sandbox, self._api, limit, sandbox.runtime)
             self.init_seconds = self._parts.monotonic() - started
             if self.state is not EnvironmentState.STARTING:
                 return
@@ -127,7 +130,7 @@ class ExecutionEnvironment:
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             self._log.init_ends(failed, self.init_seconds, "init")
-            if self._beginning is Beginning.TEMPLATE:
+            if self._initialization is not Initialization.ON_DEMAND:
                 raise InitFailed(failed)
             self._to(EnvironmentEvent.FAILED)
             await self._reset(failed)
@@ -148,13 +151,6 @@ class ExecutionEnvironment:
         self._token = source.token
         return source
 
-    def _init_limit(self) -> float:
-        if self._beginning is Beginning.CLONE:
-            return self._parts.restore_seconds
-        if self._beginning is Beginning.TEMPLATE:
-            return max(SNAPSHOT_INIT_SECONDS, self.version.timeout_seconds)
-        return self._parts.init_seconds
-
     async def _make_sandbox(self, source: VersionSnapshot | None) -> tuple[Sandbox, Life]:
         parts, version = self._parts, self.version
         task_root = await self._unpacked((version.code.digest,))
@@ -168,7 +164,13 @@ class ExecutionEnvironment:
             opt_root=opt_root,
             memory_mb=version.memory_mb,
             tmp_mb=version.ephemeral_storage_mb,
-            environment=environment_variables(version, self._credentials, self._log.output.stream.name, self._token),
+            environment=environment_variables(
+                version,
+                self._credentials,
+                self._log.output.stream.name,
+                self._token,
+                is_provisioned=self._initialization is Initialization.PROVISIONED,
+            ),
             waits_with_runtime=bool(self._extension_names),
             has_network=version.has_network,
             is_template=self._beginning is Beginning.TEMPLATE,

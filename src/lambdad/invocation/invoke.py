@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from lambdad.invocation.concurrency import Concurrency
+import asyncio
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from lambdad.errors import ServiceError
+from lambdad.invocation.concurrency import Concurrency, Lease
+from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.placement import EnvironmentCounts, Placement
+from lambdad.invocation.provisioned import Provisioned
+from lambdad.invocation.provisioned_pool import ProvisionedPool
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.invocation import Invocation, InvocationResult
 
@@ -11,15 +20,19 @@ from lambdad.model.invocation import Invocation, InvocationResult
 class Invoker:
     """Runs versions of functions. ServiceError for throttles and for what is our fault; a function's failure is a value."""
 
-    def __init__(self, concurrency: Concurrency, placement: Placement, snapshots: Snapshots) -> None:
+    def __init__(self, concurrency: Concurrency, placement: Placement, provisioned: Provisioned, snapshots: Snapshots) -> None:
         self.concurrency = concurrency
         self.placement = placement
+        self.provisioned = provisioned
         self.snapshots = snapshots
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        version = invocation.version
-        async with self.concurrency.lease(version) as lease, self.placement.environment_for(version) as environment:
-            return await environment.run(invocation, lease)
+        async with self.seat(invocation) as seat:
+            return await seat.environment.run(invocation, seat.lease)
+
+    def seat(self, invocation: Invocation) -> Seat:
+        """A unit of concurrency and an environment, for the length of a block. Raises ServiceError when there is none."""
+        return Seat(self, invocation)
 
     async def retire(
         self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
@@ -30,9 +43,78 @@ class Invoker:
         await self.snapshots.retire(account_id, region, function_name, version)
 
     def counts(self) -> EnvironmentCounts:
-        return self.placement.counts()
+        counts = self.placement.counts()
+        starting, idle, busy, stopping = self.provisioned.counts()
+        return replace(
+            counts,
+            starting=counts.starting + starting,
+            idle=counts.idle + idle,
+            busy=counts.busy + busy,
+            stopping=counts.stopping + stopping,
+        )
+
+    def concurrency_figures(self) -> dict[str, Any]:
+        """For the server's health: what is in use now, and what was refused since the server started."""
+        counts = self.concurrency.counts()
+        return {
+            "in_use": {"unreserved": counts.unreserved, "reserved": counts.reserved, "provisioned": counts.provisioned},
+            "provisioned": self.provisioned.figures(),
+            "spilled_over": counts.spilled_over,
+            "throttles": counts.throttles,
+        }
 
     async def close(self, grace_seconds: float = 10.0) -> None:
         """Drains: no invocation is taken, those under way get `grace_seconds`, then everything is stopped."""
-        await self.placement.close(grace_seconds)
+        await asyncio.gather(self.placement.close(grace_seconds), self.provisioned.close(grace_seconds))
         await self.snapshots.close()
+
+
+class Seat:
+    """Provisioned while there is one free of those that the invocation's qualifier has, else on demand."""
+
+    __slots__ = ("_invocation", "_invoker", "_pool", "environment", "lease")
+
+    environment: ExecutionEnvironment
+    lease: Lease
+
+    def __init__(self, invoker: Invoker, invocation: Invocation) -> None:
+        self._invoker = invoker
+        self._invocation = invocation
+        self._pool: Placement | ProvisionedPool = invoker.placement
+
+    async def __aenter__(self) -> Seat:
+        invocation, invoker = self._invocation, self._invoker
+        version = invocation.version
+        if version.provisioned_for is not None and await self._take_provisioned():
+            return self
+        self.lease = invoker.concurrency.lease(version, is_rated=not invocation.is_event)
+        try:
+            self.lease.take()
+            self.environment = await invoker.placement.take(version)
+        except BaseException as error:
+            self.lease.give_back()
+            if isinstance(error, ServiceError):
+                invoker.concurrency.note_throttle(error)
+            raise
+        if version.provisioned_for is not None:
+            invoker.concurrency.spilled_over += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.give_back(self.environment)
+        self.lease.end()
+
+    async def _take_provisioned(self) -> bool:
+        invoker, version = self._invoker, self._invocation.version
+        pool = invoker.provisioned.pool(version)
+        if pool is None:
+            return False
+        environment = pool.take(version) or await pool.take_nearly_free(version)
+        if environment is None:
+            return False
+        self._pool, self.environment = pool, environment
+        self.lease = invoker.concurrency.provisioned_lease(version)
+        self.lease.take()
+        return True

@@ -11,12 +11,12 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.keep_alive import KeepAlive
+from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.version_snapshot import GivenUp
 from lambdad.model.concurrency import ThrottleReason
 from lambdad.model.execution_environment import EnvironmentState
@@ -79,9 +79,11 @@ class Placement:
         idle_seconds: float = IDLE_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
         give_up_snapshots: Callable[[int], GivenUp] = lambda memory_mb: GivenUp(0, ()),
+        scaling: ScalingRate | None = None,
     ) -> None:
         """`give_up_snapshots` is asked for memory when there are not enough idle environments to evict."""
         self._make = make
+        self._scaling = scaling or ScalingRate()
         self._give_up_snapshots = give_up_snapshots
         self._memory_budget_mb = memory_budget_mb
         self._idle_seconds = idle_seconds
@@ -96,10 +98,6 @@ class Placement:
         self._freezing: asyncio.TimerHandle | None = None
         self._keep_alive = KeepAlive()
         self._is_closed = False
-
-    def environment_for(self, version: Version) -> _Place:
-        """`async with` it. Raises ServiceError when no environment can be had."""
-        return _Place(self, version)
 
     async def retire(
         self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
@@ -156,6 +154,7 @@ class Placement:
     # Taking and giving back
 
     async def take(self, version: Version) -> ExecutionEnvironment:
+        """To be given back. Raises ServiceError when no environment can be had."""
         while not self._is_closed:
             pool = self._pool(version)
             environment = self._take_idle(pool) or await self._wait(pool)
@@ -251,11 +250,14 @@ class Placement:
             _fail_waiters(pool, error, keep=pool.starting)
 
     def _start_one(self, pool: _Pool) -> None:
-        evicted = self._make_room(pool.version.memory_mb)
-        environment = self._make(pool.version)
+        version = pool.version
+        self._scaling.check(version.function_key)
+        evicted = self._make_room(version.memory_mb)
+        self._scaling.note_start(version.function_key)
+        environment = self._make(version)
         pool.members.add(environment)
         pool.starting += 1
-        self._memory_mb += pool.version.memory_mb
+        self._memory_mb += version.memory_mb
         self._spawn(self._start(environment, pool, evicted))
 
     async def _start(self, environment: ExecutionEnvironment, pool: _Pool, evicted: _Evicted) -> None:
@@ -391,25 +393,6 @@ class Placement:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Place:
-    """An environment for the length of a block."""
-
-    __slots__ = ("_environment", "_placement", "_version")
-
-    def __init__(self, placement: Placement, version: Version) -> None:
-        self._placement = placement
-        self._version = version
-
-    async def __aenter__(self) -> ExecutionEnvironment:
-        self._environment = await self._placement.take(self._version)
-        return self._environment
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._placement.give_back(self._environment)
 
 
 def _fail_waiters(pool: _Pool, error: ServiceError, *, keep: int = 0) -> None:

@@ -16,7 +16,8 @@ from typing import Protocol
 
 from lambdad.errors import CannotSnapshot, ServiceError
 from lambdad.invocation import failure
-from lambdad.invocation.execution_environment import ExecutionEnvironment, InitFailed
+from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.invocation.initialization import InitFailed
 from lambdad.invocation.version_snapshot import GivenUp, VersionSnapshot
 from lambdad.model.function import Failure
 from lambdad.model.version import EnvironmentKey, Version

@@ -18,6 +18,7 @@ class Invocation(msgspec.Struct, frozen=True):
     client_context: str | None = None  #: decoded JSON text
     cognito_identity: str | None = None  #: JSON text
     wants_log_tail: bool = False
+    is_event: bool = False  #: asynchronous: bound by concurrency, and by no rate
 
 
 class InvocationResult(msgspec.Struct, frozen=True):

@@ -32,11 +32,21 @@ class Quotas:
     client_context_bytes: int = 3583
     code_storage_bytes: int = 75 * 1024 * MEBIBYTE
     concurrent_executions: int = 1000
+    requests_per_environment: int = 10  #: synchronous invocations a second, for each unit of concurrency
+    scaling_burst: int = 1000  #: environments that a function may gain at once
+    scaling_per_minute: int = 6000  #: and how fast it may gain more
 
 
 PROFILES: Mapping[str, Quotas] = {
     "current": Quotas(),
-    "2021": Quotas(memory_max_mb=3008, memory_step_mb=64, tmp_max_mb=512, async_payload_bytes=256 * 1024),
+    "2021": Quotas(
+        memory_max_mb=3008,
+        memory_step_mb=64,
+        tmp_max_mb=512,
+        async_payload_bytes=256 * 1024,
+        scaling_burst=3000,
+        scaling_per_minute=500,
+    ),
 }
 
 

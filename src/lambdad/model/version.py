@@ -47,7 +47,15 @@ class Version:
     has_snapshot: bool = False  #: SnapStart: environments are clones of one whose Init is over
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
     reserved_concurrency: int | None = None  #: of all versions of the function together
+    provisioned_concurrency: int = 0  #: of all versions and aliases of the function together
+    provisioned_for: tuple[str, str, str, str] | None = (
+        None  #: account, region, function and qualifier whose environments serve it
+    )
     log_settings: LogSettings = TEXT
+
+    @property
+    def function_key(self) -> tuple[str, str, str]:
+        return (self.account_id, self.region, self.function_name)
 
     @property
     def function_arn(self) -> str:

@@ -13,6 +13,13 @@ from typer.testing import Result
 
 from lambdad.health import Announcement, EnvironmentCounts, health_document
 
+CONCURRENCY = {
+    "in_use": {"unreserved": 2, "reserved": 1, "provisioned": 0},
+    "provisioned": {"requested": 5, "allocated": 4},
+    "spilled_over": 7,
+    "throttles": {"ConcurrentInvocationLimitExceeded": 3},
+}
+
 Run = Callable[..., Result]
 
 
@@ -34,7 +41,9 @@ def document(**changes: Any) -> dict[str, Any]:
     )
     counts = EnvironmentCounts(busy=1, idle=2, starting=0)
     return {
-        **health_document(announcement, environments=counts, uptime_seconds=61.4, services=["lambda"], events={}),
+        **health_document(
+            announcement, environments=counts, uptime_seconds=61.4, services=["lambda"], concurrency=CONCURRENCY, events={}
+        ),
         **changes,
     }
 
@@ -57,6 +66,9 @@ def test_a_healthy_server_is_exit_code_0(run: Run, fake_server: Any) -> None:
         assert text in result.output
     assert "! python3.8: There is no interpreter." in result.output
     assert "1 busy, 2 idle, 0 starting" in result.output
+    assert "concurrency   2 unreserved, 1 reserved, 0 provisioned" in result.output
+    assert "4 of 5 provisioned environments are there, 7 invocations spilled over" in result.output
+    assert "! 3 throttled: ConcurrentInvocationLimitExceeded" in result.output
 
 
 def test_json_is_the_server_s_own_document(run: Run, fake_server: Any) -> None:

@@ -19,6 +19,8 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.provisioned import Provisioned
+from lambdad.invocation.provisioned_pool import PoolParts
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.invocation import Invocation, LogBatch
@@ -252,6 +254,7 @@ class World:
         self.minted: list[FunctionCredentials] = []
         self.revoked: list[FunctionCredentials] = []
         self.limit = 1000
+        self.retry_seconds = float(settings.pop("retry_seconds", 60.0))  # type: ignore[arg-type]
         ids = (f"{number:032x}" for number in itertools.count(1))
         self.snapshots = Snapshots(lambda version, token: ExecutionEnvironment(version, self.parts, token))
         self.parts = EnvironmentParts(
@@ -274,7 +277,17 @@ class World:
         settings.setdefault("give_up_snapshots", self.snapshots.give_up)
         self.placement = Placement(lambda version: ExecutionEnvironment(version, self.parts), **settings)  # type: ignore[arg-type]
         self.snapshots.room = self.placement
-        self.invoker = Invoker(self.concurrency, self.placement, self.snapshots)
+        self.provisioned = Provisioned(
+            PoolParts(
+                make=lambda version: ExecutionEnvironment(version, self.parts, is_provisioned=True),
+                room=self.placement,
+                turns=asyncio.Semaphore(4),
+                settle_seconds=float(settings.get("settle_seconds", 5.0)),  # type: ignore[arg-type]
+                machine_retry_seconds=self.retry_seconds,
+                init_retry_seconds=self.retry_seconds,
+            )
+        )
+        self.invoker = Invoker(self.concurrency, self.placement, self.provisioned, self.snapshots)
         self._requests = itertools.count(1)
 
     def _mint(self, version: Version) -> FunctionCredentials:
@@ -297,6 +310,8 @@ class World:
         assert self.code.held == 0
         assert (self.revoked and sorted(self.revoked, key=str) == sorted(self.minted, key=str)) or not self.minted
         assert self.concurrency.in_use("000000000000", "us-east-1") == 0
+        counts = self.concurrency.counts()
+        assert (counts.unreserved, counts.reserved, counts.provisioned) == (0, 0, 0)
         assert self.placement.counts().memory_mb == 0
 
 

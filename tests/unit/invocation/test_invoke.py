@@ -15,6 +15,8 @@ from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.placement import Placement
+from lambdad.invocation.provisioned import Provisioned
+from lambdad.invocation.provisioned_pool import PoolParts
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.invocation import Invocation
 from lambdad.sandbox.base import RuntimeProgram, UnpackLimits
@@ -70,7 +72,10 @@ async def invoker(tmp_path):
         unpack_limits=UnpackLimits(1000),
     )
     placement = Placement(lambda version: ExecutionEnvironment(version, parts), memory_budget_mb=1000)
-    invoker = Invoker(Concurrency(), placement, Snapshots(lambda version, token: ExecutionEnvironment(version, parts, token)))
+    provisioned = Provisioned(PoolParts(lambda version: ExecutionEnvironment(version, parts), placement, asyncio.Semaphore(1)))
+    invoker = Invoker(
+        Concurrency(), placement, provisioned, Snapshots(lambda version, token: ExecutionEnvironment(version, parts, token))
+    )
     yield invoker
     await invoker.close(0)
     await sandboxes.close()

@@ -11,14 +11,14 @@ from lambdad.services.lambda_.state import LambdaState
 
 
 async def get_account_settings(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
-    quotas, reserved = state.quotas, state.records.reserved_concurrency(context.account_id, context.region)
+    quotas, claimed = state.quotas, state.records.claimed_concurrency(context.account_id, context.region)
     return {
         "AccountLimit": {
             "TotalCodeSize": quotas.code_storage_bytes,
             "CodeSizeUnzipped": quotas.unzipped_bytes,
             "CodeSizeZipped": quotas.zip_bytes,
             "ConcurrentExecutions": quotas.concurrent_executions,
-            "UnreservedConcurrentExecutions": quotas.concurrent_executions - reserved,
+            "UnreservedConcurrentExecutions": quotas.concurrent_executions - claimed,
         },
         "AccountUsage": {
             "TotalCodeSize": await state.records.code_size(context.account_id, context.region),

@@ -12,6 +12,7 @@ from lambdad.model.request import RequestContext
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import find_function, named_unqualified
 from lambdad.services.lambda_.page import page_of
+from lambdad.services.lambda_.provisioned_rules import check_provisioned_alias
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found, stale_revision
 from lambdad.services.lambda_.shape import alias_shape
@@ -65,12 +66,14 @@ async def update_alias(state: LambdaState, context: RequestContext, request: Req
             weights=_weights(request) if "RoutingConfig" in request else old.weights,
         )
         _check_versions(stored, name, alias)
+        check_provisioned_alias(stored, alias)
         await change.save(_with_alias(stored, alias))
     return alias_shape(alias, name.arn)
 
 
 async def delete_alias(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """Takes the alias's resource policy, event settings and URL with it; an alias that is not there is as good as deleted."""
+    """Takes all that is the alias's with it: policy, event settings, URL, provisioned concurrency. One that is not there is as
+    good as deleted."""
     name = named_unqualified(context, request["FunctionName"])
     async with state.functions.change(name.key) as change:
         stored = _existing(change.stored, name)
@@ -80,7 +83,17 @@ async def delete_alias(state: LambdaState, context: RequestContext, request: Req
             policies = {each: policy for each, policy in stored.policies.items() if each != gone}
             event_configs = {each: config for each, config in stored.event_configs.items() if each != gone}
             urls = {each: url for each, url in stored.urls.items() if each != gone}
-            await change.save(replace(stored, aliases=aliases, policies=policies, event_configs=event_configs, urls=urls))
+            provisioned = {each: config for each, config in stored.provisioned.items() if each != gone}
+            await change.save(
+                replace(
+                    stored,
+                    aliases=aliases,
+                    policies=policies,
+                    event_configs=event_configs,
+                    urls=urls,
+                    provisioned=provisioned,
+                )
+            )
     return {}
 
 

@@ -47,7 +47,13 @@ async def _set_reserve(state: LambdaState, name: FunctionName, reserve: int | No
         if change.stored is None:
             raise function_not_found(name, qualifier=LATEST)
         function = change.stored.function
-        others = state.records.reserved_concurrency(name.account_id, name.region) - (function.reserved_concurrency or 0)
+        provisioned = change.stored.provisioned_concurrency
+        if reserve is not None and reserve < provisioned:
+            raise invalid_parameter(
+                "ReservedConcurrentExecutions  should not be lower than function's total provisioned concurrency "
+                f"[{provisioned}]."
+            )
+        others = state.records.claimed_concurrency(name.account_id, name.region) - change.stored.claimed_concurrency
         if reserve and state.quotas.concurrent_executions - others - reserve < MIN_UNRESERVED:
             raise invalid_parameter(_TOO_MUCH)
         if reserve != function.reserved_concurrency:

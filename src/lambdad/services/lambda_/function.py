@@ -145,7 +145,8 @@ def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:
     versions = {number: version for number, version in stored.versions.items() if number != qualifier}
     policies = {owner: policy for owner, policy in stored.policies.items() if owner != qualifier}
     event_configs = {owner: config for owner, config in stored.event_configs.items() if owner != qualifier}
-    return replace(stored, versions=versions, policies=policies, event_configs=event_configs)
+    provisioned = {owner: config for owner, config in stored.provisioned.items() if owner != qualifier}
+    return replace(stored, versions=versions, policies=policies, event_configs=event_configs, provisioned=provisioned)
 
 
 async def _readings(

@@ -34,8 +34,10 @@ class FunctionTable:
         self._released = released  #: told which archives a function stopped needing
         self._max_functions = max_functions
         self._stored: OrderedDict[FunctionKey, StoredFunction] = OrderedDict()
-        self._runnable: dict[FunctionKey, dict[str, Version]] = {}
+        self._runnable: dict[FunctionKey, dict[tuple[str, str | None], Version]] = {}
         self._locks = KeyedLocks()
+        #: Told of each function that has changed, after the commit, and of each that is gone.
+        self.changed: Callable[[FunctionKey, StoredFunction | None], None] = lambda key, stored: None
 
     async def find(self, key: FunctionKey) -> StoredFunction | None:
         """The function as it stands, or None."""
@@ -46,14 +48,17 @@ class FunctionTable:
         async with self._locks.hold(key):
             return await self._load(key)
 
-    def runnable(self, stored: StoredFunction, reading: FunctionVersion) -> Version:
-        """What the data plane needs to run a reading of the function, made once."""
+    def runnable(self, stored: StoredFunction, reading: FunctionVersion, provisioned: str | None = None) -> Version:
+        """What the data plane needs to run a reading of the function, made once; `provisioned` is the qualifier whose
+        provisioned environments serve it."""
         known = self._runnable.get(stored.key)
         if known is None or self._stored.get(stored.key) is not stored:
-            return _runnable(stored, reading)
-        if reading.version not in known:
-            known[reading.version] = _runnable(stored, reading)
-        return known[reading.version]
+            return runnable(stored, reading, provisioned)
+        key = (reading.version, provisioned)
+        version = known.get(key)
+        if version is None:
+            version = known[key] = runnable(stored, reading, provisioned)
+        return version
 
     @asynccontextmanager
     async def change(self, key: FunctionKey) -> AsyncIterator[FunctionChange]:
@@ -65,6 +70,7 @@ class FunctionTable:
         async def commit() -> StoredFunction:
             saved, dropped = await self._records.save_function(old, new)
             self._keep(saved)
+            self.changed(saved.key, saved)
             await self._released(dropped)
             return saved
 
@@ -74,6 +80,7 @@ class FunctionTable:
         async def commit() -> None:
             dropped = await self._records.delete_function(stored)
             self._forget(stored.key)
+            self.changed(stored.key, None)
             await self._released(dropped)
 
         await self._finish(stored.key, commit())
@@ -106,9 +113,15 @@ class FunctionTable:
             raise ServiceError("ResourceConflictException", CHANGED_ELSEWHERE) from error
 
 
-def _runnable(stored: StoredFunction, reading: FunctionVersion) -> Version:
+def runnable(stored: StoredFunction, reading: FunctionVersion, provisioned: str | None = None) -> Version:
     function = stored.function
-    return replace(reading.runnable(), reserved_concurrency=function.reserved_concurrency, has_network=function.has_network)
+    return replace(
+        reading.runnable(),
+        reserved_concurrency=function.reserved_concurrency,
+        provisioned_concurrency=stored.provisioned_concurrency,
+        provisioned_for=None if provisioned is None else (*stored.key, provisioned),
+        has_network=function.has_network,
+    )
 
 
 class FunctionChange:

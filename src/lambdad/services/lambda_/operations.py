@@ -44,6 +44,12 @@ from lambdad.services.lambda_.layer_permission import (
     remove_layer_version_permission,
 )
 from lambdad.services.lambda_.permission import add_permission, get_policy, remove_permission
+from lambdad.services.lambda_.provisioned_concurrency import (
+    delete_provisioned_concurrency_config,
+    get_provisioned_concurrency_config,
+    list_provisioned_concurrency_configs,
+    put_provisioned_concurrency_config,
+)
 from lambdad.services.lambda_.tag import list_tags, tag_resource, untag_resource
 from lambdad.services.lambda_.version import list_versions_by_function, publish_version
 
@@ -59,6 +65,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteFunctionEventInvokeConfig": delete_function_event_invoke_config,
     "DeleteFunctionUrlConfig": delete_function_url_config,
     "DeleteLayerVersion": delete_layer_version,
+    "DeleteProvisionedConcurrencyConfig": delete_provisioned_concurrency_config,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
     "GetFunction": get_function,
@@ -70,6 +77,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetLayerVersionByArn": get_layer_version_by_arn,
     "GetLayerVersionPolicy": get_layer_version_policy,
     "GetPolicy": get_policy,
+    "GetProvisionedConcurrencyConfig": get_provisioned_concurrency_config,
     "Invoke": invoke,
     "ListAliases": list_aliases,
     "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
@@ -77,12 +85,14 @@ OPERATIONS: Mapping[str, Operation] = {
     "ListFunctions": list_functions,
     "ListLayerVersions": list_layer_versions,
     "ListLayers": list_layers,
+    "ListProvisionedConcurrencyConfigs": list_provisioned_concurrency_configs,
     "ListTags": list_tags,
     "ListVersionsByFunction": list_versions_by_function,
     "PublishLayerVersion": publish_layer_version,
     "PublishVersion": publish_version,
     "PutFunctionConcurrency": put_function_concurrency,
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
+    "PutProvisionedConcurrencyConfig": put_provisioned_concurrency_config,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,
     "TagResource": tag_resource,

@@ -18,6 +18,7 @@ from lambdad.model.function import Configuration, Function, FunctionVersion
 from lambdad.model.function_url import FunctionUrl
 from lambdad.model.layer import LayerVersion
 from lambdad.model.policy import Policy
+from lambdad.model.provisioned_concurrency import ProvisionedConfig
 from lambdad.model.version import LATEST
 from lambdad.store.base import REFERENCES, Change, Conflict, Delete, Put, Record, Records, refer, unrefer
 
@@ -29,6 +30,7 @@ EVENT_CONFIGS = "lambda-event-invoke-config"  #: account/region/name/qualifier, 
 URLS = "lambda-url"  #: account/region/name/qualifier, "$LATEST" for the function itself
 URL_OWNERS = "lambda-url-owner"  #: a URL's id: whose it is, as the key in URLS
 SECRETS = "lambda-secret"  #: what this installation makes things from that nobody should guess
+PROVISIONED = "lambda-provisioned-concurrency"  #: account/region/name/qualifier
 RESERVES = "lambda-reserved-concurrency"  #: account/region/name of functions that have a reserve: how much
 UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to become ready
 LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
@@ -53,12 +55,29 @@ class StoredFunction:
     policies: Mapping[str, Policy] = field(default_factory=dict)  #: by qualifier, "" for the function itself
     event_configs: Mapping[str, EventInvokeConfig] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
     urls: Mapping[str, FunctionUrl] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
+    provisioned: Mapping[str, ProvisionedConfig] = field(default_factory=dict)  #: by version or alias
     revision: int = 0  #: of the function's record, which every change rewrites
 
     @property
     def key(self) -> FunctionKey:
         latest = self.function.latest
         return (latest.account_id, latest.region, latest.function_name)
+
+    @property
+    def provisioned_concurrency(self) -> int:
+        return sum(config.requested for config in self.provisioned.values())
+
+    @property
+    def claimed_concurrency(self) -> int:
+        """What of the account's concurrency is the function's alone. A reserve has room for what is provisioned."""
+        reserve = self.function.reserved_concurrency
+        return self.provisioned_concurrency if reserve is None else reserve
+
+    def provisioned_for(self, qualifier: str, number: str) -> str | None:
+        """Whose provisioned environments serve an invocation of the qualifier, which means this version."""
+        if qualifier in self.provisioned:
+            return qualifier
+        return number if number in self.provisioned else None
 
     def code_size(self) -> int:
         """Bytes of zips, each version counted by itself as AWS does."""
@@ -94,15 +113,20 @@ class LambdaRecords:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._code_sizes: dict[tuple[str, str], int] = {}  #: by account and region, once asked for
-        self._reserves: dict[FunctionKey, int] = {}  #: of all accounts
-        self._reserved: Counter[tuple[str, str]] = Counter()  #: their sums, by account and region
+        self._claims: dict[FunctionKey, int] = {}  #: of all accounts
+        self._claimed: Counter[tuple[str, str]] = Counter()  #: their sums, by account and region
         self._writes = 0
         self._writing = 0  #: commits that may have landed and are not counted yet
 
     async def open(self) -> None:
         """To be called first: what the way of an invocation asks for is kept in memory."""
+        claims: Counter[FunctionKey] = Counter()
+        async for record in self._all(PROVISIONED, ""):
+            claims[_owner(record)] += _decode(record, ProvisionedConfig).requested
         async for record in self._all(RESERVES, ""):
-            self._note_reserve(_owner(record), msgspec.json.decode(record.value, type=int))
+            claims[_owner(record)] = msgspec.json.decode(record.value, type=int)
+        for key, claim in claims.items():
+            self._note_claim(key, claim)
 
     # Functions
 
@@ -118,6 +142,9 @@ class LambdaRecords:
             each.key[len(prefix) :]: _decode(each, EventInvokeConfig) async for each in self._all(EVENT_CONFIGS, prefix)
         }
         urls = {each.key[len(prefix) :]: _decode(each, FunctionUrl) async for each in self._all(URLS, prefix)}
+        provisioned = {
+            each.key[len(prefix) :]: _decode(each, ProvisionedConfig) async for each in self._all(PROVISIONED, prefix)
+        }
         return StoredFunction(
             function=_decode(record, Function),
             versions={version.version: version for version in versions},
@@ -125,6 +152,7 @@ class LambdaRecords:
             policies=policies,
             event_configs=event_configs,
             urls=urls,
+            provisioned=provisioned,
             revision=record.revision,
         )
 
@@ -140,7 +168,7 @@ class LambdaRecords:
         guard = Put(FUNCTIONS, key, value, if_revision=old.revision) if old else Put(FUNCTIONS, key, value, if_absent=True)
         changes = [guard, *_differences(old, new), *_reference_changes(before, after)]
         await self._commit(changes, new.key, new.code_size() - (old.code_size() if old else 0))
-        self._note_reserve(new.key, new.function.reserved_concurrency)
+        self._note_claim(new.key, new.claimed_concurrency)
         written = await self._records.get(FUNCTIONS, key)
         saved = replace(new, revision=written.revision if written else 0)
         return saved, {stack for stack, _ in before - after}
@@ -155,9 +183,10 @@ class LambdaRecords:
         changes += _member_changes(POLICIES, stored, stored.policies, bare.policies, str)
         changes += _member_changes(EVENT_CONFIGS, stored, stored.event_configs, bare.event_configs, str)
         changes += _url_changes(stored, stored.urls, bare.urls)
+        changes += _member_changes(PROVISIONED, stored, stored.provisioned, bare.provisioned, str)
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
-        self._note_reserve(stored.key, None)
+        self._note_claim(stored.key, 0)
         return {stack for stack, _ in before}
 
     async def functions(self, account_id: str, region: str, *, after: str = "", limit: int = PAGE) -> list[Function]:
@@ -174,14 +203,18 @@ class LambdaRecords:
         """Functions that waited to become ready when the server ended."""
         return [_owner(record) async for record in self._all(UNSETTLED, "")]
 
-    def reserved_concurrency(self, account_id: str, region: str) -> int:
-        """The sum of all functions' reserves."""
-        return self._reserved[account_id, region]
+    async def provisioned(self) -> list[FunctionKey]:
+        """Functions that have provisioned concurrency."""
+        return list(dict.fromkeys([_owner(record) async for record in self._all(PROVISIONED, "")]))
 
-    def _note_reserve(self, key: FunctionKey, reserve: int | None) -> None:
-        self._reserved[key[:2]] += (reserve or 0) - self._reserves.pop(key, 0)
-        if reserve is not None:
-            self._reserves[key] = reserve
+    def claimed_concurrency(self, account_id: str, region: str) -> int:
+        """What of the account's concurrency is some function's alone: reserves, and what is provisioned without one."""
+        return self._claimed[account_id, region]
+
+    def _note_claim(self, key: FunctionKey, claim: int) -> None:
+        self._claimed[key[:2]] += claim - self._claims.pop(key, 0)
+        if claim:
+            self._claims[key] = claim
 
     async def code_size(self, account_id: str, region: str) -> int:
         """Bytes of all zips of functions, versions and layers: added up once, then counted along."""
@@ -306,6 +339,7 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes += _member_changes(POLICIES, new, was.policies, new.policies, str)
     changes += _member_changes(EVENT_CONFIGS, new, was.event_configs, new.event_configs, str)
     changes += _url_changes(new, was.urls, new.urls)
+    changes += _member_changes(PROVISIONED, new, was.provisioned, new.provisioned, str)
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))
@@ -362,7 +396,7 @@ def _key(key: FunctionKey) -> str:
 
 
 def _owner(record: Record) -> FunctionKey:
-    account_id, region, name = record.key.split("/")
+    account_id, region, name, *_ = record.key.split("/")
     return account_id, region, name
 
 

@@ -26,7 +26,8 @@ async def resolve_version(state: LambdaState, name: FunctionName) -> Version:
     if reading is None:
         raise function_not_found(name, qualifier=LATEST)
     _check_invocable(reading)
-    return state.functions.runnable(stored, reading)
+    provisioned = stored.provisioned_for(name.qualifier or LATEST, number) if stored.provisioned else None
+    return state.functions.runnable(stored, reading, provisioned)
 
 
 class EventFunctions:

@@ -19,6 +19,7 @@ from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.locks import KeyedLocks
 from lambdad.services.lambda_.package import FetchObject
+from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 
@@ -49,6 +50,7 @@ class LambdaState:
     functions: FunctionTable
     archives: Archives
     settler: Settler
+    provisioner: Provisioner
     code_locations: CodeLocations
     invoker: Invoker
     events: Events

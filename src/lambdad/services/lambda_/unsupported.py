@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from lambdad.services.lambda_.snap_start import snap_start_by_runtime
 
 _MAPPINGS = "event source mappings come with their pollers"
-_PROVISIONED = "provisioned concurrency is not built yet"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
@@ -27,7 +26,6 @@ NOT_YET: Mapping[str, str] = {
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
     "DeleteFunctionCodeSigningConfig": _SIGNING,
-    "DeleteProvisionedConcurrencyConfig": _PROVISIONED,
     "DeleteResourcePolicy": _POLICY_DOCUMENTS,
     "GetCapacityProvider": _INSTANCES,
     "GetCodeSigningConfig": _SIGNING,
@@ -38,7 +36,6 @@ NOT_YET: Mapping[str, str] = {
     "GetFunctionCodeSigningConfig": _SIGNING,
     "GetFunctionRecursionConfig": _RECURSION,
     "GetFunctionScalingConfig": _INSTANCES,
-    "GetProvisionedConcurrencyConfig": _PROVISIONED,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
     "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "InvokeAsync": _NOT_SERVED,
@@ -49,12 +46,10 @@ NOT_YET: Mapping[str, str] = {
     "ListEventSourceMappings": _MAPPINGS,
     "ListFunctionVersionsByCapacityProvider": _INSTANCES,
     "ListFunctionsByCodeSigningConfig": _SIGNING,
-    "ListProvisionedConcurrencyConfigs": _PROVISIONED,
     "PauseDurableExecution": _DURABLE,
     "PutFunctionCodeSigningConfig": _SIGNING,
     "PutFunctionRecursionConfig": _RECURSION,
     "PutFunctionScalingConfig": _INSTANCES,
-    "PutProvisionedConcurrencyConfig": _PROVISIONED,
     "PutResourcePolicy": _POLICY_DOCUMENTS,
     "PutRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "ResumeDurableExecution": _DURABLE,

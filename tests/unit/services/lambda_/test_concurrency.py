@@ -40,15 +40,15 @@ async def test_survives_a_restart_and_goes_with_its_function(world: World) -> No
     await world.call("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=900)
     again = world.restarted()
     await again.records.open()
-    assert again.records.reserved_concurrency(ACCOUNT, REGION) == 900
+    assert again.records.claimed_concurrency(ACCOUNT, REGION) == 900
     await world.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
     await world.settled()
     assert await reserved(world) == 900
     await world.call("DeleteFunction", FunctionName="f")
-    assert world.state.records.reserved_concurrency(ACCOUNT, REGION) == 0
+    assert world.state.records.claimed_concurrency(ACCOUNT, REGION) == 0
     again = world.restarted()
     await again.records.open()
-    assert again.records.reserved_concurrency(ACCOUNT, REGION) == 0
+    assert again.records.claimed_concurrency(ACCOUNT, REGION) == 0
 
 
 async def test_the_unreserved_minimum(world: World) -> None:
@@ -77,7 +77,7 @@ async def test_two_at_once_do_not_pass_the_minimum_together(world: World) -> Non
     ]
     await asyncio.wait(puts)
     assert sum(put.exception() is None for put in puts) == 1
-    assert world.state.records.reserved_concurrency(ACCOUNT, REGION) == 500
+    assert world.state.records.claimed_concurrency(ACCOUNT, REGION) == 500
 
 
 @pytest.mark.parametrize("name, code", [("f:1", "InvalidParameterValueException"), ("nobody", "ResourceNotFoundException")])

@@ -56,6 +56,10 @@ READ = {
     "PublishLayerVersion": "LayerName Description Content.S3Bucket Content.S3Key Content.S3ObjectVersion "
     "Content.S3ObjectStorageMode Content.ZipFile CompatibleArchitectures CompatibleRuntimes LicenseInfo",
     "PublishVersion": "FunctionName CodeSha256 Description RevisionId",
+    "DeleteProvisionedConcurrencyConfig": "FunctionName Qualifier",
+    "GetProvisionedConcurrencyConfig": "FunctionName Qualifier",
+    "ListProvisionedConcurrencyConfigs": "FunctionName Marker MaxItems",
+    "PutProvisionedConcurrencyConfig": "FunctionName Qualifier ProvisionedConcurrentExecutions",
     "PutFunctionConcurrency": "FunctionName ReservedConcurrentExecutions",
     "PutFunctionEventInvokeConfig": "FunctionName Qualifier MaximumRetryAttempts MaximumEventAgeInSeconds "
     "DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination",

@@ -167,9 +167,23 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
     (
         "put_provisioned_concurrency_config",
         {"FunctionName": "f", "Qualifier": "1", "ProvisionedConcurrentExecutions": 1},
+        404,
+        "ResourceNotFoundException",
+        "Function not found: arn:aws:lambda:us-east-1:123456789012:function:f:1",
+    ),
+    (
+        "put_provisioned_concurrency_config",
+        {"FunctionName": "f", "Qualifier": "$LATEST", "ProvisionedConcurrentExecutions": 1},
         400,
         "InvalidParameterValueException",
-        "PutProvisionedConcurrencyConfig",
+        "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
+    ),
+    (
+        "get_capacity_provider",
+        {"CapacityProviderName": "p"},
+        400,
+        "InvalidParameterValueException",
+        "GetCapacityProvider",
     ),
     ("get_policy", {"FunctionName": "f"}, 404, "ResourceNotFoundException", "The resource you requested does not exist."),
 ]
