@@ -86,10 +86,14 @@ def warm_invoke(server: Server) -> list[Figure]:
     one = client.run(server.port, request, connections=1, requests=4000, status=200)
     client.run(server.port, request, connections=16, requests=2000, status=200)
     many = client.run(server.port, request, connections=16, requests=16000, status=200)
+    client.run(server.port, request, connections=64, requests=2000, status=200)
+    more = client.run(server.port, request, connections=64, requests=16000, status=200)
     return [
         Figure("warm sync invoke, Python echo, one client, p50", one.percentile(0.5) * 1e3, "ms", 0.6, 0.25),
         Figure("warm sync invoke, Python echo, one client, p99", one.percentile(0.99) * 1e3, "ms", 3, 1.5),
+        Figure("warm invokes a second, one client", one.per_second, "/s", 1600, 4000, at_least=True),
         Figure("warm invokes a second, 16 clients", many.per_second, "/s", 4000, 8000, at_least=True),
+        Figure("warm invokes a second, 64 clients", more.per_second, "/s", 4000, 8000, at_least=True),
     ]
 
 
