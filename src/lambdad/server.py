@@ -25,7 +25,6 @@ from lambdad.wire.internal import InternalRequest, InternalResponse
 from lambdad.wire.listener import HttpListener, Listening
 
 SERVICES = ("lambda", "s3", "logs", "iam", "sts")
-_HURRIED_EXIT = 130  #: what a shell says of a program that Ctrl-C ended
 
 
 class Grace:
@@ -173,14 +172,14 @@ def stop_signals() -> asyncio.Event:
     """Set by the first SIGINT or SIGTERM; a second one ends the process at once, which loses nothing acknowledged."""
     asked = asyncio.Event()
 
-    def stop() -> None:
+    def stop(number: int) -> None:
         if asked.is_set():
-            os._exit(_HURRIED_EXIT)
+            os._exit(128 + number)  # what a shell says of a program that a signal has ended
         asked.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     return asked
 
 

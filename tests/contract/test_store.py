@@ -271,6 +271,19 @@ class TestQueue:
         (message,) = await self.receive(store)
         assert message.receive_count == 2
 
+    async def test_bring_forward(self, store: Store, clock: Clock) -> None:
+        """What waits for a time far off is seen soon; what somebody holds stays theirs, and other queues as they are."""
+        await store.commit([Send(queue, "far", b"", visible_at=clock.now + 7200) for queue in ("q", "other")])
+        await store.commit([Send("q", "near", b"", visible_at=clock.now + 60), Send("q", "held", b"")])
+        (held,) = await self.receive(store, lease_seconds=7200)
+        await store.bring_forward("q", within_seconds=300)
+        clock.now += 60
+        assert [message.message_id for message in await self.receive(store, lease_seconds=7200)] == ["near"]
+        clock.now += 240
+        assert [message.message_id for message in await self.receive(store, lease_seconds=7200)] == ["far"]
+        assert await store.extend("q", held.receipt, lease_seconds=7200)
+        assert list(await store.receive("other", limit=1, lease_seconds=30)) == []
+
     async def test_note(self, store: Store, clock: Clock) -> None:
         """A release may write a note, which comes with every later receipt until another replaces it."""
         await store.commit([Send("q", "m", b"body")])

@@ -33,12 +33,13 @@ _OPTIONS_OF_UP = {
 
 
 def up(*, config: Path | None = None, ready_file: Path | None = None, ready_fd: int | None = None, **flags: str | None) -> None:
-    """Start the server and serve in the foreground. Ctrl-C or SIGTERM lets running invocations finish, then stops.
+    """Start the server and serve in the foreground. Ctrl-C or SIGTERM lets running invocations finish, then stops; a second
+    one stops at once: nothing acknowledged is lost, and what ran asynchronously runs again after the next start.
 
     A flag wins over its environment variable, that over the settings file, that over the default.
 
-    Exit codes: 0 stopped as asked (130 when that came before it was up); 1 it could not start (one sentence says why);
-    2 there is no such flag, or nothing can be written where the ready flags say.
+    Exit codes: 0 stopped as asked (130 when Ctrl-C came before it was up or twice, 143 when SIGTERM came twice); 1 it could
+    not start (one sentence says why); 2 there is no such flag, or nothing can be written where the ready flags say.
 
     \b
     Examples:

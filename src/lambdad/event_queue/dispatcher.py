@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lambdad.event_queue.attempt import Attempts
+from lambdad.event_queue.clock_watch import ClockWatch
 from lambdad.event_queue.lane import Lane, Slots
+from lambdad.event_queue.named_queues import LONGEST_WAIT_SECONDS
 from lambdad.event_queue.pace import STALL_SECONDS, Pace
 from lambdad.event_queue.queue import EventQueue
 from lambdad.event_queue.stopping import unless_stopped
@@ -183,7 +185,11 @@ class Dispatcher:
             self._slots.give_back(lane)
 
     async def _give_back(self, message: Message) -> None:
-        await self._store.release(message.queue, message.receipt, visible_at=self._clock())
+        try:
+            await self._store.release(message.queue, message.receipt, visible_at=self._clock())
+        except Exception:
+            # The next server ends all leases, and takes it again.
+            logger.exception("event %s could not be given back", message.message_id)
 
     async def _try_event(self, lane: Lane, message: Message) -> None:
         attempted = await self._attempts.make(message)
@@ -193,12 +199,25 @@ class Dispatcher:
             lane.pace.throttled(self._clock())
 
     async def _keep_leases(self) -> None:
-        """Prolongs the leases of running events well before their ends."""
+        """Prolongs the leases of running events well before their ends, and looks at the clock by which events wait."""
         lease_seconds = self._limits.lease_seconds
+        watch = ClockWatch(self._clock)
         while True:
             await asyncio.sleep(lease_seconds / 3)
+            if watch.was_put_back():
+                await self._bring_forward()
             for message in tuple(self._running.values()):
                 try:
                     await self._store.extend(message.queue, message.receipt, lease_seconds=lease_seconds)
                 except Exception:
                     logger.exception("the lease of event %s could not be prolonged", message.message_id)
+
+    async def _bring_forward(self) -> None:
+        """After the clock was put back: nothing waits for longer than it was told to."""
+        for lane in tuple(self._lanes.values()):
+            try:
+                await self._store.bring_forward(lane.queue, within_seconds=LONGEST_WAIT_SECONDS)
+            except Exception:
+                logger.exception("events of %s may wait for too long after the clock was put back", lane.queue)
+            lane.pace.clock_was_put_back(self._clock())
+            lane.changed.set()

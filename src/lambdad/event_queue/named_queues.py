@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from lambdad.model.event import LONGEST_BACKOFF_SECONDS
 from lambdad.store.base import Change, Delete, Put, Queue, Records
 
+LONGEST_WAIT_SECONDS = LONGEST_BACKOFF_SECONDS  #: that any event or notice is ever given
 _PAGE = 200
 
 
@@ -38,7 +40,8 @@ class NamedQueues:
         self._named.add(key)
 
     async def open(self) -> list[str]:
-        """The queues that hold messages from before; forgets the others."""
+        """The queues that hold messages from before; forgets the others. A clock that was put back meanwhile makes none of
+        them wait longer than LONGEST_WAIT_SECONDS."""
         waiting: list[str] = []
         after = ""
         while page := await self._store.list(self._collection, after=after, limit=_PAGE):
@@ -46,6 +49,7 @@ class NamedQueues:
             for record in page:
                 if await self._store.count(self.queue(record.key)):
                     waiting.append(self.queue(record.key))
+                    await self._store.bring_forward(self.queue(record.key), within_seconds=LONGEST_WAIT_SECONDS)
                     self._named.add(record.key)
                 else:
                     forgotten.append(Delete(self._collection, record.key))

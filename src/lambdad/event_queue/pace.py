@@ -51,6 +51,9 @@ class Pace:
             self.not_before = now + min(_LONGEST_PAUSE_SECONDS, 2.0**self._throttles)
             self._throttles = min(self._throttles + 1, 8)
 
+    def clock_was_put_back(self, now: float) -> None:
+        self.not_before = min(self.not_before, now + _LONGEST_PAUSE_SECONDS)
+
 
 @dataclass(slots=True)
 class Arrivals:

@@ -7,7 +7,7 @@ import msgspec
 #: An event older than this is dropped (AWS's MaximumEventAgeInSeconds when nothing is configured).
 MAXIMUM_AGE_SECONDS = 21_600.0
 _FIRST_BACKOFF_SECONDS = 1.0
-_LONGEST_BACKOFF_SECONDS = 300.0
+LONGEST_BACKOFF_SECONDS = 300.0
 
 
 class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,4 +68,4 @@ def decode_event(data: bytes) -> QueuedEvent:
 
 def backoff_seconds(attempts: int) -> float:
     """How long a throttled event waits after that many attempts: 1 s at first, doubling up to 5 minutes."""
-    return min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(attempts - 1, 20)) if attempts > 0 else 0.0
+    return min(LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(attempts - 1, 20)) if attempts > 0 else 0.0

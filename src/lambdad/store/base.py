@@ -108,6 +108,10 @@ class Queue(Protocol):
         """Gives a message back, to be seen again from `visible_at`. A `note` replaces the one before; keep it short."""
         ...
 
+    async def bring_forward(self, queue: str, *, within_seconds: float) -> None:
+        """No message that nobody holds waits longer than this from now: for when the clock was put back."""
+        ...
+
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
         """Prolongs the lease; False when the receipt is no longer valid."""
         ...

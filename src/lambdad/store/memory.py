@@ -120,6 +120,13 @@ class MemoryStore:
             waiting.note = waiting.note if note is None else bytes(note)
             self._wakeups.notify((queue,))
 
+    async def bring_forward(self, queue: str, *, within_seconds: float) -> None:
+        latest = self._clock() + within_seconds
+        for waiting in self._queues.get(queue, {}).values():
+            if waiting.receipt is None:
+                waiting.visible_at = min(waiting.visible_at, latest)
+        self._wakeups.notify((queue,))
+
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
         waiting = self._leased(queue, receipt)
         if waiting:

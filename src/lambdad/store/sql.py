@@ -114,6 +114,9 @@ RELEASE_MESSAGE = (
     "where id = ? and queue = ? and lease = ? and visible_at > ? returning id"
 )
 
+# -- bring_forward: makes messages of a queue that nobody holds visible at a time, unless they are before.
+BRING_FORWARD = "update message set visible_at = ? where queue = ? and visible_at > ? and lease is null"
+
 # -- extend_lease: moves the end of a running lease; answers a row if it did.
 EXTEND_LEASE = "update message set visible_at = ? where id = ? and queue = ? and lease = ? and visible_at > ? returning id"
 

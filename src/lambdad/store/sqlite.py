@@ -108,6 +108,10 @@ class SqliteStore:
     async def release(self, queue: str, receipt: str, *, visible_at: float, note: bytes | None = None) -> None:
         await self._change_lease(sql.RELEASE_MESSAGE, queue, receipt, note, visible_at, wakes={queue})
 
+    async def bring_forward(self, queue: str, *, within_seconds: float) -> None:
+        latest = self._clock() + within_seconds
+        await self._write(lambda cursor: cursor.execute(sql.BRING_FORWARD, (latest, queue, latest)).fetchall(), wakes={queue})
+
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
         return await self._change_lease(sql.EXTEND_LEASE, queue, receipt, self._clock() + lease_seconds)
 

@@ -363,6 +363,61 @@ async def test_long_runs_keep_their_lease(tmp_path: Path, functions: Functions) 
     await store.close()
 
 
+async def test_a_clock_put_back_makes_no_event_wait_long(
+    store: MemoryStore, functions: Functions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hours back: an event that waits for its next attempt waits five minutes, the longest pause, and not hours."""
+    brought_forward = asyncio.Event()
+    bring_forward = store.bring_forward
+
+    async def noticing(queue: str, *, within_seconds: float) -> None:
+        await bring_forward(queue, within_seconds=within_seconds)
+        if clock.now < 1_000_000:
+            brought_forward.set()
+
+    monkeypatch.setattr(store, "bring_forward", noticing)
+
+    def throttled(invocation: Invocation) -> None:
+        raise ServiceError("TooManyRequestsException", "Rate Exceeded.")
+
+    functions.behaviour = throttled
+    async with dispatching(store, functions, clock, lease_seconds=0.05) as events, asyncio.timeout(10):
+        await events.accept(event("a"))
+        await functions.until(lambda: functions.started == ["a"])
+        functions.behaviour = lambda invocation: None
+        clock.now -= 7200
+        await brought_forward.wait()
+        clock.now += 299
+        await events.accept(event("b"))
+        await functions.until(lambda: "b" in functions.ended)
+        clock.now += 1
+        await events.accept(event("c"))
+        await functions.until(lambda: "a" in functions.ended)
+
+
+@pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
+async def test_events_of_a_time_before_the_clock_was_moved(tmp_path: Path, functions: Functions, seconds: float) -> None:
+    """A server that starts with another time tries what waits within five minutes, and gives up nothing that is not too old."""
+    clock = Clock()
+    store = SqliteStore(tmp_path / "store.db", clock=clock)
+    await store.open()
+    queue = EventQueue(store)
+    await queue.accept(event("a"))
+    [message] = await store.receive(queue_of(), limit=1, lease_seconds=60)
+    await store.release(queue_of(), message.receipt, visible_at=clock.now + 120)
+    await store.close()
+
+    clock.now += seconds
+    store = SqliteStore(tmp_path / "store.db", clock=clock)
+    await store.open()
+    async with dispatching(store, functions, clock):
+        clock.now += 300
+        await EventQueue(store).accept(event("other", "other"))
+        await store.bring_forward(queue_of(), within_seconds=0)  # wakes who waits for it
+        await functions.until(lambda: functions.ended == ["a"])
+    await store.close()
+
+
 async def test_idle_lane_ends_and_comes_back(store: MemoryStore, functions: Functions, clock: Clock) -> None:
     """A function whose queue has been empty for a while costs nothing, and its next event is taken all the same."""
     async with dispatching(store, functions, clock, idle_seconds=0.01) as events:
