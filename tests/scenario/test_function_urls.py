@@ -72,8 +72,8 @@ def request(
 @needs_curl
 def test_curl_calls_a_function_by_its_url(server: Server) -> None:
     """As it was given, with paths, queries, cookies and bodies of every kind; HEAD has no body, a failure tells nothing."""
-    server.create_function("web", WEB)
-    url = make_public(server, "web")
+    server.create_function("url-web", WEB)
+    url = make_public(server, "url-web")
     head, body = curl("--path-as-is", "-b", "c=1; d=2", f"{url}a%2Fb//../%00?q=1&q=2&e=%ff")
     event = json.loads(body)
     assert head[0] == "HTTP/1.1 200 OK"
@@ -118,20 +118,20 @@ def handler(event, context):
 def test_a_stopped_function_throttles_its_url(server: Server) -> None:
     """The same leases hold for a URL: with a reserve of nothing the answer is 429, and afterwards 200 again."""
     lambda_ = server.client("lambda")
-    server.create_function("stopped", WEB)
-    url = make_public(server, "stopped")
-    lambda_.put_function_concurrency(FunctionName="stopped", ReservedConcurrentExecutions=0)
+    server.create_function("url-stopped", WEB)
+    url = make_public(server, "url-stopped")
+    lambda_.put_function_concurrency(FunctionName="url-stopped", ReservedConcurrentExecutions=0)
     status, headers, body = request(server, url)
     assert (status, body) == (429, b'{"Message":"Too Many Requests"}')
     assert "retry-after" in headers
-    lambda_.delete_function_concurrency(FunctionName="stopped")
+    lambda_.delete_function_concurrency(FunctionName="url-stopped")
     assert request(server, url, "GET", "/id")[0] == 200
 
 
 def test_a_body_of_six_megabytes(server: Server) -> None:
     """Just below the limit it comes back whole; above it the answer is 413."""
-    server.create_function("large", WEB, Timeout=60, MemorySize=512)
-    url = make_public(server, "large")
+    server.create_function("url-large", WEB, Timeout=60, MemorySize=512)
+    url = make_public(server, "url-large")
     fits = b"x" * (4 * 1024 * 1024)
     status, _, body = request(server, url, "POST", "/echo", fits, content_type="text/plain")
     assert (status, body == fits) == (201, True)
@@ -141,8 +141,8 @@ def test_a_body_of_six_megabytes(server: Server) -> None:
 
 def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
     """A URL is as good as Invoke under load: each of 100 requests by 8 threads gets what it sent."""
-    server.create_function("busy", WEB)
-    url = make_public(server, "busy")
+    server.create_function("url-busy", WEB)
+    url = make_public(server, "url-busy")
 
     def ask(number: int) -> bool:
         text = f"body {number}".encode()

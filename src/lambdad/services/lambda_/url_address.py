@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 PATH = "/_lambdad/url"
 
 _LABEL = ".lambda-url."
 _HOST = re.compile(r"(?P<id>[a-z0-9]{1,63})\.lambda-url\.(?P<region>[a-z0-9-]{1,40})\.[a-z0-9.-]{1,200}(?::\d{1,5})?")
 _PATH = re.compile(rf"{PATH}/(?P<id>[a-z0-9]{{1,63}})(?P<path>/.*)?", re.DOTALL)
-_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|::1|(?:.+\.)?localhost")
+_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]|(?:.+\.)?localhost")
+_WITH_PORT = re.compile(r"(?:[^:]*|\[.*\]):\d+")
 #: Domains below which every name is this machine.
 _OPEN_DOMAIN = "localhost.localstack.cloud"
 
@@ -47,11 +47,11 @@ def host_of(url_id: str, region: str) -> str:
 
 def url_for(endpoint: str, url_id: str, region: str) -> str:
     """The URL as the client that came by `endpoint` can use it: names below an address or a stranger's host do not resolve."""
-    parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    scheme, _, netloc = endpoint.partition("://")
+    host, colon, port = netloc.rpartition(":") if _WITH_PORT.fullmatch(netloc) else (netloc, "", "")
+    host = host.lower()
     if host == _OPEN_DOMAIN or host.endswith("." + _OPEN_DOMAIN):
-        return f"{parts.scheme}://{url_id}{_LABEL}{region}.{_OPEN_DOMAIN}{port}/"
+        return f"{scheme}://{url_id}{_LABEL}{region}.{_OPEN_DOMAIN}{colon}{port}/"
     if _LOOPBACK.fullmatch(host):
-        return f"{parts.scheme}://{host_of(url_id, region)}{port}/"
+        return f"{scheme}://{host_of(url_id, region)}{colon}{port}/"
     return f"{endpoint}{PATH}/{url_id}/"

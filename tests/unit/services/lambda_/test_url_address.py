@@ -82,6 +82,8 @@ def test_other_requests_are_not_for_urls(host: str, path: str) -> None:
             "https://localhost.localstack.cloud:4566",
             f"https://{ID}.lambda-url.us-east-1.localhost.localstack.cloud:4566/",
         ),
+        ("http://LOCALHOST:99999", f"http://{ID}.lambda-url.us-east-1.localhost:99999/"),
+        ("http://[fe80::1]", f"http://[fe80::1]/_lambdad/url/{ID}/"),
         ("http://169.254.100.1:4566", f"http://169.254.100.1:4566/_lambdad/url/{ID}/"),
         ("http://build-machine.example", f"http://build-machine.example/_lambdad/url/{ID}/"),
     ],
