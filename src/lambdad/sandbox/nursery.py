@@ -18,6 +18,7 @@ from lambdad.sandbox.records import Channel, Program, Start
 from lambdad.sandbox.shell import Shell
 
 _CHANNEL_IN_ZYGOTE = 3
+_FAILURES_OF_SPARES = 3  #: in a row, before no more spares are tried
 #: All that a zygote, or another process of ours inside, has for an environment; its sandboxes get their own.
 ENVIRONMENT = {
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -55,8 +56,8 @@ class Nursery:
 
     @property
     def is_faulty(self) -> bool:
-        """The last shell could not be made: none is tried that nobody waits for."""
-        return self.failures > 0
+        """The last shells could not be made: none is tried that nobody waits for. One alone may have been killed by somebody."""
+        return self.failures >= _FAILURES_OF_SPARES
 
     def wanted(self, spares: int, now: float, idle_seconds: float) -> int:
         """How many more shells should be asked for, leaving aside how many can be made at a time."""

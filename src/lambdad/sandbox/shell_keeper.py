@@ -193,7 +193,8 @@ class ShellKeeper:
         self._offer(shell)
 
     def _bury_zygote(self, nursery: Nursery) -> None:
-        """Its sandboxes die with it; each end is noticed by itself."""
+        """Its sandboxes die with it, and are killed: one forked in that very moment may not have asked to die with it yet. Each
+        end is noticed by itself."""
         self._hear_zygote(nursery)
         os.waitid(os.P_PID, nursery.pid, os.WEXITED)
         self._loop.forget(nursery.handle)
@@ -204,6 +205,9 @@ class ShellKeeper:
         del self._nurseries[nursery.program]
         reason = nursery.failure or "its process ended"
         self._bequeath(nursery, reason)
+        for shell in self._shells.values():
+            if shell.nursery is nursery:
+                shell.kill()
         for shell in [self._shells[number] for number in nursery.forking]:
             if shell.handle is None and shell.inner_control is None:  # handed to the zygote, and never forked
                 self._end(shell)

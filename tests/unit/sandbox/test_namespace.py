@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from lambdad.sandbox import namespace
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.namespace import NamespaceSandboxes
-from support.processes import children, command_line
+from support.processes import children, command_line, is_running
 from support.sandbox import ENVIRONMENT, Peer, RootlessSandboxes, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
@@ -665,6 +666,34 @@ class TestAfterwards:
                 await asyncio.sleep(0)  # the request has left
                 os.kill(zygote, signal.SIGKILL)
             second = await waiting
+        assert await (await Peer.of(second)).run("result = 1") == 1
+        await sandboxes.close()
+        os.close(second.runtime.log_pipe)
+
+    @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+    async def test_a_sandbox_that_outlives_its_zygote_is_ended(self, tmp_path: Path) -> None:
+        """Forked in the moment in which the zygote is killed, before it could ask the kernel to die with it."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
+        await sandboxes.open()
+        async with started(sandboxes, tmp_path):
+            assert sandboxes._link.process is not None
+            [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
+            known = set(children(zygote))
+            slowly = ["-e", "trace=prctl", "-e", "inject=prctl:delay_enter=1000000:when=1", "-o", "/dev/null"]
+            tracing = await asyncio.create_subprocess_exec("strace", "-qq", "-f", "-p", f"{zygote}", *slowly)
+            while Path(f"/proc/{zygote}/status").read_text().split("TracerPid:")[1].split()[0] == "0":
+                await asyncio.sleep(0.01)
+            spec = make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task"), "two")
+            waiting = asyncio.create_task(sandboxes.start(spec))
+            while not (made := set(children(zygote)) - known):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.3)  # the zygote has told the launcher of its fork, which stands before its first prctl
+            os.kill(zygote, signal.SIGKILL)
+            second = await waiting
+            async with asyncio.timeout(30):
+                while any(map(is_running, made)):
+                    await asyncio.sleep(0.05)
+            await tracing.wait()
         assert await (await Peer.of(second)).run("result = 1") == 1
         await sandboxes.close()
         os.close(second.runtime.log_pipe)
