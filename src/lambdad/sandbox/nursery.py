@@ -56,7 +56,7 @@ class Nursery:
 
     @property
     def is_faulty(self) -> bool:
-        """The last shells could not be made: none is tried that nobody waits for. One alone may have been killed by somebody."""
+        """The last shells could not be made: none is tried that nobody waits for. One alone may have been killed."""
         return self.failures >= _FAILURES_OF_SPARES
 
     def wanted(self, spares: int, now: float, idle_seconds: float) -> int:
