@@ -31,6 +31,8 @@ import boto3
 from snapshot_restore_py import register_before_snapshot, register_after_restore
 
 calls = []
+with open("/tmp/cache", "w") as cache:
+    cache.write("made by init")
 initialised = secrets.token_hex(8)
 random.random()
 client = boto3.client("s3")
@@ -51,6 +53,7 @@ def handler(event, context):
     key = boto3.Session().get_credentials()
     return {
         "initialised": initialised,
+        "cache": open("/tmp/cache").read(),
         "calls": calls,
         "random": [random.random(), str(uuid.uuid4()), secrets.token_hex(8), ssl.RAND_bytes(8).hex(), tempfile.mktemp()],
         "numbers": [os.getpid() != 1, threading.active_count()],
@@ -84,10 +87,10 @@ FAILING = {
         "FunctionError",
         "SnapStart cannot be applied: the function's init left processes running, which a clone would not have.",
     ),
-    "files": (
-        "open('/tmp/cache', 'w').close()",
+    "pipe": (
+        "import os; os.mkfifo('/tmp/pipe')",
         "FunctionError",
-        "SnapStart cannot be applied: the function's init left files in /tmp, which a clone would not have.",
+        "SnapStart cannot be applied: the function's init left a socket, a pipe or a device in /tmp, which",
     ),
     "hook": (
         "import snapshot_restore_py\n@snapshot_restore_py.register_before_snapshot\ndef fail(): raise ValueError('not now')",
@@ -149,6 +152,7 @@ def test_every_environment_goes_on_from_the_snapshot(server: Server) -> None:
     for result in results:
         assert result["calls"] == ["before 2", "before 1", "after 1", "after 2"]
         assert result["numbers"] == [True, 1]
+        assert result["cache"] == "made by init"
         assert result["type"] == "snap-start"
         assert result["method"] == "container-role"
         assert result["key variables"] == result["log variables"] == []

@@ -13,13 +13,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from lambdad.errors import SandboxEnded, SandboxError
+from lambdad.errors import CannotSnapshot, SandboxEnded, SandboxError
 from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.records import Channel, RecordTooLong, close_all
 
 _FIRST_RUNTIME = 0
 _TEMPLATE = -1  #: not started by the init; somebody else tells of its end
 _GONE = "the sandbox has ended"
+_CANNOT_PACK = {
+    errno.EFBIG: "more in /tmp than a clone has room for: what has several names, or holes, counts in full",
+    errno.EOPNOTSUPP: "a socket, a pipe or a device in /tmp, which a clone would not have",
+}
 
 _Answer = TypeVar("_Answer")
 
@@ -119,13 +123,31 @@ class InitConnection:
         if process is not None:
             process.note_end(self._status(code, number))
 
-    async def what_is_left(self) -> str | None:
-        """What a clone would not have: processes that were left behind inside, as daemons are, or files in /tmp."""
+    async def has_files(self) -> bool:
+        """Whether there is something in /tmp. CannotSnapshot if processes were left behind inside, as daemons are."""
         try:
             await self._ask({"do": "check"}, lambda number, got: None)
+        except SandboxEnded:
+            raise
         except SandboxError as error:
-            return "files in /tmp" if str(error) == os.strerror(errno.ENOTEMPTY) else "processes running"
-        return None
+            if str(error) == os.strerror(errno.ENOTEMPTY):
+                return True
+            raise CannotSnapshot("the function's init left processes running, which a clone would not have") from error
+        return False
+
+    async def pack_files(self, into: int, most_bytes: int) -> None:
+        """Writes what is in /tmp to a file. CannotSnapshot where that cannot be had twice."""
+        try:
+            await self._ask({"do": "pack", "most": most_bytes}, lambda number, got: None, [into])
+        except SandboxEnded:
+            raise
+        except SandboxError as error:
+            reasons = {os.strerror(number): text for number, text in _CANNOT_PACK.items()}
+            what = reasons.get(str(error), f"files in /tmp that a clone cannot have ({str(error).lower()})")
+            raise CannotSnapshot(f"the function's init left {what}") from error
+
+    async def unpack_files(self, source: int) -> None:
+        await self._ask({"do": "unpack"}, lambda number, got: None, [source])
 
     async def ended(self) -> None:
         """Waits until the init is gone, and all processes with it."""

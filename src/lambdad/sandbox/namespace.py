@@ -79,6 +79,8 @@ class NamespaceSandbox:
         self._forget_waiting()
         self._seat = await self._init.make_seat()
         self.loopback_listener = adopt(self._seat.listener)
+        if source is not None:
+            await source.fill(self._init)
 
     async def take_snapshot(self, let_go: Callable[[], None]) -> NamespaceSnapshot:
         memory_bytes = self.memory_peak_bytes()
@@ -223,7 +225,7 @@ class NamespaceSandboxes:
         self._is_root = _check_machine(uids)
         no_root = "without root no process may be led into another's sandbox"
         self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
-        self.snapshots = Snapshots(lambda order, descriptors: self._link.send(order, descriptors))
+        self.snapshots = Snapshots(lambda order, descriptors: self._link.send(order, descriptors), state_dir)
         filter_program()
         if len(uids) < 2 or uids.step != 1 or uids.start < 1:
             raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")

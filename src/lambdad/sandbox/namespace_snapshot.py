@@ -6,8 +6,10 @@ import asyncio
 import os
 import platform
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from lambdad.errors import CannotSnapshot, SandboxError
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
@@ -15,6 +17,7 @@ from lambdad.sandbox.records import Channel, Clone, Cloned, RunTemplate, Snapsho
 
 _CAP_SYS_PTRACE = 19
 _GONE = "the snapshot is gone"
+MOST_TMP_BYTES = 512 << 20  #: /tmp of a function with SnapStart has no more
 
 Order = RunTemplate | TakeSnapshot | Clone
 Send = Callable[[Order, Sequence[int]], None]
@@ -33,10 +36,18 @@ def snapshot_problem(capabilities: int, proc: Path = Path("/proc")) -> str | Non
 
 
 class NamespaceSnapshot:
-    """Named after the sandbox of its template. `release` has the launcher let go of both."""
+    """Named after the sandbox of its template. `release` has the launcher let go of both. `files` has what was in /tmp, if
+    there was anything; it has no name, and goes when it is closed."""
 
-    def __init__(self, snapshot_id: str, memory_bytes: int | None, release: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        snapshot_id: str,
+        memory_bytes: int | None,
+        release: Callable[[], Awaitable[None]],
+        files: BinaryIO | None = None,
+    ) -> None:
         self.snapshot_id = snapshot_id
+        self._files = files
         self.memory_bytes = memory_bytes
         self._release = release
         self._lost = asyncio.Event()
@@ -49,6 +60,17 @@ class NamespaceSnapshot:
     async def lost(self) -> None:
         await self._lost.wait()
 
+    async def fill(self, init: InitConnection) -> None:
+        """Gives the sandbox of a clone what was in the template's /tmp."""
+        if self._files is None or self.is_lost:
+            return
+        # Opened anew: from the start, and not to write.
+        source = os.open(f"/proc/self/fd/{self._files.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            await init.unpack_files(source)
+        finally:
+            os.close(source)
+
     async def close(self) -> None:
         self.note_loss()
         if self._closing is None:
@@ -57,13 +79,18 @@ class NamespaceSnapshot:
 
     def note_loss(self) -> None:
         self._lost.set()
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
 
 class Snapshots:
     """All that are being taken or are there, and the clones in the making."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, folder: Path) -> None:
+        """`folder` is on a disk with room for what functions leave in /tmp."""
         self._send = send
+        self._folder = folder
         self._steps: dict[str, asyncio.Queue[SnapshotStep]] = {}
         self._snapshots: dict[str, NamespaceSnapshot] = {}
         self._templates: dict[str, InitConnection] = {}
@@ -93,22 +120,36 @@ class Snapshots:
         release: Callable[[], Awaitable[None]],
         let_go: Callable[[], None],
     ) -> NamespaceSnapshot:
-        left = await init.what_is_left()
-        if left is not None:
-            raise CannotSnapshot(f"the function's init left {left}, which a clone would not have")
         steps = self._steps.get(sandbox_id)
         if steps is None:
             raise SandboxError("this is no template")
-        self._send(TakeSnapshot(sandbox_id), [])
-        await self._await(steps, "expecting")
-        let_go()
-        snapshot = self._snapshots[sandbox_id] = NamespaceSnapshot(sandbox_id, memory_bytes, release)
+        files = await self._files_of(init)
+        snapshot = NamespaceSnapshot(sandbox_id, memory_bytes, release, files)
         try:
+            self._send(TakeSnapshot(sandbox_id), [])
+            await self._await(steps, "expecting")
+            let_go()
+            self._snapshots[sandbox_id] = snapshot
             await self._await(steps, "taken")
         except BaseException:
-            del self._snapshots[sandbox_id]
+            self._snapshots.pop(sandbox_id, None)
+            snapshot.note_loss()
             raise
         return snapshot
+
+    async def _files_of(self, init: InitConnection) -> BinaryIO | None:
+        if not await init.has_files():
+            return None
+        try:
+            files = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - the snapshot's to close
+        except OSError as error:
+            raise SandboxError(f"what is in /tmp cannot be kept: {error}") from error
+        try:
+            await init.pack_files(files.fileno(), MOST_TMP_BYTES)
+        except BaseException:
+            files.close()
+            raise
+        return files
 
     async def clone(self, snapshot: NamespaceSnapshot, sandbox_id: str, init: InitConnection, seat: Seat) -> InitProcess:
         made: asyncio.Future[int] = asyncio.get_running_loop().create_future()

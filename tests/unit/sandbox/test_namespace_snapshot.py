@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -104,6 +105,49 @@ async def test_clones_go_on_from_the_template_in_sandboxes_of_their_own(tmp_path
         await asyncio.gather(first.stop(), second.stop())
 
 
+async def test_clones_have_what_was_in_tmp(tmp_path: Path) -> None:
+    """Files, folders and links, with their modes and times, also open ones; each its own, as its own user; and the machine's
+    disk has it for as long as the snapshot is there, under no name."""
+    init = """
+import builtins, os
+os.makedirs("/tmp/a/b/c"); os.chmod("/tmp/a/b", 0o500)
+open("/tmp/a/big", "wb").write(bytes(range(256)) * 8192)
+open("/tmp/a/sch\\xf6n", "w").write("x"); os.chmod("/tmp/a/sch\\xf6n", 0o400); os.utime("/tmp/a/sch\\xf6n", (1, 2))
+open(b"/tmp/no\\xff", "w").close()
+os.symlink("a/big", "/tmp/link"); os.symlink("/nowhere", "/tmp/dangling")
+builtins.kept = open("/tmp/a/open", "w+"); builtins.kept.write("12345"); builtins.kept.flush()
+result = 1
+"""
+    ask = """
+import builtins, os
+builtins.kept.write("6"); builtins.kept.flush()
+facts = os.stat("/tmp/a/sch\\xf6n")
+result = [sorted(map(ascii, os.listdir("/tmp"))), os.stat("/tmp/a/b").st_mode & 0o777, os.listdir("/tmp/a/b"),
+          open("/tmp/link", "rb").read() == bytes(range(256)) * 8192, os.readlink("/tmp/dangling"),
+          facts.st_mode & 0o777, facts.st_mtime, facts.st_uid == os.getuid(), open("/tmp/a/open").read()]
+"""
+    async with opened(tmp_path) as (sandboxes, program, task):
+        snapshot = await take((await run_template(sandboxes, program, task, init))[0])
+        assert kept_files(tmp_path)
+        for name in ("first", "second"):
+            sandbox, peer = await clone(sandboxes, program, task, snapshot, name)
+            assert await peer.run(ask) == [
+                ["'a'", "'dangling'", "'link'", "'no\\udcff'"],
+                0o500,
+                ["c"],
+                True,
+                "/nowhere",
+                0o400,
+                2.0,
+                True,
+                "123456",
+            ]
+            os.close(sandbox.runtime.log_pipe)
+            await sandbox.stop()
+        await snapshot.close()
+        assert not kept_files(tmp_path)
+
+
 async def test_the_loopback_address_is_served_inside(tmp_path: Path) -> None:
     """At 127.0.0.1:9001, where SDKs accept credentials without encryption."""
     async with opened(tmp_path) as (sandboxes, program, task):
@@ -127,7 +171,7 @@ async def test_the_end_of_a_clone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [7, None], ids=["made", "not made"])
-async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(pid: int | None) -> None:
+async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(tmp_path: Path, pid: int | None) -> None:
     """Whether it was made or not: the start fails, and the server has none of its descriptors."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     init = InitConnection(ours, lambda: 0)
@@ -137,7 +181,7 @@ async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(pid: int | No
     def send(order: object, given: object) -> None:
         loop.call_soon(snapshots.note, Cloned("clone", pid, "no"))
 
-    snapshots = Snapshots(send)
+    snapshots = Snapshots(send, tmp_path)
     theirs.close()
     with pytest.raises(SandboxError):
         await snapshots.clone(NamespaceSnapshot("template", None, init.ended), "clone", init, seat)
@@ -148,7 +192,7 @@ async def test_a_clone_whose_sandbox_ends_meanwhile_leaves_nothing(pid: int | No
     os.close(seat.listener)
 
 
-async def test_a_template_whose_launcher_is_lost_leaves_nothing() -> None:
+async def test_a_template_whose_launcher_is_lost_leaves_nothing(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     init = InitConnection(ours, lambda: 0)
     seat = Seat(*os.pipe(), *(end.detach() for end in socket.socketpair()), os.open("/dev/null", os.O_RDONLY))
@@ -157,7 +201,7 @@ async def test_a_template_whose_launcher_is_lost_leaves_nothing() -> None:
         raise SandboxError("the launcher has ended")
 
     with pytest.raises(SandboxError, match="launcher"):
-        Snapshots(send).run_template("template", init, seat, b"{}")
+        Snapshots(send, tmp_path).run_template("template", init, seat, b"{}")
     for descriptor in (seat.log_pipe, seat.log, seat.connection, seat.inside):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
@@ -180,14 +224,16 @@ async def test_the_end_of_a_template_is_told(tmp_path: Path) -> None:
     ("init", "reason"),
     [
         ("import threading, signal; threading.Thread(target=signal.pause, daemon=True).start(); result = 1", "threads running"),
-        ("open('/tmp/file', 'w').close(); result = 1", "files in /tmp"),
+        ("import os; os.mkfifo('/tmp/pipe'); result = 1", "a socket, a pipe or a device in /tmp"),
+        ("open('/tmp/file', 'w').truncate(600 << 20); result = 1", "more in /tmp than a clone has room for"),
+        ("import os; os.mkdir('/tmp/x', 0); result = 1", "files in /tmp that a clone cannot have .permission denied."),
         (
             DAEMON,
             "processes running",
         ),
         ("import select, builtins; builtins.e = select.epoll(); result = 1", "left open what a clone cannot have"),
     ],
-    ids=["thread", "file", "daemon", "epoll"],
+    ids=["thread", "pipe", "holes", "closed folder", "daemon", "epoll"],
 )
 async def test_what_a_clone_cannot_have_is_refused(tmp_path: Path, init: str, reason: str) -> None:
     """And the sandbox can be taken down then, with all that is in it."""
@@ -272,6 +318,15 @@ def _keepers() -> list[int]:
         if tracer:
             found += [pid, tracer]
     return found
+
+
+def kept_files(folder: Path) -> list[str]:
+    """Those in the folder that this process has open though they have no name."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [link for link in links if link.startswith(str(folder)) and link.endswith("(deleted)")]
 
 
 def _cgroups(sandboxes: NamespaceSandboxes) -> int:

@@ -17,6 +17,7 @@ import sys
 import zygote_init
 import zygote_linux as linux
 import zygote_masks
+import zygote_tmp
 import _socket as socket  # without the classes around it: every page that is written to is one that is shared no longer
 
 try:
@@ -236,7 +237,7 @@ def _serve(connection, log, environment):
         _set_environment(environment)
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
-        own = (__name__, linux.__name__, zygote_init.__name__, zygote_masks.__name__)
+        own = (__name__, linux.__name__, zygote_init.__name__, zygote_masks.__name__, zygote_tmp.__name__)
         own += ("zygote_ptrace", "zygote_snapshot", "zygote_snapshotter")
         client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name, None) for name in own]
         client.serve(connection)

@@ -12,6 +12,8 @@ It speaks JSON records on a SOCK_SEQPACKET socket with the server. Requests carr
     {"do": "seat", "number": 7}                                                      what a runtime from a snapshot needs
     {"do": "adopt", "number": 8, "pid": 5}                                           a child that was put into its care
     {"do": "check", "number": 9}                                                     that no other child, and no file in /tmp, is there
+    {"do": "pack", "number": 10, "most": 1024}     with a file, to write the content of /tmp to: see `zygote_tmp`
+    {"do": "unpack", "number": 11}                 with that file, to be read from its start
     {"do": "stop", "number": 7}                                                      SIGSTOP to everything but this process
     {"do": "continue"}                                                               SIGCONT; no answer
     {"do": "signal", "process": 3, "signal": 15}                                     no answer
@@ -32,6 +34,7 @@ import select
 import socket
 
 import zygote_linux as linux
+import zygote_tmp
 
 try:
     import _signal as signal
@@ -63,6 +66,8 @@ class Init(object):
             "seat": self._make_seat,
             "adopt": self._adopt,
             "check": self._check,
+            "pack": self._pack,
+            "unpack": self._unpack,
         }
 
     def serve(self):
@@ -218,6 +223,14 @@ class Init(object):
             raise OSError(errno.EBUSY, "")
         if os.listdir("/tmp"):
             raise OSError(errno.ENOTEMPTY, "")
+        return []
+
+    def _pack(self, command):
+        zygote_tmp.pack("/tmp", command["given"][0], command["most"])
+        return []
+
+    def _unpack(self, command):
+        zygote_tmp.unpack(command["given"][0], "/tmp")
         return []
 
     def _signal(self, command):
