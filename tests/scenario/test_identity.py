@@ -251,6 +251,19 @@ def test_a_session_of_a_role_is_narrowed_and_outlives_a_restart(world: World) ->
     assert refusal(s3.list_buckets)[0] == "AccessDenied"  # the session was the deleted role's, not its successor's
 
 
+def test_dead_letters_and_destinations_go_where_the_role_may_send(world: World) -> None:
+    """A destination that the execution role may not reach is refused when it is named."""
+    iam, lambda_ = world.client("iam"), world.client("lambda")
+    wanted = {"FunctionName": "worker", "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::other"}}}
+    assert refusal(lambda_.put_function_event_invoke_config, **wanted) == (
+        "InvalidParameterValueException",
+        "The function's execution role does not have permissions to call PutObject on arn:aws:s3:::other",
+    )
+    sends = document(allow("s3:PutObject", "arn:aws:s3:::other/aws/*"))
+    iam.put_role_policy(RoleName="worker", PolicyName="sends", PolicyDocument=sends)
+    lambda_.put_function_event_invoke_config(**wanted)
+
+
 def test_another_account_needs_both_sides(world: World) -> None:
     """The function's policy must name it, and its own policies must allow it; its root has all rights of its own side."""
     lambda_ = world.client("lambda")

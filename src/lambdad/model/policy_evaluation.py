@@ -138,8 +138,9 @@ def admits_service(policy: PolicyDocument, service: str, question: Question) -> 
     return not _resource_denies(policy, names, action, question) and _admits(policy, names, action, question) is not Named.NOT
 
 
-def refusal_text(subject_arn: str, action: str, resource: str, because: str = "") -> str:
-    return f"User: {subject_arn} is not authorized to perform: {action} on resource: {resource} {because}".rstrip()
+def refusal_text(subject_arn: str, action: str, resource: str | None, because: str = "") -> str:
+    on_resource = f" on resource: {resource}" if resource is not None else ""
+    return f"User: {subject_arn} is not authorized to perform: {action}{on_resource} {because}".rstrip()
 
 
 def _missing(subject: Subject, own: _Own, question: Question, *wanted: str) -> str | None:

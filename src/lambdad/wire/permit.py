@@ -35,7 +35,7 @@ class Permits:
         subject = self._subject_of(context.principal)
         if permissions is None:
             action = f"{context.service}:{context.operation}"
-            raise refusal(dialect, refusal_text(subject.arn, action, "*", "because no right is known that would allow it"))
+            raise refusal(dialect, refusal_text(subject.arn, action, None, "because no right is known that would allow it"))
         for permission in permissions:
             if permission.applies is None or permission.applies(parameters):
                 resource = permission.resource(context, parameters)
@@ -69,8 +69,13 @@ class Permits:
             subject, Question(permission.action, arn, keys.get), resource_policy=policy, resource_account=owner
         )  # fmt: skip
         if not decision.is_allowed:
-            shown = f'"{arn}"' if dialect.is_s3 else arn
+            shown = _s3_resource(arn) if dialect.is_s3 else arn
             raise refusal(dialect, refusal_text(subject.arn, permission.action, shown, decision.because))
+
+
+def _s3_resource(arn: str) -> str | None:
+    """S3 puts resources in quotes, and names none where it is about all buckets."""
+    return f'"{arn}"' if arn != "*" else None
 
 
 async def _resource_tags(bound: BoundService, arn: str) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from lambdad.delivery import service_of
 from lambdad.errors import ServiceError
 from lambdad.model.credential import Credential, Session
 from lambdad.model.policy_document import Kind, PolicyDocument
@@ -71,7 +72,10 @@ class Directory:
 
     def permit_delivery(self, role_arn: str, target_arn: str) -> None:
         """ServiceError unless a function's execution role may send to a target, as Lambda does in its name."""
-        action = _SENDING.get(target_arn.split(":", 3)[2], "")
+        service = service_of(target_arn)
+        action = _SENDING[service]
+        if service == "s3" and "/" not in target_arn:
+            target_arn += "/aws/lambda/async/"  # where the objects will be
         subject = self._execution_role(role_arn)
         keys = subject.keys or {}
         decision = decide(subject, Question(action, target_arn, keys.get))

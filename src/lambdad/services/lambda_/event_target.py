@@ -18,6 +18,14 @@ SERVICE_PRINCIPAL = "lambda.amazonaws.com"
 ON_SUCCESS = frozenset({"sqs", "sns", "events", "lambda"})
 ON_FAILURE = ON_SUCCESS | {"s3"}
 _DEAD_LETTER: Mapping[str, str] = {"sqs": "SQS queue", "sns": "SNS topic"}
+#: What the execution role must be allowed to call, by the target's service.
+_CALLS: Mapping[str, str] = {
+    "sqs": "SendMessage",
+    "sns": "Publish",
+    "events": "PutEvents",
+    "lambda": "Invoke",
+    "s3": "PutObject",
+}
 _NAMES: Mapping[str, str] = {"sqs": "SQS", "sns": "SNS", "events": "EventBridge"}
 
 
@@ -29,7 +37,10 @@ async def check_destination(state: LambdaState, name: FunctionName, target_arn: 
         raise invalid_parameter("FIFO-type Amazon SNS topics aren't supported as a destination.")
     if target_arn.endswith(".fifo"):
         raise invalid_parameter(f"The destination ARN {target_arn} is invalid.")
-    await _check_reach(state, name, target_arn, role, f"The destination ARN {target_arn} is invalid")
+    no_right = (
+        f"The function's execution role does not have permissions to call {_CALLS[service_of(target_arn)]} on {target_arn}"
+    )
+    await _check_reach(state, name, target_arn, role, f"The destination ARN {target_arn} is invalid", no_right)
 
 
 async def check_dead_letter(state: LambdaState, name: FunctionName, settings: Mapping[str, Any]) -> None:
@@ -42,10 +53,13 @@ async def check_dead_letter(state: LambdaState, name: FunctionName, settings: Ma
         raise invalid_parameter(f"Invalid dead letter queue ARN: {target_arn} is neither an SQS queue nor an SNS topic")
     if target_arn.endswith(".fifo"):
         raise invalid_parameter(f"Invalid dead letter queue ARN: FIFO {kind} is not supported for dead letter configuration")
-    await _check_reach(state, name, target_arn, settings["role"], f"Invalid dead letter queue ARN: {target_arn}")
+    service = service_of(target_arn)
+    no_right = f"The provided execution role does not have permissions to call {_CALLS[service]} on {_NAMES[service]}"
+    await _check_reach(state, name, target_arn, settings["role"], f"Invalid dead letter queue ARN: {target_arn}", no_right)
 
 
-async def _check_reach(state: LambdaState, name: FunctionName, target_arn: str, role: str, refusal: str) -> None:
+async def _check_reach(state: LambdaState, name: FunctionName, target_arn: str, role: str, refusal: str, no_right: str) -> None:
+    """`no_right` is said where policies do not let the role send there."""
     service = service_of(target_arn)
     if not state.delivery.has(service):
         raise invalid_parameter(
@@ -54,6 +68,8 @@ async def _check_reach(state: LambdaState, name: FunctionName, target_arn: str, 
     try:
         await state.delivery.check(target_arn, Sender(SERVICE_PRINCIPAL, name.arn, name.account_id, role))
     except ServiceError as error:
+        if error.code == "AccessDeniedException":
+            raise invalid_parameter(no_right) from error
         is_missing_function = service == "lambda" and error.code == "ResourceNotFoundException"
         raise invalid_parameter(f"{refusal}." if is_missing_function else f"{refusal}: {error.message}") from error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from lambdad.errors import ServiceError
 from lambdad.model.policy_evaluation import Decision, Question, decide
 from lambdad.model.request import Principal
 from support.iam_service import ACCOUNT, ROOT, Iam, allow, document, trusting
@@ -67,6 +70,23 @@ async def test_a_function_has_the_rights_of_its_role() -> None:
     await iam.call("DetachRolePolicy", RoleName="r", PolicyArn=ADMIN)
     await iam.call("DeleteRole", RoleName="r")
     assert not decision(iam, function).is_allowed
+
+
+async def test_a_role_sends_where_its_policies_say() -> None:
+    """To dead-letter queues and destinations; into a bucket when it may put objects there."""
+    iam = Iam()
+    arn = await iam.role()
+    queue, bucket = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q", "arn:aws:s3:::b"
+    for target in (queue, bucket, f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"):
+        with pytest.raises(ServiceError) as refusal:
+            iam.directory.permit_delivery(arn, target)
+        assert refusal.value.code == "AccessDeniedException"
+    sends = document(allow("sqs:SendMessage", queue), allow("s3:PutObject", f"{bucket}/*"))
+    await iam.call("PutRolePolicy", RoleName="r", PolicyName="p", PolicyDocument=sends)
+    for target in (queue, bucket, f"{bucket}/key"):
+        iam.directory.permit_delivery(arn, target)
+    with pytest.raises(ServiceError, match="assumed-role/absent/awslambda is not authorized to perform: sqs:SendMessage"):
+        iam.directory.permit_delivery(f"arn:aws:iam::{ACCOUNT}:role/absent", queue)
 
 
 async def test_lambda_assumes_roles_that_trust_it() -> None:
