@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+
+import msgspec
+
+from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument, policy_of
+from lambdad.model.policy_evaluation import Question, admits
+from lambdad.model.policy_principal import Names
 
 _ACCOUNT = re.compile(r"\d{12}")
 _IAM_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}):.+")
@@ -76,86 +83,38 @@ def statement(sid: str, principal: Any, action: str, resource: str, parameters: 
 
 
 def allows(policy: Policy | None, caller: Caller, action: str, resource: str) -> bool:
-    """Whether a statement lets the caller in. Without a policy nobody is."""
-    return policy is not None and any(_admits(each, caller, action, resource) for each in policy.statements)
-
-
-def _admits(each: Mapping[str, Any], caller: Caller, action: str, resource: str) -> bool:
-    return (
-        each["Effect"] == "Allow"
-        and _matches_principal(each["Principal"], caller)
-        and _matches_any(each["Action"], action.lower(), fold=True)
-        and _matches_any(each["Resource"], resource)
-        and all(_holds(operator, keys, caller.context) for operator, keys in each.get("Condition", {}).items())
-    )
-
-
-def _matches_principal(element: Any, caller: Caller) -> bool:
-    if element == "*":
-        return True
-    if caller.service_principal is not None:
-        return caller.service_principal in _listed(element.get("Service", ()))
-    for arn in _listed(element.get("AWS", ())):
-        if arn in ("*", caller.principal_arn, caller.account_id, f"arn:aws:iam::{caller.account_id}:root"):
-            return True
-    return False
-
-
-def _holds(operator: str, keys: Mapping[str, Any], context: Mapping[str, str]) -> bool:
-    """One condition operator. A key that the request lacks fails it, and so does an operator that is not known here."""
-    test = _OPERATORS.get(operator)
-    if test is None:
+    """Whether the policy lets the caller in. Without a policy nobody is."""
+    if policy is None:
         return False
-    for key, wanted in keys.items():
-        actual = context.get(key.lower())
-        if actual is None or not any(test(value, actual) for value in _listed(wanted)):
-            return False
-    return True
+    if caller.service_principal is not None:
+        names = Names(service=caller.service_principal)
+    else:
+        names = Names(caller.account_id, exact=(caller.principal_arn,) if caller.principal_arn else ())
+
+    def keys(key: str) -> tuple[str, ...] | None:
+        value = caller.context.get(key)
+        return None if value is None else (value,)
+
+    return admits(document_of(policy), names, Question(action, resource, keys))
 
 
-def _arn_like(pattern: str, actual: str) -> bool:
-    """Each of the six fields of an ARN is matched on its own, so that `*` does not reach over a colon of the first five."""
-    patterns, parts = pattern.split(":", 5), actual.split(":", 5)
-    return len(patterns) == len(parts) == 6 and all(map(_wildcard_match, patterns, parts))
+def document_of(policy: Policy) -> PolicyDocument:
+    """In the form that is quick to ask. One that cannot be read lets nobody in."""
+    return _read(msgspec.json.encode(policy.document()))
 
 
-def _wildcard_match(pattern: str, actual: str) -> bool:
-    """`*` and `?`, by walking both texts with one step back: a pattern of many stars costs no more than their product."""
-    at, star, resume = 0, -1, 0
-    position = 0
-    while position < len(actual):
-        if at < len(pattern) and pattern[at] == "*":
-            star, resume, at = at, position, at + 1
-        elif at < len(pattern) and pattern[at] in ("?", actual[position]):
-            at, position = at + 1, position + 1
-        elif star >= 0:
-            resume += 1
-            at, position = star + 1, resume
-        else:
-            return False
-    return not pattern[at:].strip("*")
+@lru_cache(4096)
+def _read(text: bytes) -> PolicyDocument:
+    try:
+        return policy_of(msgspec.json.decode(text), Kind.RESOURCE, lenient=True)
+    except MalformedPolicy:
+        return _NOBODY
 
 
-def _equals(wanted: str, actual: str) -> bool:
-    return wanted == actual
-
-
-def _same_truth(wanted: str, actual: str) -> bool:
-    return wanted.lower() == actual.lower()
-
-
-_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
-    "StringEquals": _equals,
-    "StringLike": _wildcard_match,
-    "ArnLike": _arn_like,
-    "ArnEquals": _arn_like,  # AWS gives both the same meaning
-    "Bool": _same_truth,
-}
-
-
-def _matches_any(patterns: str | Iterable[str], actual: str, *, fold: bool = False) -> bool:
-    return any(_wildcard_match(pattern.lower() if fold else pattern, actual) for pattern in _listed(patterns))
-
-
-def _listed(value: str | Iterable[str]) -> Iterable[str]:
-    return (value,) if isinstance(value, str) else value
+_NOBODY = policy_of(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"},
+    },
+    Kind.RESOURCE,
+)

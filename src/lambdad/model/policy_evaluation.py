@@ -131,9 +131,8 @@ def decide_trust(
     return decide(subject, question, resource_policy=trust, resource_account=resource_account)
 
 
-def admits_service(policy: PolicyDocument, service: str, question: Question) -> bool:
-    """Whether a trust policy or a resource's policy lets a service in."""
-    names = Names(service=service)
+def admits(policy: PolicyDocument, names: Names, question: Question) -> bool:
+    """Whether a trust policy or a resource's policy by itself lets somebody in: a service, say."""
     action = question.action.lower()
     return not _resource_denies(policy, names, action, question) and _admits(policy, names, action, question) is not Named.NOT
 

@@ -14,7 +14,7 @@ from lambdad.model.policy_evaluation import (
     Decision,
     Question,
     Subject,
-    admits_service,
+    admits,
     decide,
     decide_trust,
     refusal_text,
@@ -155,9 +155,9 @@ def test_a_service_is_let_in_by_its_name() -> None:
     """Lambda assumes the roles that trust it, and no others."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     asked = question("sts:AssumeRole", ROLE)
-    assert admits_service(policy(trust, kind=Kind.TRUST), "lambda.amazonaws.com", asked)
-    assert not admits_service(policy(trust, kind=Kind.TRUST), "ec2.amazonaws.com", asked)
-    assert not admits_service(policy(trust, {**trust, "Effect": "Deny"}, kind=Kind.TRUST), "lambda.amazonaws.com", asked)
+    assert admits(policy(trust, kind=Kind.TRUST), Names(service="lambda.amazonaws.com"), asked)
+    assert not admits(policy(trust, kind=Kind.TRUST), Names(service="ec2.amazonaws.com"), asked)
+    assert not admits(policy(trust, {**trust, "Effect": "Deny"}, kind=Kind.TRUST), Names(service="lambda.amazonaws.com"), asked)
 
 
 def test_a_refusal_reads_as_awss() -> None:

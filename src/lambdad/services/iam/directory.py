@@ -8,7 +8,7 @@ from lambdad.delivery import service_of
 from lambdad.errors import ServiceError
 from lambdad.model.credential import Credential, Session
 from lambdad.model.policy_document import Kind, PolicyDocument
-from lambdad.model.policy_evaluation import Question, Subject, admits_service, decide, refusal_text
+from lambdad.model.policy_evaluation import Question, Subject, admits, decide, refusal_text
 from lambdad.model.policy_principal import Names
 from lambdad.model.request import Principal
 from lambdad.model.role import TrustedRole
@@ -68,7 +68,7 @@ class Directory:
         if role is None:
             return False
         keys = {"aws:sourceaccount": (role.account_id,), "aws:principalisawsservice": ("true",)}
-        return admits_service(role.trust, service, Question("sts:AssumeRole", arn, keys.get))
+        return admits(role.trust, Names(service=service), Question("sts:AssumeRole", arn, keys.get))
 
     def permit_delivery(self, role_arn: str, target_arn: str) -> None:
         """ServiceError unless a function's execution role may send to a target, as Lambda does in its name."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from lambdad.model.arn import FunctionName, parse_function_name, parse_layer_name
 from lambdad.model.permission import (
@@ -18,8 +15,8 @@ from lambdad.model.permission import (
     member_key,
     permissions_for,
 )
-from lambdad.model.policy import Policy
-from lambdad.model.policy_document import Kind, PolicyDocument, policy_of
+from lambdad.model.policy import document_of
+from lambdad.model.policy_document import PolicyDocument
 from lambdad.model.request import RequestContext
 from lambdad.services.lambda_.state import LambdaState
 
@@ -196,11 +193,11 @@ async def resource_policy(state: LambdaState, arn: str) -> PolicyDocument | None
     if len(fields) in (7, 8) and fields[5] == "function":
         stored = await state.functions.find((fields[4], fields[3], fields[6]))
         policy = stored.policies.get(fields[7] if len(fields) == 8 else "") if stored is not None else None
-        return read(policy) if policy is not None else None
+        return document_of(policy) if policy is not None else None
     if len(fields) == 8 and fields[5] == "layer" and fields[7].isdecimal():
         layer = await state.records.layer_version((fields[4], fields[3], fields[6]), int(fields[7]))
         policy = await state.records.layer_policy(layer) if layer is not None else None
-        return read(policy) if policy is not None else None
+        return document_of(policy) if policy is not None else None
     return None
 
 
@@ -211,12 +208,3 @@ async def resource_tags(state: LambdaState, arn: str) -> Mapping[str, str]:
         return {}
     stored = await state.functions.find((fields[4], fields[3], fields[6]))
     return stored.function.tags if stored is not None else {}
-
-
-def read(policy: Policy) -> PolicyDocument:
-    return _read(msgspec.json.encode(policy.document()))
-
-
-@lru_cache(4096)
-def _read(text: bytes) -> PolicyDocument:
-    return policy_of(msgspec.json.decode(text), Kind.RESOURCE, lenient=True)
