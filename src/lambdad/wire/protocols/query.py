@@ -10,7 +10,7 @@ from lambdad.wire.http import Query, Reply
 from lambdad.wire.protocols.base import Arrival, Parser, Writer, error_status
 from lambdad.wire.protocols.scalar import Unreadable, text_reader
 from lambdad.wire.protocols.xml_shapes import XmlShapes, element_name
-from lambdad.wire.protocols.xml_text import escape
+from lambdad.wire.protocols.xml_text import escape, printable
 from lambdad.wire.spec import ServiceSpec
 
 MAX_NAME_DEPTH = 32  #: of the dotted names, "Tags.member.1.Key" has 4
@@ -137,10 +137,10 @@ def tree_of(form: Query) -> Tree:
 def error_response(error: ServiceError, code: str, status: int, request_id: str, namespace: str) -> bytes:
     """The error document of the query protocol and of rest-xml other than S3's."""
     kind = "Sender" if status < 500 else "Receiver"
-    members = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in error.members.items())
+    members = "".join(f"<{name}>{escape(printable(str(value)))}</{name}>" for name, value in error.members.items())
     return (
         f'<ErrorResponse xmlns="{namespace}"><Error><Type>{kind}</Type><Code>{escape(code)}</Code>'
-        f"<Message>{escape(error.message)}</Message>{members}</Error>"
+        f"<Message>{escape(printable(error.message))}</Message>{members}</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     ).encode()
 

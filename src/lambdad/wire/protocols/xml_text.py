@@ -13,6 +13,7 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 MAX_DEPTH = 64
 
 _SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\ufffe\uffff]')
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -40,6 +41,11 @@ def parse_xml(body: bytes) -> Node:
 def escape(text: str) -> str:
     """Control characters become numeric references, as S3 writes keys that hold them."""
     return _SPECIAL.sub(_escape_one, text)
+
+
+def printable(text: str) -> str:
+    """What XML cannot hold, even as a reference, replaced: for texts that quote what a caller sent."""
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def _escape_one(match: re.Match[str]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from lambdad.errors import ServiceError
 from lambdad.wire.dialect import dialect_of
 from lambdad.wire.protocols import codec_for
 from lambdad.wire.protocols.base import Arrival
@@ -60,3 +62,11 @@ def test_depth_is_bounded() -> None:
 def test_later_names_replace_values_in_their_way() -> None:
     """A name that is both a value and a prefix does not raise."""
     assert tree_of({"a": ["1"], "a.b": ["2"]}) == {"a": {"b": "2"}}
+
+
+def test_an_error_that_quotes_what_came_stays_readable() -> None:
+    """Characters that XML cannot hold at all are replaced; the others are escaped."""
+    error = ServiceError("ValidationError", "not <\x00>\x1b & \ud800", status=400, members={"Name": "\x01"})
+    reply = codec_of("iam").error(error, "r", "/")
+    root = ElementTree.fromstring(reply.body)
+    assert [element.text for element in root.iter() if element.tag.endswith("Message")] == ["not <\ufffd>\ufffd & \ufffd"]
