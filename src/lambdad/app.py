@@ -184,6 +184,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         clock,
         network_can_be_withheld=can_withhold,
     )
+    lambda_.counters = counters
     lambda_.snapshot_problem = sandboxes.snapshot_problem
     if is_enforced:
         lambda_.can_assume = partial(directory.may_be_assumed_by, "lambda.amazonaws.com")

@@ -27,6 +27,7 @@ class Envelope:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)  #: of an SQS or SNS message
     detail_type: str = ""  #: of an EventBridge event, whose source is then "lambda"
     resources: tuple[str, ...] = ()  #: of an EventBridge event
+    trace_header: str = ""  #: of what has brought this about; empty where that is not known
 
 
 PLAIN = Envelope()

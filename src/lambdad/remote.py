@@ -35,6 +35,7 @@ class RemoteServices:
         self._credentials = credentials
         self._threads: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(_THREADS, "remote"))
         self._clients: OrderedDict[tuple[str, str], BaseClient] = OrderedDict()
+        self._calling = threading.local()  #: what the call of this thread carries besides its parameters
         self._lock = threading.Lock()  #: botocore makes one client at a time
 
     def register_with(self, delivery: Delivery) -> None:
@@ -47,9 +48,11 @@ class RemoteServices:
         for service in self._endpoints:
             delivery.register(service, receivers[service])
 
-    async def call(self, service: str, region: str, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def call(
+        self, service: str, region: str, operation: str, parameters: Mapping[str, Any], *, trace_header: str = ""
+    ) -> Mapping[str, Any]:
         """The operation's output. ServiceError when it is refused, or when there is no answer."""
-        call = partial(self._call, service, region, operation, parameters)
+        call = partial(self._call, service, region, operation, parameters, trace_header)
         answer: Mapping[str, Any] = await asyncio.get_running_loop().run_in_executor(self._threads[service], call)
         return answer
 
@@ -60,9 +63,12 @@ class RemoteServices:
         for client in self._clients.values():
             client.close()
 
-    def _call(self, service: str, region: str, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _call(
+        self, service: str, region: str, operation: str, parameters: Mapping[str, Any], trace_header: str
+    ) -> Mapping[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
+        self._calling.trace_header = trace_header
         try:
             answer: Mapping[str, Any] = getattr(self._client(service, region), operation)(**parameters)
         except ClientError as error:
@@ -71,6 +77,11 @@ class RemoteServices:
         except BotoCoreError as error:
             raise ServiceError("ServiceUnavailable", str(error), status=503) from error
         return answer
+
+    def _add_trace_header(self, params: Mapping[str, Any], **_: object) -> None:
+        """As the SDKs of functions do it: the services pass it on with the message."""
+        if self._calling.trace_header:
+            params["headers"]["X-Amzn-Trace-Id"] = self._calling.trace_header
 
     def _client(self, service: str, region: str) -> BaseClient:
         from botocore.config import Config
@@ -93,6 +104,7 @@ class RemoteServices:
                         max_pool_connections=_THREADS,
                     ),
                 )
+                client.meta.events.register_first("before-call", self._add_trace_header)
                 self._clients[service, region] = client
                 while len(self._clients) > _CLIENTS:
                     self._clients.popitem(last=False)
@@ -115,7 +127,7 @@ class SqsReceiver:
             "MessageBody": payload.decode(),
             "MessageAttributes": _attributes(envelope.attributes),
         }
-        await self._remote.call("sqs", _region_of(target_arn), "send_message", message)
+        await self._remote.call("sqs", _region_of(target_arn), "send_message", message, trace_header=envelope.trace_header)
 
     async def _queue_url(self, target_arn: str) -> str:
         _, _, _, region, account_id, name = target_arn.split(":", 5)
@@ -139,7 +151,7 @@ class SnsReceiver:
             "Message": payload.decode(),
             "MessageAttributes": _attributes(envelope.attributes),
         }
-        await self._remote.call("sns", _region_of(target_arn), "publish", message)
+        await self._remote.call("sns", _region_of(target_arn), "publish", message, trace_header=envelope.trace_header)
 
 
 class EventsReceiver:
@@ -159,7 +171,9 @@ class EventsReceiver:
             "Detail": payload.decode(),
             "EventBusName": target_arn,
         }
-        answer = await self._remote.call("events", _region_of(target_arn), "put_events", {"Entries": [entry]})
+        answer = await self._remote.call(
+            "events", _region_of(target_arn), "put_events", {"Entries": [entry]}, trace_header=envelope.trace_header
+        )
         if answer.get("FailedEntryCount"):
             failed = answer["Entries"][0]
             raise ServiceError(failed.get("ErrorCode", "InternalFailure"), failed.get("ErrorMessage", ""), status=400)

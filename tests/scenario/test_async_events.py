@@ -140,6 +140,34 @@ def test_functions_and_topics_as_destinations(own_server: Server, elsewhere: Aws
     assert [config["MaximumRetryAttempts"] for config in shown] == [0]
 
 
+def test_the_events_of_a_deleted_function(own_server: Server, elsewhere: AwsElsewhere) -> None:
+    """One that waits for its retry meanwhile is told to the bucket and the queue that the function had, after a restart too."""
+    lambda_, s3 = own_server.client("lambda"), own_server.client("s3")
+    s3.create_bucket(Bucket="failed")
+    failing = "def handler(event, context):\n    raise ValueError('no')\n"
+    arn = own_server.create_function("short-lived", failing, DeadLetterConfig={"TargetArn": QUEUE})
+    lambda_.put_function_event_invoke_config(
+        FunctionName="short-lived", DestinationConfig={"OnFailure": {"Destination": "arn:aws:s3:::failed"}}
+    )
+    send(own_server, "short-lived", {"id": "one"})
+    wait_until(lambda: own_server.health()["events"]["retried"] == 1, 60, "the first try")
+    lambda_.delete_function(FunctionName="short-lived")
+    restart_later(own_server, 61)
+    s3 = own_server.client("s3")
+    wait_until(lambda: keys_of(s3, "failed") and elsewhere.sent("SendMessage"), 60, "the record and the letter")
+
+    (record,) = records_of(s3, "failed")
+    assert record["requestContext"]["condition"] == "FunctionNotFound"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["requestPayload"] == {"id": "one"}
+    (letter,) = elsewhere.sent("SendMessage")
+    assert json.loads(letter["MessageBody"]) == {"id": "one"}
+    attributes = {name: each["StringValue"] for name, each in letter["MessageAttributes"].items()}
+    assert (attributes["ErrorCode"], attributes["ErrorMessage"]) == ("404", f"Function not found: {arn}:$LATEST")
+    events = own_server.health()["events"]
+    assert (events["failed"], events["dropped"]) == (1, 0)
+
+
 def test_targets_that_cannot_be_told_are_refused(own_server: Server, elsewhere: AwsElsewhere) -> None:
     """A service without an endpoint, and a queue that is not there, are refused when they are configured."""
     lambda_ = own_server.client("lambda")

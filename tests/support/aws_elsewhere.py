@@ -26,6 +26,7 @@ class AwsElsewhere(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, str, str, dict[str, Any]]] = []
         self.refuse: dict[str, tuple[int, str]] = {}
+        self.trace_headers: dict[str, str | None] = {}  #: of the last request for each operation
         self.bad_signatures = 0
 
     @property
@@ -58,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
             parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
             operation = parameters["Action"]
         self.server.requests.append((service, region, operation, parameters))
+        self.server.trace_headers[operation] = self.headers.get("X-Amzn-Trace-Id")
         if operation in self.server.refuse:
             status, code = self.server.refuse[operation]
             return self._refuse(status, code, is_json=bool(target))

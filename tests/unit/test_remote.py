@@ -58,6 +58,16 @@ async def test_sqs(delivery: Delivery, elsewhere: AwsElsewhere) -> None:
     }
 
 
+async def test_the_trace_goes_along(delivery: Delivery, elsewhere: AwsElsewhere) -> None:
+    """As a header of the request that sends, where there is one, and of no other."""
+    for trace in ("Root=1-0-0;Lineage=a87bd80c:1|68fd508a:5", ""):
+        for target in (QUEUE, TOPIC, BUS):
+            await delivery.accept(target, SENDER, b"{}", request_id="i", envelope=Envelope(trace_header=trace))
+        sent = {name: elsewhere.trace_headers[name] for name in ("SendMessage", "Publish", "PutEvents")}
+        assert sent == dict.fromkeys(sent, trace or None)
+        assert elsewhere.trace_headers["GetQueueUrl"] is None
+
+
 async def test_sns(delivery: Delivery, elsewhere: AwsElsewhere) -> None:
     """As with SQS, in the query protocol."""
     await delivery.check(TOPIC, SENDER)

@@ -31,6 +31,7 @@ from lambdad.model.retry import (
     before_attempt,
     decode_history,
     encode_history,
+    function_gone,
     stopped,
 )
 from lambdad.model.version import Version
@@ -119,8 +120,7 @@ class Attempts:
             )
         except ServiceError as error:
             if error.code == "ResourceNotFoundException":
-                logger.warning("event %s dropped: its function is gone: %s", event.request_id, error.message)
-                return _Outcome(Verdict(EventStep.FORGET, history))
+                return _Outcome(function_gone(history, error.message))
             logger.info("event %s of %s put back: %s", event.request_id, event.invoked_function_arn, error)
             return self._refused(event, history, policy, _STATUS.get(error.code, _SYSTEM_ERROR), error.message)
         except Exception:
@@ -141,7 +141,7 @@ class Attempts:
         if verdict.state is EventState.WAITING:
             note = encode_history(verdict.history)
             await store.release(message.queue, message.receipt, visible_at=verdict.next_attempt_at, note=note)
-        elif verdict.state is EventState.DROPPED or not await self._tell(message, event, outcome):
+        elif not await self._tell(message, event, outcome):
             await store.delete(message.queue, (message.receipt,))
         self._count(verdict)
 
@@ -180,7 +180,8 @@ class Attempts:
                 counters.retried += 1
             case EventStep.PUT_BACK:
                 counters.put_back += 1
-            case EventStep.FORGET:
-                counters.dropped += 1
+            case EventStep.BREAK_LOOP:
+                counters.failed += 1
+                counters.recursive_invocations_dropped += 1
             case _:
                 counters.failed += 1

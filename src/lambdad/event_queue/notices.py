@@ -44,7 +44,9 @@ def notices_of(
                 address=address,
                 sender=sender,
                 envelope=Envelope(
-                    detail_type=f"Lambda Function Invocation Result - {outcome}", resources=(target, qualified_arn(event))
+                    detail_type=f"Lambda Function Invocation Result - {outcome}",
+                    resources=(target, qualified_arn(event)),
+                    trace_header=event.trace_header,
                 ),
                 event_id=event.request_id,
                 request_id=new_id(),
@@ -59,7 +61,7 @@ def notices_of(
                 target_arn=policy.dead_letter,
                 address=policy.dead_letter,
                 sender=sender,
-                envelope=Envelope(attributes=dead_letter_attributes(event, verdict.history)),
+                envelope=Envelope(attributes=dead_letter_attributes(event, verdict.history), trace_header=event.trace_header),
                 event_id=event.request_id,
                 request_id=new_id(),
                 created_at=now,

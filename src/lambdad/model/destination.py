@@ -19,6 +19,8 @@ _CONDITIONS = {
     EventStep.EXHAUST: "RetriesExhausted",
     EventStep.EXPIRE: "EventAgeExceeded",
     EventStep.STOP: "ZeroReservedConcurrency",
+    EventStep.LOSE_FUNCTION: "FunctionNotFound",
+    EventStep.BREAK_LOOP: "RecursiveInvocation",
 }
 
 #: What no message may have. SQS puts this replacement in its place by now, older and other servers refuse the message.

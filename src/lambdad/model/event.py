@@ -10,6 +10,17 @@ _FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 300.0
 
 
+class FailureTargets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is told that an event failed, and in whose name."""
+
+    on_failure: str | None = None  #: ARN of the destination
+    dead_letter: str | None = None  #: ARN of the queue or topic
+    role: str = ""  #: ARN of the execution role
+
+
+NOBODY = FailureTargets()
+
+
 class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`request_id` stays the same at every attempt. `payload` is the JSON text as it was sent, never re-encoded."""
 
@@ -22,6 +33,7 @@ class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     trace_header: str
     accepted_at: float  #: seconds since the epoch
+    if_function_goes: FailureTargets = NOBODY  #: as configured at its acceptance; while there is a function, its settings count
 
     @property
     def function_key(self) -> tuple[str, str, str]:
@@ -37,6 +49,7 @@ class _Header(msgspec.Struct, frozen=True, omit_defaults=True):
     invoked_function_arn: str
     trace_header: str
     accepted_at: float
+    if_function_goes: FailureTargets = NOBODY
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -53,6 +66,7 @@ def encode_event(event: QueuedEvent) -> bytes:
         invoked_function_arn=event.invoked_function_arn,
         trace_header=event.trace_header,
         accepted_at=event.accepted_at,
+        if_function_goes=event.if_function_goes,
     )
     return msgspec.json.encode(header) + b"\n" + event.payload
 

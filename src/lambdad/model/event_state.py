@@ -13,11 +13,10 @@ class EventState(Enum):
     RUNNING = "running"  #: taken from the queue: its function runs, or is about to
     SUCCEEDED = "succeeded"  #: its function answered, and the on-success destination is told
     FAILED = "failed"  #: given up, and the on-failure destination and the dead-letter queue are told
-    DROPPED = "dropped"  #: given up with nobody to tell: its function is gone, or it cannot be read
 
 
 #: Those in which an event has left its queue.
-ENDED = frozenset({EventState.SUCCEEDED, EventState.FAILED, EventState.DROPPED})
+ENDED = frozenset({EventState.SUCCEEDED, EventState.FAILED})
 
 
 class EventStep(Enum):
@@ -30,7 +29,8 @@ class EventStep(Enum):
     PUT_BACK = "put back"  #: it did not run: a throttle, or a failure of ours
     EXPIRE = "expire"  #: too old now, or at its next attempt
     STOP = "stop"  #: the function is stopped by a reserve of 0
-    FORGET = "forget"  #: the function is gone
+    LOSE_FUNCTION = "lose function"  #: the function, or the version or alias that was invoked, is gone
+    BREAK_LOOP = "break loop"  #: the chain of requests has invoked the function too often
     INTERRUPT = "interrupt"  #: the server stopped or died meanwhile
 
 
@@ -43,12 +43,12 @@ TRANSITIONS: Mapping[EventState, Mapping[EventStep, EventState]] = {
         EventStep.PUT_BACK: EventState.WAITING,
         EventStep.EXPIRE: EventState.FAILED,
         EventStep.STOP: EventState.FAILED,
-        EventStep.FORGET: EventState.DROPPED,
+        EventStep.LOSE_FUNCTION: EventState.FAILED,
+        EventStep.BREAK_LOOP: EventState.FAILED,
         EventStep.INTERRUPT: EventState.WAITING,
     },
     EventState.SUCCEEDED: {},
     EventState.FAILED: {},
-    EventState.DROPPED: {},
 }
 
 

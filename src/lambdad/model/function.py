@@ -15,6 +15,7 @@ State = Literal["Pending", "Active", "Failed"]
 UpdateStatus = Literal["InProgress", "Successful", "Failed"]
 
 CREATING = "The function is being created."
+TERMINATE = "Terminate"  #: recursive loops are stopped
 
 #: What settling may make of a state: (state, update status) -> (on success, on failure). Whatever is not here does not settle.
 SETTLING: Mapping[tuple[str, str | None], tuple[tuple[State, UpdateStatus | None], tuple[State, UpdateStatus | None]]] = {
@@ -156,6 +157,7 @@ class Function:
     published_from: str = ""  #: revision of `$LATEST` that the last published version was made from
     tags: Mapping[str, str] = field(default_factory=dict)
     reserved_concurrency: int | None = None  #: of all its versions together
+    recursive_loop: str = TERMINATE  #: what is done to a chain of requests that keeps invoking it
 
     @property
     def has_network(self) -> bool:

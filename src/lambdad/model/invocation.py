@@ -14,7 +14,7 @@ class Invocation(msgspec.Struct, frozen=True):
     version: Version
     invoked_function_arn: str  #: as requested: with the qualifier if the caller gave one, else unqualified
     payload: bytes
-    trace_header: str  #: "Root=1-...;Parent=...;Sampled=0"
+    trace_header: str  #: "Root=1-...;Parent=...;Sampled=0;Lineage=..."
     client_context: str | None = None  #: decoded JSON text
     cognito_identity: str | None = None  #: JSON text
     wants_log_tail: bool = False

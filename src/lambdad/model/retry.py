@@ -8,9 +8,15 @@ import msgspec
 
 from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent, backoff_seconds
 from lambdad.model.event_state import EventState, EventStep, after
+from lambdad.model.trace_header import MOST_INVOCATIONS, times_invoked
 
 MAXIMUM_RETRIES = 2
 _FIRST_RETRY_SECONDS = 60.0  #: after the first failure of the function, and twice as long after the second
+_BAD_REQUEST, _NOT_FOUND = 400, 404
+RECURSIVE = (
+    "Lambda has detected your function being invoked in a recursive loop with other Amazon Web Services resources "
+    "and stopped your function's invocation."
+)
 _MESSAGE_BYTES = 1024  #: of an error's message that are remembered
 
 
@@ -33,6 +39,7 @@ class EventPolicy:
     on_failure: str | None = None
     dead_letter: str | None = None  #: ARN of the queue or topic
     role: str = ""  #: ARN of the execution role, in whose name destinations are told
+    stops_loops: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,11 @@ class Verdict:
 
 def before_attempt(event: QueuedEvent, history: History, policy: EventPolicy, now: float) -> Verdict | None:
     """None when the event may be tried."""
-    return Verdict(EventStep.EXPIRE, history) if now - event.accepted_at > policy.maximum_age_seconds else None
+    if now - event.accepted_at > policy.maximum_age_seconds:
+        return Verdict(EventStep.EXPIRE, history)
+    if policy.stops_loops and times_invoked(event.trace_header, event.function_key) > MOST_INVOCATIONS:
+        return Verdict(EventStep.BREAK_LOOP, _refused(history, _BAD_REQUEST, RECURSIVE))
+    return None
 
 
 def after_success(history: History) -> Verdict:
@@ -74,7 +85,12 @@ def after_put_back(event: QueuedEvent, history: History, policy: EventPolicy, st
 
 def stopped(history: History, status: int, message: str) -> Verdict:
     """The function is stopped by a reserve of 0: its events are given up at once."""
-    return Verdict(EventStep.STOP, History(history.failures, history.put_backs, status, _shortened(message)))
+    return Verdict(EventStep.STOP, _refused(history, status, message))
+
+
+def function_gone(history: History, message: str) -> Verdict:
+    """The function, or the version or alias that was invoked, was deleted after the event was accepted."""
+    return Verdict(EventStep.LOSE_FUNCTION, _refused(history, _NOT_FOUND, message))
 
 
 def encode_history(history: History) -> bytes:
@@ -90,6 +106,10 @@ def _again(step: EventStep, event: QueuedEvent, history: History, policy: EventP
     if at - event.accepted_at > policy.maximum_age_seconds:
         return Verdict(EventStep.EXPIRE, history)
     return Verdict(step, history, at)
+
+
+def _refused(history: History, status: int, message: str) -> History:
+    return History(history.failures, history.put_backs, status, _shortened(message))
 
 
 def _shortened(message: str) -> str:

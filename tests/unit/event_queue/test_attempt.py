@@ -7,12 +7,28 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.retry import EventPolicy
+from lambdad.model.trace_header import entering
 from lambdad.store.base import Send
-from support.event_rig import ACCOUNT, DEAD, EVENTS, FUNCTION, REGION, TARGET, Crash, Rig, break_down, fail, succeed, throttle
+from support.event_rig import (
+    ACCOUNT,
+    DEAD,
+    EVENTS,
+    FUNCTION,
+    REGION,
+    TARGET,
+    Crash,
+    Rig,
+    break_down,
+    fail,
+    new_event,
+    succeed,
+    throttle,
+)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -176,15 +192,79 @@ async def test_nobody_to_tell(rig: Rig, caplog: pytest.LogCaptureFixture) -> Non
     assert f"event r of {FUNCTION} dropped: exhaust retries; last error: no" in caplog.text
 
 
-async def test_function_gone_and_bytes_that_are_no_event(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """Both are dropped with a word in the log."""
+async def test_an_event_whose_function_is_gone(rig: Rig) -> None:
+    """It is given up without an attempt, and its destination and the dead-letter queue are told."""
     rig.functions.is_gone = True
     await rig.accept("r")
+    await rig.attempt()
+    assert await rig.store.count(EVENTS) == 0
+    record = await told(rig, TARGET)
+    assert record["requestContext"] == {
+        "requestId": "r", "functionArn": f"{FUNCTION}:$LATEST", "condition": "FunctionNotFound", "approximateInvokeCount": 0,
+    }  # fmt: skip
+    assert await told(rig, DEAD) == {"a": 1}
+    attributes = rig.targets.taken[-1][2].attributes
+    assert (attributes["ErrorCode"].value, attributes["ErrorMessage"].value) == ("404", "Function not found")
+    assert (rig.counters.failed, rig.counters.dropped) == (1, 0)
+
+
+async def test_a_function_is_gone_with_nobody_to_tell(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Its events are dropped, counted, with a word in the log."""
+    rig.functions.is_gone, rig.functions.policy = True, EventPolicy()
+    await rig.accept("r")
+    await rig.attempt()
+    assert await rig.store.count(EVENTS) == 0
+    assert (rig.counters.failed, rig.counters.dropped) == (1, 1)
+    assert f"event r of {FUNCTION} dropped: lose function; last error: Function not found" in caplog.text
+
+
+async def test_a_recursive_loop_is_stopped(rig: Rig) -> None:
+    """The seventeenth event of a chain is not run: both are told, with the chain's trace, and it is counted."""
+    chain = ""
+    for number in range(1, 18):
+        chain, _ = entering(chain, (ACCOUNT, REGION, "f"), rig.clock())
+        await rig.queue.accept(msgspec.structs.replace(new_event(f"r{number}", rig.clock()), trace_header=chain))
+        await rig.attempt()
+    assert len(rig.functions.invocations) == 16
+    assert await rig.store.count(EVENTS) == 0
+    assert (rig.counters.succeeded, rig.counters.failed, rig.counters.recursive_invocations_dropped) == (16, 1, 1)
+    while await rig.deliver(TARGET):
+        pass
+    *_, (_, payload, envelope) = rig.targets.taken
+    assert json.loads(payload)["requestContext"] == {
+        "requestId": "r17", "functionArn": f"{FUNCTION}:$LATEST",
+        "condition": "RecursiveInvocation", "approximateInvokeCount": 0,
+    }  # fmt: skip
+    assert envelope.trace_header == chain
+    await told(rig, DEAD)
+    envelope = rig.targets.taken[-1][2]
+    assert (envelope.attributes["RequestID"].value, envelope.attributes["ErrorCode"].value) == ("r17", "400")
+    assert envelope.trace_header == chain
+
+
+async def test_retries_are_no_hops_and_loops_may_be_allowed(rig: Rig) -> None:
+    """Attempts at one event count once; a function whose setting is Allow goes on."""
+    chain = ""
+    for _ in range(16):
+        chain, _ = entering(chain, (ACCOUNT, REGION, "f"), rig.clock())
+    rig.functions.behaviour = fail
+    await rig.queue.accept(msgspec.structs.replace(new_event("r", rig.clock()), trace_header=chain))
+    for _ in range(3):
+        await rig.attempt()
+        rig.clock.now += 120
+    assert len(rig.functions.invocations) == 3
+    rig.functions.policy = EventPolicy(stops_loops=False)
+    chain, _ = entering(chain, (ACCOUNT, REGION, "f"), rig.clock())
+    await rig.queue.accept(msgspec.structs.replace(new_event("s", rig.clock()), trace_header=chain))
+    await rig.attempt()
+    assert [each.request_id for each in rig.functions.invocations] == ["r", "r", "r", "s"]
+
+
+async def test_bytes_that_are_no_event(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """They are dropped with a word in the log."""
     await rig.store.commit([Send(EVENTS, "bad", b"nonsense")])
     assert await rig.attempt() is not None
-    assert await rig.attempt() is not None
     assert await rig.store.count(EVENTS) == 0
-    assert "event r dropped: its function is gone" in caplog.text
     assert f"event bad of {EVENTS} dropped: it cannot be read" in caplog.text
 
 

@@ -224,7 +224,7 @@ async def test_system_error(store: MemoryStore, functions: Functions, clock: Clo
 
 @pytest.mark.parametrize(
     ("function_name", "accepted_at", "reason"),
-    [("gone", 1_000_000.0, "its function is gone"), ("f", 1_000_000.0 - 21_601, "expire; last error: none")],
+    [("gone", 1_000_000.0, "lose function; last error: "), ("f", 1_000_000.0 - 21_601, "expire; last error: none")],
 )
 async def test_dropped(
     store: MemoryStore,

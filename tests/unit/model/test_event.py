@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lambdad.model.event import QueuedEvent, backoff_seconds, decode_event, encode_event
+from lambdad.model.event import FailureTargets, QueuedEvent, backoff_seconds, decode_event, encode_event
 
 EVENT = QueuedEvent(
     request_id="r",
@@ -27,6 +27,14 @@ def test_round_trip(payload: bytes, qualifier: str | None) -> None:
     """An event is read as it was written, its payload byte for byte."""
     event = replace(EVENT, payload=payload, qualifier=qualifier)
     assert decode_event(encode_event(event)) == event
+
+
+def test_whom_to_tell_goes_along() -> None:
+    """Targets are kept with the event; one that was written without them is read as having none."""
+    event = replace(EVENT, if_function_goes=FailureTargets("arn:t", "arn:d", "arn:r"))
+    assert decode_event(encode_event(event)) == event
+    assert b"if_function_goes" not in encode_event(EVENT)
+    assert decode_event(encode_event(EVENT)) == EVENT
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"{}\n{}", b"[]\n", b"\n", b"\xff\n{}"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
-from random import getrandbits
 from typing import Any
 
 from lambdad.model.arn import FunctionName, parse_function_name
@@ -13,14 +11,13 @@ from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation
 from lambdad.model.policy import Caller, allows
 from lambdad.model.request import RequestContext, Response
+from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.model.version import Version
 from lambdad.services.lambda_.payload import EMPTY, check_json, check_size, read_client_context
+from lambdad.services.lambda_.recursion import check_recursion
 from lambdad.services.lambda_.refusal import access_denied
-from lambdad.services.lambda_.resolve import resolve_version
+from lambdad.services.lambda_.resolve import failure_targets, resolve_version
 from lambdad.services.lambda_.state import LambdaState
-
-_TRACE_HEADER = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;[A-Za-z]+=[A-Za-z0-9:|_.-]*)*;?")
-_LONGEST_TRACE_HEADER = 512
 
 
 async def invoke(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> Response:
@@ -32,11 +29,13 @@ async def invoke(state: LambdaState, context: RequestContext, request: Mapping[s
     version = await resolve_version(state, name)
     check_json(payload)
     client_context = _client_context(state, request)
-    trace_header = trace_header_of(context, state.clock())
     if invocation_type == "DryRun":
         return Response({"StatusCode": 204}, status=204)
+    trace_header, times = entering(context.headers.get("x-amzn-trace-id", ""), name.key, state.clock())
     if invocation_type == "Event":
         return await _accept_event(state, context, name, payload, trace_header)
+    if times > MOST_INVOCATIONS:
+        await check_recursion(state, name)
     return await _invoke_and_wait(state, context, request, name, version, payload, client_context, trace_header)
 
 
@@ -85,6 +84,7 @@ async def _accept_event(
             payload=payload,
             trace_header=trace_header,
             accepted_at=state.clock(),
+            if_function_goes=failure_targets(await state.functions.find(name.key), name.qualifier),
         )
     )
     return Response({"StatusCode": 202, "Payload": b""}, status=202, headers={"X-Amzn-Trace-Id": trace_header})
@@ -107,18 +107,3 @@ async def _check_permission(state: LambdaState, context: RequestContext, name: F
     caller = Caller(principal_arn=context.principal.arn, account_id=context.account_id)
     if not allows(policy, caller, "lambda:InvokeFunction", name.qualified_arn):
         raise access_denied(context.principal.arn, "lambda:InvokeFunction", name.qualified_arn)
-
-
-def trace_header_of(context: RequestContext, now: float) -> str:
-    """The caller's trace, or a new one that is not sampled: tracing is PassThrough."""
-    return trace_header_from(context.headers.get("x-amzn-trace-id", ""), now)
-
-
-def trace_header_from(given: str, now: float) -> str:
-    if len(given) <= _LONGEST_TRACE_HEADER and _TRACE_HEADER.fullmatch(given):
-        return given
-    return new_trace_header(now)
-
-
-def new_trace_header(now: float) -> str:
-    return f"Root=1-{int(now) & 0xFFFFFFFF:08x}-{getrandbits(96):024x};Parent={getrandbits(64):016x};Sampled=0"

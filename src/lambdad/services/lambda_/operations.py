@@ -50,6 +50,7 @@ from lambdad.services.lambda_.provisioned_concurrency import (
     list_provisioned_concurrency_configs,
     put_provisioned_concurrency_config,
 )
+from lambdad.services.lambda_.recursion import get_function_recursion_config, put_function_recursion_config
 from lambdad.services.lambda_.tag import list_tags, tag_resource, untag_resource
 from lambdad.services.lambda_.version import list_versions_by_function, publish_version
 
@@ -72,6 +73,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetFunctionConcurrency": get_function_concurrency,
     "GetFunctionConfiguration": get_function_configuration,
     "GetFunctionEventInvokeConfig": get_function_event_invoke_config,
+    "GetFunctionRecursionConfig": get_function_recursion_config,
     "GetFunctionUrlConfig": get_function_url_config,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,
@@ -92,6 +94,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PublishVersion": publish_version,
     "PutFunctionConcurrency": put_function_concurrency,
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
+    "PutFunctionRecursionConfig": put_function_recursion_config,
     "PutProvisionedConcurrencyConfig": put_provisioned_concurrency_config,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,

@@ -7,9 +7,10 @@ from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.event import QueuedEvent
 from lambdad.model.function import is_latest
 from lambdad.model.policy import Caller, allows, service_caller
-from lambdad.services.lambda_.invoke import new_trace_header
+from lambdad.model.trace_header import entering
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
+from lambdad.services.lambda_.resolve import failure_targets
 from lambdad.services.lambda_.state import LambdaState
 
 
@@ -45,8 +46,9 @@ class LambdaReceiver:
                 qualifier=name.qualifier,
                 invoked_function_arn=name.qualified_arn,
                 payload=payload,
-                trace_header=new_trace_header(now),
+                trace_header=entering(envelope.trace_header, name.key, now)[0],
                 accepted_at=now,
+                if_function_goes=failure_targets(await self._state.functions.find(name.key), name.qualifier),
             )
         )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
-from lambdad.model.event import MAXIMUM_AGE_SECONDS, QueuedEvent
+from lambdad.model.event import MAXIMUM_AGE_SECONDS, NOBODY, FailureTargets, QueuedEvent
 from lambdad.model.event_invoke_config import EventInvokeConfig
-from lambdad.model.function import FunctionVersion
+from lambdad.model.function import TERMINATE, FunctionVersion
 from lambdad.model.retry import MAXIMUM_RETRIES, EventPolicy
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_now
@@ -42,22 +42,44 @@ class EventFunctions:
     async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
         """Of the qualifier as it was invoked; the dead-letter queue is the executed version's, or an alias's main version's."""
         stored = await self._state.functions.find(event.function_key)
-        if stored is None:
-            return EventPolicy()
         qualifier = event.qualifier or LATEST
+        reading = _read(stored, qualifier, executed_version)
+        if stored is None or reading is None:
+            return _policy_of_the_gone(event.if_function_goes)
         config = stored.event_configs.get(qualifier) or EventInvokeConfig(0)
-        alias = stored.aliases.get(qualifier)
-        number = executed_version or (alias.function_version if alias else qualifier)
-        reading = stored.function.running if number == LATEST else stored.versions.get(number)
         retries, age = config.maximum_retries, config.maximum_age_seconds
         return EventPolicy(
             maximum_retries=MAXIMUM_RETRIES if retries is None else retries,
             maximum_age_seconds=MAXIMUM_AGE_SECONDS if age is None else age,
             on_success=config.on_success,
             on_failure=config.on_failure,
-            dead_letter=reading.configuration.dead_letter if reading else None,
-            role=reading.configuration.role if reading else "",
+            dead_letter=reading.configuration.dead_letter,
+            role=reading.configuration.role,
+            stops_loops=stored.function.recursive_loop == TERMINATE,
         )
+
+
+def failure_targets(stored: StoredFunction | None, qualifier: str | None) -> FailureTargets:
+    """Who is to be told of an event that outlives its function."""
+    reading = _read(stored, qualifier or LATEST)
+    if stored is None or reading is None:
+        return NOBODY
+    config = stored.event_configs.get(qualifier or LATEST)
+    on_failure, dead_letter = config.on_failure if config else None, reading.configuration.dead_letter
+    return FailureTargets(on_failure, dead_letter, reading.configuration.role) if on_failure or dead_letter else NOBODY
+
+
+def _policy_of_the_gone(targets: FailureTargets) -> EventPolicy:
+    return EventPolicy(on_failure=targets.on_failure, dead_letter=targets.dead_letter, role=targets.role)
+
+
+def _read(stored: StoredFunction | None, qualifier: str, executed_version: str | None = None) -> FunctionVersion | None:
+    """The version that ran, or that an invocation of the qualifier mainly runs; None when it is gone."""
+    if stored is None:
+        return None
+    alias = stored.aliases.get(qualifier)
+    number = executed_version or (alias.function_version if alias else qualifier)
+    return stored.function.running if number == LATEST else stored.versions.get(number)
 
 
 def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionName) -> str:

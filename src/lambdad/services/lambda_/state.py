@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lambdad.delivery import Delivery
+from lambdad.event_queue.counters import EventCounters
 from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.quota import Quotas
@@ -59,6 +60,7 @@ class LambdaState:
     delivery: Delivery
     quotas: Quotas
     runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
+    counters: EventCounters = field(default_factory=EventCounters)
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
     network_can_be_withheld: bool = True  #: from one function and not from others

@@ -12,7 +12,6 @@ _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
 _STREAMING = "response streaming is not built yet"
 _RUNTIME_MANAGEMENT = "runtime versions follow the interpreters of this machine"
-_RECURSION = "recursive loops are not detected yet"
 _POLICY_DOCUMENTS = "whole policy documents are not built yet: use AddPermission and RemovePermission"
 _NOT_SERVED = "legacy operation: use Invoke with the Event invocation type"
 
@@ -34,7 +33,6 @@ NOT_YET: Mapping[str, str] = {
     "GetDurableExecutionState": _DURABLE,
     "GetEventSourceMapping": _MAPPINGS,
     "GetFunctionCodeSigningConfig": _SIGNING,
-    "GetFunctionRecursionConfig": _RECURSION,
     "GetFunctionScalingConfig": _INSTANCES,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
     "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
@@ -48,7 +46,6 @@ NOT_YET: Mapping[str, str] = {
     "ListFunctionsByCodeSigningConfig": _SIGNING,
     "PauseDurableExecution": _DURABLE,
     "PutFunctionCodeSigningConfig": _SIGNING,
-    "PutFunctionRecursionConfig": _RECURSION,
     "PutFunctionScalingConfig": _INSTANCES,
     "PutResourcePolicy": _POLICY_DOCUMENTS,
     "PutRuntimeManagementConfig": _RUNTIME_MANAGEMENT,

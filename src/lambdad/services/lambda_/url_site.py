@@ -16,8 +16,9 @@ from lambdad.model.permission import KeyReader, Parameters, Permission
 from lambdad.model.policy import Caller, Policy, allows
 from lambdad.model.request import Principal, RequestContext
 from lambdad.model.site import SiteCaller, SiteRequest, SiteResponse
+from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.model.version import LATEST
-from lambdad.services.lambda_.invoke import trace_header_from
+from lambdad.services.lambda_.recursion import check_recursion
 from lambdad.services.lambda_.refusal import too_large
 from lambdad.services.lambda_.resolve import resolve_version
 from lambdad.services.lambda_.state import LambdaState
@@ -112,7 +113,9 @@ class FunctionUrlSite:
         state, request, name = self._state, called.request, called.name
         version = await resolve_version(state, name)
         now = state.clock()
-        trace_header = trace_header_from(request.headers.get("x-amzn-trace-id", ""), now)
+        trace_header, times = entering(request.headers.get("x-amzn-trace-id", ""), name.key, now)
+        if times > MOST_INVOCATIONS:
+            await check_recursion(state, name)
         payload = event_of(request, called.address, name.region, body, caller, trace_header, now)
         if len(payload) > state.quotas.sync_payload_bytes:
             raise too_large(f"Request must be smaller than {state.quotas.sync_payload_bytes} bytes")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from lambdad.delivery import Sender
+from lambdad.delivery import Envelope, Sender
 from lambdad.errors import ServiceError
 from lambdad.services.s3 import records
 from lambdad.services.s3.notification import SERVICE_PRINCIPAL
@@ -72,7 +72,13 @@ class Notifier:
         event = records.decode_event(message.body)
         sender = Sender(SERVICE_PRINCIPAL, event.bucket_arn, event.account_id)
         try:
-            await self._delivery.accept(event.function_arn, sender, bytes(event.payload), request_id=event.request_id)
+            await self._delivery.accept(
+                event.function_arn,
+                sender,
+                bytes(event.payload),
+                request_id=event.request_id,
+                envelope=Envelope(trace_header=event.trace_header),
+            )
         except ServiceError as error:
             if error.code in _REFUSALS:
                 _log.warning("S3 event %s of %s dropped: %s", event.request_id, event.bucket_arn, error)

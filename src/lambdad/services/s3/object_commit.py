@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from lambdad.model.request import RequestContext
+from lambdad.model.trace_header import passed_on
 from lambdad.services.s3 import events, records
 from lambdad.services.s3.access import bucket_of_account
 from lambdad.services.s3.conditions import UNCONDITIONAL, WriteCondition
@@ -120,8 +121,11 @@ async def _removal(state: S3State, standing: StoredObject | None) -> tuple[list[
 
 def _notices(state: S3State, context: RequestContext, bucket: Bucket, happening: Happening) -> list[Change]:
     changes = []
+    trace_header = passed_on(context.headers.get("x-amzn-trace-id", ""))
     for number, notification in enumerate(events.concerned(bucket, happening.name, happening.key)):
         payload = msgspec.Raw(events.event_json(context, bucket, notification, happening))
-        event = records.Event(notification.function_arn, bucket.arn, bucket.account_id, state.request_ids(), payload)
+        event = records.Event(
+            notification.function_arn, bucket.arn, bucket.account_id, state.request_ids(), payload, trace_header
+        )
         changes.append(records.send_event(event, f"{happening.sequencer:018X}-{number}"))
     return changes

@@ -38,6 +38,7 @@ class S3Receiver:
             principal=Principal(sender.source_account, session),
             source_ip=sender.service_principal,
             endpoint="",
+            headers={"x-amzn-trace-id": envelope.trace_header},
         )
         await put_object(
             self._state, context, {"Bucket": bucket, "Key": key, "Body": payload, "ContentType": "application/json"}

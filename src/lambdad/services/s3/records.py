@@ -33,6 +33,7 @@ class Event(msgspec.Struct, frozen=True):
     account_id: str
     request_id: str  #: of the invocation, the same at each attempt
     payload: msgspec.Raw
+    trace_header: str = ""  #: of the request that made the event
 
 
 async def get_bucket(records: Records, name: str) -> tuple[Bucket, int] | None:

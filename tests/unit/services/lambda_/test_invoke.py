@@ -28,7 +28,8 @@ async def test_request_and_answer(world: World) -> None:
     assert not invocation.wants_log_tail
     assert answered.status == 200
     assert answered.output == {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": b'"done"'}
-    assert re.fullmatch(r"Root=1-601bed7f-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", answered.headers["X-Amzn-Trace-Id"])
+    trace = r"Root=1-601bed7f-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0;Lineage=[0-9a-f]{8}:1"
+    assert re.fullmatch(trace, answered.headers["X-Amzn-Trace-Id"])
     assert answered.headers["x-amzn-Remapped-Content-Length"] == "0"
 
 
@@ -51,12 +52,12 @@ async def test_empty_body_is_an_empty_object(world: World) -> None:
 
 
 async def test_trace_header_of_the_caller(world: World) -> None:
-    """A well-formed trace header is passed on, another is replaced."""
+    """A well-formed trace header is passed on with the function's lineage, another is replaced."""
     await world.create()
     given = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
     await world.call("Invoke", FunctionName="f", headers={"x-amzn-trace-id": given})
     await world.call("Invoke", FunctionName="f", headers={"x-amzn-trace-id": "Root=x\r\nBad: 1"})
-    assert world.invoker.invocations[0].trace_header == given
+    assert re.fullmatch(f"{given};Lineage=[0-9a-f]{{8}}:1", world.invoker.invocations[0].trace_header)
     assert world.invoker.invocations[1].trace_header.startswith("Root=1-601bed7f-")
 
 

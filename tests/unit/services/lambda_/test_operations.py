@@ -39,6 +39,7 @@ READ = {
     "GetAlias": "FunctionName Name",
     "GetFunction": "FunctionName Qualifier",
     "GetFunctionConcurrency": "FunctionName",
+    "GetFunctionRecursionConfig": "FunctionName",
     "GetFunctionConfiguration": "FunctionName Qualifier",
     "GetFunctionEventInvokeConfig": "FunctionName Qualifier",
     "GetLayerVersion": "LayerName VersionNumber",
@@ -61,6 +62,7 @@ READ = {
     "ListProvisionedConcurrencyConfigs": "FunctionName Marker MaxItems",
     "PutProvisionedConcurrencyConfig": "FunctionName Qualifier ProvisionedConcurrentExecutions",
     "PutFunctionConcurrency": "FunctionName ReservedConcurrentExecutions",
+    "PutFunctionRecursionConfig": "FunctionName RecursiveLoop",
     "PutFunctionEventInvokeConfig": "FunctionName Qualifier MaximumRetryAttempts MaximumEventAgeInSeconds "
     "DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination",
     "RemoveLayerVersionPermission": "LayerName VersionNumber StatementId RevisionId",

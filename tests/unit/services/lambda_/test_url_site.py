@@ -100,9 +100,23 @@ async def test_the_invocation_of_an_alias(world: World) -> None:
     (invocation,) = world.invoker.invocations
     assert (invocation.request_id, invocation.version.version) == ("id", "1")
     assert invocation.invoked_function_arn == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:live"
-    assert invocation.trace_header == header(answer, "x-amzn-trace-id") == trace
+    assert invocation.trace_header == header(answer, "x-amzn-trace-id")
+    assert invocation.trace_header.startswith(f"{trace};Lineage=")
     event = json.loads(invocation.payload)
     assert (event["body"], event["isBase64Encoded"], event["requestContext"]["apiId"]) == ("AA==", True, url_id)
+
+
+async def test_a_chain_that_keeps_coming_back_is_stopped(world: World) -> None:
+    """The seventeenth request of a chain does not run the function, and is counted."""
+    url_id = await public(world)
+    trace = "Root=1-5e6b4a90-000000000000000000000001"
+    statuses = []
+    for _ in range(17):
+        answer = await asked(world, url_id, sent=[("X-Amzn-Trace-Id", trace)])
+        statuses.append(answer.status)
+        trace = world.invoker.invocations[-1].trace_header
+    assert statuses == [200] * 16 + [502]
+    assert world.state.counters.recursive_invocations_dropped == 1
 
 
 async def test_iam_lets_in_signers_of_the_account_and_those_whom_the_policy_names(world: World) -> None:

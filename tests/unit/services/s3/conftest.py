@@ -55,6 +55,7 @@ class Receiver:
     def __init__(self) -> None:
         self.checked: list[tuple[str, Sender]] = []
         self.taken: list[tuple[str, Sender, bytes, str]] = []
+        self.trace_headers: list[str] = []
         self.error: Exception | None = None
 
     async def check(self, target_arn: str, sender: Sender) -> None:
@@ -68,6 +69,7 @@ class Receiver:
         if self.error:
             raise self.error
         self.taken.append((target_arn, sender, payload, request_id))
+        self.trace_headers.append(envelope.trace_header)
 
 
 class S3:

@@ -56,6 +56,17 @@ async def test_an_event_reaches_the_function_once(notifying: Any) -> None:
     assert len({request_id for *_, request_id in taken}) == 50
 
 
+async def test_the_trace_of_the_request_goes_along(notifying: Any) -> None:
+    """With its lineage as SDKs quote it, whatever was done to the object; what is no trace header does not."""
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=a87bd80c:1|68fd508a:5"
+    await notifying.put("k", headers={"x-amzn-trace-id": trace.replace("|", "%7C")})
+    copy = {"Bucket": "bucket", "Key": "copy", "CopySource": "bucket/k"}
+    await notifying("CopyObject", **copy, headers={"x-amzn-trace-id": trace})
+    await notifying.put("other", headers={"x-amzn-trace-id": "Lineage=" + "x" * 100_000})
+    await emptied(notifying)
+    assert sorted(notifying.receiver.trace_headers) == ["", trace, trace]
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
 async def test_events_that_nobody_may_take_are_dropped(notifying: Any, code: str, caplog: Any) -> None:
     """When the permission or the function has gone the event ends with a line in the log."""

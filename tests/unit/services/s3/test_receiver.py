@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from lambdad.delivery import Sender
+from lambdad.delivery import Envelope, Sender
 from lambdad.errors import ServiceError
 from lambdad.services.s3.receiver import S3Receiver
 
 ACCOUNT = "123456789012"
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a87bd80c:3"
 
 
 def sender_of(account_id: str) -> Sender:
@@ -38,12 +39,19 @@ async def test_an_object_is_made(s3: Any) -> None:
     receiver = S3Receiver(s3.state)
     await receiver.check("arn:aws:s3:::bucket", sender)
     for _ in range(2):
-        await receiver.accept("arn:aws:s3:::bucket/aws/lambda/a b.json", sender, b'{"a": 1}', request_id="id")
+        await receiver.accept(
+            "arn:aws:s3:::bucket/aws/lambda/a b.json",
+            sender,
+            b'{"a": 1}',
+            request_id="id",
+            envelope=Envelope(trace_header=TRACE),
+        )
     answer, body = await s3.get("aws/lambda/a b.json")
     assert (body, answer["ContentType"]) == (b'{"a": 1}', "application/json")
     assert len((await s3("ListObjectsV2", Bucket="bucket"))["Contents"]) == 1
     [message, *_] = await s3.store.receive("s3-notifications", limit=10, lease_seconds=1)
     record = json.loads(message.body)["payload"]["Records"][0]
+    assert json.loads(message.body)["trace_header"] == TRACE
     assert record["eventName"] == "ObjectCreated:Put"
     assert record["userIdentity"]["principalId"].endswith(":f")
     assert record["requestParameters"]["sourceIPAddress"] == "lambda.amazonaws.com"
