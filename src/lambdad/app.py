@@ -108,7 +108,7 @@ async def serve(
 
 async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], float]) -> RunningServer:
     """Every part, in the order in which they need each other; `parts` takes them down in reverse."""
-    limits = quotas(settings.quotas)
+    limits = quotas(settings.quotas, settings.quota_overrides)
     raise_descriptor_limit()
 
     # What must be had before anything is made: the data folder, the port, the means to isolate.

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lambdad.errors import StartupError
+from lambdad.model.quota import QUOTA_NAMES
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 
 PREFIX = "LAMBDAD_"
@@ -51,6 +52,7 @@ class Settings:
     network: str  #: "auto", "nat" or "none"
     auth: str  #: "on" or "off"
     quotas: str  #: "current" or "2021"
+    quota_overrides: Mapping[str, int]  #: single figures of `model/quota.py` that replace those
     memory_budget_mb: int
     keep_alive_seconds: float
     spares: int
@@ -67,6 +69,10 @@ class Settings:
         """Service -> URL of those that are elsewhere."""
         urls = {"sqs": self.endpoint_sqs, "sns": self.endpoint_sns, "events": self.endpoint_events}
         return {service: url for service, url in urls.items() if url}
+
+    @property
+    def quotas_shown(self) -> str:
+        return ", ".join([self.quotas, *(f"{name}={number}" for name, number in self.quota_overrides.items())])
 
     @property
     def database(self) -> Path:
@@ -295,6 +301,16 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _quota_overrides(text: str) -> dict[str, int]:
+    overrides = {}
+    for pair in text.split(",") if text else []:
+        name, _, number = pair.partition("=")
+        if name in overrides or name not in QUOTA_NAMES:
+            raise ValueError(text)
+        overrides[name] = _whole(0, 2**40)(number)
+    return overrides
+
+
 def _seconds(most: int) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) or float(text) > most:
@@ -408,6 +424,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "quotas", "current|2021", "current or 2021", _one_of("current", "2021"), "current",
         "AWS's limits of which date are applied.",
+    ),
+    Setting(
+        "quota_overrides", "NAME=NUMBER,...", f"NAME=NUMBER pairs of {', '.join(QUOTA_NAMES)}", _quota_overrides, "",
+        "Single limits that replace those, as AWS raises them for an account: `concurrent_executions=5000`.",
+        default_text="none",
     ),
     Setting(
         "memory_budget_mb", "MB", "a number from 128 to 1073741824", _whole(128, 2**30), _memory_share,

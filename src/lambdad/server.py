@@ -77,7 +77,7 @@ class ServerStatus:
             network_remark=self._sandboxes.network.remark,
             cpu=self._settings.cpu,
             auth=self._settings.auth,
-            quotas=self._settings.quotas,
+            quotas=self._settings.quotas_shown,
             runtimes=sorted(self._programs.available(), key=_by_number),
             runtime_problems=self._programs.problems(),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.server import Server, running
+from support.server import Server, running, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -59,3 +59,36 @@ def test_zero_stops_a_function_also_after_a_restart(tmp_path: Path) -> None:
         assert throttled(server, "stopped")["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
         server.client("lambda").delete_function_concurrency(FunctionName="stopped")
         assert server.invoke("stopped", 1) == 1
+
+
+def test_rates_throttle_with_their_reasons(tmp_path: Path) -> None:
+    """With AWS's rates made small: a function that is called faster than ten times its concurrency, here once a second, and one
+    that would need more environments than it may gain, get 429 with the reason; events wait instead, and health counts."""
+    overrides = "requests_per_environment=1,scaling_burst=1,scaling_per_minute=1"
+    with running(tmp_path, "--quota-overrides", overrides) as server:
+        lambda_ = server.client("lambda")
+        server.create_function("rated", "def handler(event, context): return event")
+        lambda_.put_function_concurrency(FunctionName="rated", ReservedConcurrentExecutions=1)
+        assert server.invoke("rated", 1) == 1
+        reasons = []
+        for _ in range(20):
+            try:
+                lambda_.invoke(FunctionName="rated")
+            except lambda_.exceptions.TooManyRequestsException as error:
+                reasons.append(error.response["Reason"])
+                assert int(error.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) >= 1
+        assert set(reasons) == {"ReservedFunctionInvocationRateLimitExceeded"}
+        server.create_function("grows", "def handler(event, context): return event")
+        assert server.invoke("grows", 2) == 2
+        lambda_.update_function_configuration(FunctionName="grows", Timeout=9)
+        lambda_.get_waiter("function_updated_v2").wait(FunctionName="grows", WaiterConfig={"Delay": 1})
+        assert throttled(server, "grows")["Reason"] == "ConcurrentInvocationLimitExceeded"
+        assert lambda_.invoke(FunctionName="rated", InvocationType="Event")["StatusCode"] == 202
+        wait_until(lambda: server.health()["events"]["succeeded"] == 1, 30, "the event to run")
+        concurrency, quotas = server.health()["concurrency"], server.health()["quotas"]
+        assert quotas == "current, " + overrides.replace(",", ", ")
+        assert concurrency["throttles"] == {
+            "ReservedFunctionInvocationRateLimitExceeded": len(reasons),
+            "ConcurrentInvocationLimitExceeded": 1,
+        }
+        assert concurrency["in_use"] == {"unreserved": 0, "reserved": 0, "provisioned": 0}

@@ -92,6 +92,11 @@ def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
         ("isolation", "none"),
         ("auth", "ON"),
         ("quotas", "2020"),
+        ("quota_overrides", "concurrent_executions"),
+        ("quota_overrides", "concurrent_executions=-1"),
+        ("quota_overrides", "concurrent_executions=1,concurrent_executions=2"),
+        ("quota_overrides", "concurrent_executions=1,"),
+        ("quota_overrides", "patience=1"),
         ("memory_budget_mb", "127"),
         ("keep_alive_seconds", "nan"),
         ("keep_alive_seconds", "1e3"),
@@ -111,6 +116,15 @@ def test_a_bad_value_is_refused_with_its_source_and_what_is_wanted(name: str, te
         config.load({name: text}, {})
     setting = next(setting for setting in config.SETTINGS if setting.name == name)
     assert str(refusal.value) == f"{setting.flag} must be {setting.values}, not {text!r}."
+
+
+def test_single_quotas_are_replaced() -> None:
+    """By name; the profile stays for the others, and what the server shows of its quotas names them."""
+    settings = config.load({"quotas": "2021", "quota_overrides": "concurrent_executions=5000,layers=9"}, {})
+    assert settings.quota_overrides == {"concurrent_executions": 5000, "layers": 9}
+    assert settings.quotas_shown == "2021, concurrent_executions=5000, layers=9"
+    assert config.load({}, {}).quota_overrides == {}
+    assert config.load({}, {}).quotas_shown == "current"
 
 
 def test_a_bad_value_in_the_environment_names_the_variable() -> None:

@@ -50,6 +50,9 @@ PROFILES: Mapping[str, Quotas] = {
 }
 
 
+QUOTA_NAMES = tuple(field.name for field in fields(Quotas))
+
+
 def quotas(profile: str = "current", overrides: Mapping[str, int] | None = None) -> Quotas:
     """The profile's quotas with single figures replaced."""
     if profile not in PROFILES:
