@@ -100,6 +100,29 @@ def test_a_function_that_invokes_itself(server: Server) -> None:
     lambda_.delete_function(FunctionName="spiral")
 
 
+def test_functions_that_are_each_other_s_destination(server: Server) -> None:
+    """Each success is told to the other, until one has run sixteen times; its next event is in its failure destination."""
+    lambda_ = server.client("lambda")
+    arns = {name: server.create_function(name, "def handler(event, context):\n    pass\n") for name in ("ping", "pong")}
+    failures_to(server, "ping", "ping-failed")
+    for name, other, more in (
+        ("ping", "pong", {"OnFailure": {"Destination": "arn:aws:s3:::ping-failed"}}),
+        ("pong", "ping", {}),
+    ):
+        destinations = {"OnSuccess": {"Destination": arns[other]}, **more}
+        lambda_.put_function_event_invoke_config(FunctionName=name, DestinationConfig=destinations)
+    lambda_.invoke(FunctionName="ping", InvocationType="Event", Payload=b'"first"')
+    record = record_of_failure(server, "ping-failed")
+    assert record["requestContext"]["condition"] == "RecursiveInvocation"
+    conditions, event = [], record["requestPayload"]
+    while isinstance(event, dict):
+        conditions.append(event["requestContext"]["condition"])
+        event = event["requestPayload"]
+    assert (event, conditions) == ("first", ["Success"] * 32)
+    for name in arns:
+        lambda_.delete_function(FunctionName=name)
+
+
 def test_a_function_that_writes_into_the_bucket_that_triggers_it(server: Server) -> None:
     """Sixteen objects are written behind the first one, and the event of the last is in the failure destination."""
     lambda_, s3 = server.client("lambda"), server.client("s3")

@@ -28,16 +28,8 @@ FunctionKey = tuple[str, str, str]  #: account, region, name
 
 def passed_on(given: str) -> str:
     """What of a request's header goes on with what the request brings about; empty when it is not well-formed."""
-    if not given or len(given) > _LONGEST + _LONGEST_LINEAGE:
-        return ""
-    if "%" in given:
-        given = given.replace("%7C", "|").replace("%7c", "|")  # SDKs quote the bar
-    if not _HEADER.fullmatch(given):
-        return ""
-    fields, lineage = _split(given)
-    if len(fields) > _LONGEST:
-        return ""
-    return _joined(fields, lineage)
+    read = _read(given)
+    return _joined(*read) if read else ""
 
 
 def entering(given: str, function: FunctionKey, now: float) -> tuple[str, int]:
@@ -45,11 +37,11 @@ def entering(given: str, function: FunctionKey, now: float) -> tuple[str, int]:
 
     Without a well-formed one it is of a new trace, which is not sampled: tracing is PassThrough.
     """
-    header = passed_on(given) if given else ""
+    read = _read(given) if given else None
     mark = _mark(function)
-    if not header:
+    if read is None:
         return f"{_new_trace(now)}{_LINEAGE}{mark}:1", 1
-    fields, lineage = _split(header)
+    fields, lineage = read
     count = min(lineage.pop(mark, 0) + 1, _HIGHEST_COUNT)
     if len(lineage) >= _MOST_FUNCTIONS:
         del lineage[min(lineage, key=lambda each: lineage[each])]  # of the least counted the one that was longest ago
@@ -60,6 +52,18 @@ def entering(given: str, function: FunctionKey, now: float) -> tuple[str, int]:
 def times_invoked(header: str, function: FunctionKey) -> int:
     """How often the chain has invoked the function, by a header that `entering` made for it."""
     return _split(header)[1].get(_mark(function), 0)
+
+
+def _read(given: str) -> tuple[str, dict[str, int]] | None:
+    """As `_split`; None when it is no header, or too long for one."""
+    if not given or len(given) > _LONGEST + _LONGEST_LINEAGE:
+        return None
+    if "%" in given:
+        given = given.replace("%7C", "|").replace("%7c", "|")  # SDKs quote the bar
+    if not _HEADER.fullmatch(given):
+        return None
+    fields, lineage = _split(given)
+    return (fields, lineage) if len(fields) <= _LONGEST else None
 
 
 def _split(header: str) -> tuple[str, dict[str, int]]:

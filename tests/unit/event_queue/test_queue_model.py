@@ -62,10 +62,14 @@ class Model:
         due = [(event.due_at, event.order, name) for name, event in self.events.items() if event.due_at <= now]
         return min(due)[2] if due else None
 
-    def attempt(self, name: str, behaviour: str, policy: EventPolicy, reserved: int | None, now: float) -> None:
+    def attempt(
+        self, name: str, behaviour: str, policy: EventPolicy, reserved: int | None, now: float, *, is_gone: bool
+    ) -> None:
         event = self.events[name]
         if now - event.accepted_at > policy.maximum_age_seconds:
             return self._end(name, "EventAgeExceeded", policy, now)
+        if is_gone:
+            return self._end(name, "FunctionNotFound", policy, now)
         if reserved == 0:
             return self._end(name, "ZeroReservedConcurrency", policy, now)
         if behaviour == "succeed":
@@ -170,15 +174,16 @@ class EventQueueMachine(RuleBasedStateMachine):
         if expected is None:
             assert invocations == []
             return
-        policy, age = self.rig.functions.policy, now - self.model.events[expected].accepted_at
-        may_run = age <= policy.maximum_age_seconds and self.rig.functions.reserved != 0
+        functions, age = self.rig.functions, now - self.model.events[expected].accepted_at
+        policy = functions.policy
+        may_run = age <= policy.maximum_age_seconds and functions.reserved != 0 and not functions.is_gone
         if has_survived or death is None or death[1] == 1:
             assert invocations == ([expected] if may_run else [])
         else:
             assert invocations == []
         # Writes of an attempt: the lease, then the outcome.
         if has_survived or death == ("after", 1):
-            self.model.attempt(expected, behaviour, self.rig.functions.policy, self.rig.functions.reserved, now)
+            self.model.attempt(expected, behaviour, policy, functions.reserved, now, is_gone=functions.is_gone)
         elif death != ("before", 0):
             self.model.events[expected].due_at = 0.0  # the lease died with its process
 
@@ -211,9 +216,11 @@ class EventQueueMachine(RuleBasedStateMachine):
         on_failure=st.sampled_from([None, TARGET]),
         dead_letter=st.sampled_from([None, DEAD]),
         reserved=st.sampled_from([None, None, 0]),
+        is_gone=st.sampled_from([False, False, False, True]),
     )
     def configure(self, **policy: Any) -> None:
         self.rig.functions.reserved = policy.pop("reserved")
+        self.rig.functions.is_gone = policy.pop("is_gone")
         self.rig.functions.policy = EventPolicy(policy.pop("retries"), policy.pop("age"), **policy)
 
     @precondition(lambda self: self.number)
