@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import random
+import re
 import threading
 import time
 import uuid
@@ -164,6 +165,7 @@ def test_the_events_of_a_deleted_function(own_server: Server, elsewhere: AwsElse
     assert json.loads(letter["MessageBody"]) == {"id": "one"}
     attributes = {name: each["StringValue"] for name, each in letter["MessageAttributes"].items()}
     assert (attributes["ErrorCode"], attributes["ErrorMessage"]) == ("404", f"Function not found: {arn}:$LATEST")
+    assert re.fullmatch(r"Root=1-.*;Lineage=[0-9a-f]{8}:1", elsewhere.trace_headers["SendMessage"] or "")
     events = own_server.health()["events"]
     assert (events["failed"], events["dropped"]) == (1, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -121,6 +122,34 @@ def test_functions_that_are_each_other_s_destination(server: Server) -> None:
     assert (event, conditions) == ("first", ["Success"] * 32)
     for name in arns:
         lambda_.delete_function(FunctionName=name)
+
+
+def test_trace_headers_of_anybody(server: Server) -> None:
+    """Headers that are no trace start a new one, a forged count stops its own request, and the next one runs."""
+    server.create_function("traced", "import os\ndef handler(event, context):\n    return os.environ['_X_AMZN_TRACE_ID']\n")
+    header = ""
+
+    def add_header(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["X-Amzn-Trace-Id"] = header
+
+    lambda_ = server.client("lambda")
+    lambda_.meta.events.register("before-call", add_header)
+
+    def trace() -> str:
+        return str(json.loads(lambda_.invoke(FunctionName="traced")["Payload"].read()))
+
+    new = r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0;Lineage=[0-9a-f]{8}:1"
+    for header in ("Lineage=", "Root=1-x;Lineage=00000000:16", "%7C" * 2000, "Root=1-5759e988-" + "0" * 24 + ";A=b" * 500):
+        first = trace()
+        assert re.fullmatch(new, first), header
+    header = first[:-1] + "16"
+    with pytest.raises(lambda_.exceptions.RecursiveInvocationException):
+        trace()
+    header = first[:-1] + "15"
+    assert trace() == first[:-1] + "16"
+    header = ""
+    assert re.fullmatch(new, trace())
+    lambda_.delete_function(FunctionName="traced")
 
 
 def test_a_function_that_writes_into_the_bucket_that_triggers_it(server: Server) -> None:
