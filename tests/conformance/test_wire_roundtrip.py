@@ -24,7 +24,7 @@ from lambdad.wire.spec import ServiceSpec
 SERVICES = ("lambda", "s3", "logs", "sqs", "sts", "iam", "dynamodb")
 MOMENT = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 
-#: Operations whose events come as an event stream, which is another format than the protocols tested here.
+#: Operations whose events come as an event stream: tests/unit/wire/protocols/test_event_stream.py.
 EVENT_STREAMS = frozenset(
     {("lambda", "InvokeWithResponseStream"), ("s3", "SelectObjectContent"), ("logs", "GetLogObject"), ("logs", "StartLiveTail")}
 )

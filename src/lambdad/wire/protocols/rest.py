@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from lambdad.wire.http import Query, Reply, has_control_characters
 from lambdad.wire.protocols.base import Arrival, Parser, Writer
+from lambdad.wire.protocols.event_stream import CONTENT_TYPE, EncodedEvents, EventStreamFormat
 from lambdad.wire.protocols.json_shapes import json_header_reader, json_header_writer
 from lambdad.wire.protocols.scalar import TextReader, Unreadable, text_reader, text_writer
 
@@ -248,6 +249,8 @@ def _body_writer(
 def _payload_writer(
     operation: str, payload: str, shape: Any, body_format: BodyFormat
 ) -> Callable[[Mapping[str, Any], Reply], None]:
+    if shape.serialization.get("eventstream"):
+        return _event_stream_writer(operation, payload, shape, body_format)
     is_raw = shape.type_name == "blob"
     content_type = "binary/octet-stream" if is_raw and shape.serialization.get("streaming") else body_format.content_type
     if is_raw:
@@ -264,6 +267,23 @@ def _payload_writer(
             reply.body = write(value)
 
     return write_payload
+
+
+def _event_stream_writer(
+    operation: str, payload: str, shape: Any, body_format: BodyFormat
+) -> Callable[[Mapping[str, Any], Reply], None]:
+    def writer_of(members: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bytes]:
+        return body_format.members_writer(operation, members)
+
+    events = EventStreamFormat(shape, body_format.content_type, writer_of)
+
+    def write_events(output: Mapping[str, Any], reply: Reply) -> None:
+        source = output.get(payload)
+        if source is not None:
+            reply.headers["content-type"] = CONTENT_TYPE
+            reply.body = EncodedEvents(source, events.encode)
+
+    return write_events
 
 
 def _unchanged(value: Any) -> Any:
