@@ -102,6 +102,7 @@ class EnvironmentLog:
         now, timing, invocation = self._monotonic(), run.timing, run.invocation
         status, error_type, size = "success", "", 0
         if timing is not None:
+            run.measure_stream()
             timing.done, size = now, timing.size
         if reason is not None:
             status = "failure" if reason.error_type.startswith("Sandbox.Failure") else reason.status

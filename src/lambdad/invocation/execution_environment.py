@@ -20,12 +20,14 @@ from lambdad.invocation.failure import Failure
 from lambdad.invocation.initialization import InitFailed, Initialization, init_limit
 from lambdad.invocation.life import Life, external_extensions
 from lambdad.invocation.run import Run, Timing
+from lambdad.invocation.streamed_answer import StreamedAnswer
 from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
 from lambdad.model.version import Version
 from lambdad.runtime_api.extension_session import FunctionIdentity
+from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
 from lambdad.sandbox.base import Sandbox, SandboxSpec, Snapshot
@@ -96,7 +98,7 @@ class ExecutionEnvironment:
     @property
     def is_nearly_free(self) -> bool:
         """The invocation was answered and the runtime is about to ask for the next one, or it failed and is being reset."""
-        return self._was_reset is not None or (self._run is not None and self._run.is_answered)
+        return self._was_reset is not None or (self._run is not None and self._run.is_nearly_over)
 
     # Init
 
@@ -227,7 +229,10 @@ class ExecutionEnvironment:
     # Invoke
 
     async def run(self, invocation: Invocation, lease: Lease | None = None) -> InvocationResult:
-        """Has the function run. When the caller is cancelled the function goes on, and the environment is busy to its end."""
+        """Has the function run. When the caller is cancelled the function goes on, and the environment is busy to its end.
+
+        It is too when the response is a stream, which has only begun when this returns.
+        """
         state = self.state
         run = self._begin(invocation)
         try:
@@ -240,10 +245,13 @@ class ExecutionEnvironment:
                 self._log.invocation_begins(run)
                 answer = await self._hand_over(run)
         except asyncio.CancelledError:
-            if lease is not None and self._run is run:
-                lease.keep()
-                run.lease = lease
+            run.abandon()
+            self._keep(lease, run)
             raise
+        if run.stream is not None:
+            self._keep(lease, run)
+            streamed = StreamedAnswer(run.stream, run, lambda: self._until_over(run))
+            return InvocationResult(b"", self.version.version, content_type=answer.content_type, stream=streamed)
         if invocation.wants_log_tail and run.failure is None:
             await asyncio.shield(self.until_settled())
         return run.result(answer)
@@ -255,7 +263,15 @@ class ExecutionEnvironment:
         try:
             if not life.extensions.is_empty:
                 life.extensions.invoke(request)
-            answer = await life.session.invoke(request)
+            answering = life.session.invoke(request)
+            try:
+                answer = await answering
+            except asyncio.CancelledError:
+                if not answering.cancelled() and (late := answering.result().stream) is not None:
+                    late.close()  # it began in the moment in which the caller went away
+                raise
+            if answer.stream is not None:
+                run.stream_begins(answer.stream)
             run.is_answered = True
             if self._log.wants_details and answer.kind is not AnswerKind.ENDED:
                 run.timing = Timing(self._parts.monotonic(), answer.transfer_seconds, len(answer.body))
@@ -278,6 +294,16 @@ class ExecutionEnvironment:
                 return await self._hand_over(run)
             self._fail(failed)
         return RuntimeAnswer(AnswerKind.ENDED)
+
+    def _keep(self, lease: Lease | None, run: Run) -> None:
+        """The unit of concurrency is in use until the run has ended."""
+        if lease is not None and self._run is run:
+            lease.keep()
+            run.lease = lease
+
+    async def _until_over(self, run: Run) -> None:
+        if self._run is run:
+            await asyncio.shield(self.until_settled())
 
     def until_settled(self) -> asyncio.Future[None]:
         """Resolved when the environment is neither busy nor being reset."""
@@ -321,7 +347,7 @@ class ExecutionEnvironment:
         assert run is not None
         self._conclude(run, reason)
         if self._life is not None:
-            self._life.end()
+            self._life.end(TIMED_OUT if reason.status == "timeout" else RESET)
         self._resets += 1
         # Where /tmp is memory, what fills it would make the next process run out as well.
         # From a snapshot a new environment is as good, and as quick.

@@ -21,6 +21,7 @@ from lambdad.invocation.platform_events import PlatformEvent
 from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
 from lambdad.runtime_api.credentials import ContainerCredentials
 from lambdad.runtime_api.extension_session import ExtensionSession, FunctionIdentity
+from lambdad.runtime_api.response_stream import RESET
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import Beginning, RuntimeSession
 from lambdad.runtime_api.subscriptions import Subscription
@@ -110,10 +111,10 @@ class Life:
             return failure.posted(posted.error_type, posted.body, posted.content_type)
         return self._failure or failure.stopped()
 
-    def end(self) -> None:
-        """What happens from now on is not told any more; whoever waits for the sessions is."""
+    def end(self, stream_error: str = RESET) -> None:
+        """What happens from now on is not told any more; whoever waits for the sessions is, in a stream by this error type."""
         self._is_over = True
-        self.session.end()
+        self.session.end(stream_error)
         self.extensions.end()
 
     async def shut_down(self, reason: str) -> None:

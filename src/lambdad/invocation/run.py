@@ -10,6 +10,7 @@ from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.platform_events import Span
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.runtime_api.response_stream import ResponseStream
 from lambdad.runtime_api.session import AnswerKind, InvocationRequest, RuntimeAnswer
 
 
@@ -33,6 +34,8 @@ class Run:
     timer: asyncio.TimerHandle
     is_begun: bool = False  #: START is in the log: a runtime is there to take it
     is_answered: bool = False
+    stream: ResponseStream | None = None  #: the answer, if it is one
+    is_abandoned: bool = False  #: the invoker has gone without an answer
     timing: Timing | None = None  #: only where somebody is told of it
     extension_overhead: Span | None = None
     lease: Lease | None = None  #: to be given back at the end, when the invoker has gone before it
@@ -50,7 +53,31 @@ class Run:
             invocation.trace_header,
             invocation.client_context,
             invocation.cognito_identity,
+            invocation.wants_stream,
         )
+
+    @property
+    def is_nearly_over(self) -> bool:
+        """The runtime has nothing left to do but to ask for the next invocation."""
+        return self.is_answered and (self.stream is None or self.stream.ended_at is not None)
+
+    def stream_begins(self, stream: ResponseStream) -> None:
+        self.stream = stream
+        if self.is_abandoned:
+            stream.close()
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
+        if self.stream is not None:
+            self.stream.close()
+
+    def measure_stream(self) -> None:
+        """To be called once, when nothing more comes of it: an answer that was streamed took as long as its bytes did."""
+        stream, timing = self.stream, self.timing
+        if stream is not None and timing is not None and stream.ended_at is not None:
+            timing.size = stream.size
+            timing.transfer_seconds = max(0.0, stream.ended_at - timing.answered)
+            timing.answered += timing.transfer_seconds
 
     def result(self, answer: RuntimeAnswer) -> InvocationResult:
         version, tail = self.invocation.version.version, self.log_tail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 #: What may have come from the runtime without having been read before the runtime is made to wait.
@@ -16,8 +17,9 @@ BYTES_PER_SECOND = 2 * 1024 * 1024
 
 TRUNCATED = "Runtime.TruncatedResponse"
 TOO_LARGE = "Function.ResponseSizeTooLarge"
-#: Of a stream whose environment was taken down.
+#: Of a stream whose environment was taken down, and of one whose function took too long.
 RESET = "Sandbox.Failure"
+TIMED_OUT = "Sandbox.Timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class ResponseStream:
     def __init__(self, content_type: str, source: StreamSource, loop: asyncio.AbstractEventLoop) -> None:
         self.content_type = content_type
         self.failure: StreamFailure | None = None  #: final when the iteration has ended
+        self.ended_at: float | None = None  #: when the runtime had sent the last of it, monotonic
         self._source = source
         self._loop = loop
         self._buffer = bytearray()
@@ -61,6 +64,11 @@ class ResponseStream:
         self._debt = 0  #: bytes that came faster than the pace allows
         self._payment: asyncio.TimerHandle | None = None  #: until they would have come
         self._reader: asyncio.Future[None] | None = None
+
+    @property
+    def size(self) -> int:
+        """What has been passed on so far, and what waits to be."""
+        return min(self._received, MAX_STREAM_BYTES)
 
     @property
     def is_too_large(self) -> bool:
@@ -122,6 +130,7 @@ class ResponseStream:
         if self._is_over:
             return
         self._is_over = True
+        self.ended_at = monotonic()
         self.failure = failure
         self._let_go()
         self._wake()
