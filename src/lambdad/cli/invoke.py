@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Iterable
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from lambdad.cli.client import EndpointOption, RegionOption, aws_client
+from lambdad.cli.failure import FAILED, CommandError
+
+_ALLOWED = "This invocation would be allowed."
 
 
 class InvocationType(StrEnum):
@@ -31,6 +36,7 @@ def invoke(
         typer.Option("--type", "-t", metavar="TYPE", help="RequestResponse, Event (queued) or DryRun."),
     ] = InvocationType.REQUEST_RESPONSE,
     log: Annotated[bool, typer.Option("--log", help="Print the last 4 KB of this invocation's log on standard error.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the answer while the function writes it.")] = False,
     qualifier: Annotated[str | None, typer.Option("--qualifier", "-q", help="A version or an alias.")] = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
@@ -46,6 +52,7 @@ def invoke(
       lambdad invoke hello --payload '{"name": "Ada"}' --log
       lambdad invoke hello --payload @event.json --type Event
       jq .detail event.json | lambdad invoke hello --payload -
+      lambdad invoke chat --stream --payload '"Hello?"'
     """
     parameters: dict[str, Any] = {"FunctionName": name, "InvocationType": invocation_type.value}
     if payload is not None:
@@ -54,7 +61,12 @@ def invoke(
         parameters["Qualifier"] = qualifier
     if log:
         parameters["LogType"] = "Tail"
+    if stream and invocation_type is InvocationType.EVENT:
+        raise typer.BadParameter("An event that is queued has no answer to stream.", param_hint="--stream")
     with aws_client("lambda", endpoint, region) as client:
+        if stream:
+            _print_stream(invocation_type, client.invoke_with_response_stream(**parameters))
+            return
         answer = client.invoke(**parameters)
         _print_answer(invocation_type, answer, answer["Payload"].read())
     if answer.get("FunctionError"):
@@ -84,14 +96,50 @@ def _read_file(file: Path) -> bytes:
         raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="--payload") from error
 
 
-def _print_answer(invocation_type: InvocationType, answer: dict[str, Any], payload: bytes) -> None:
-    """The payload's bytes untouched on standard output; everything else on standard error."""
+def _print_stream(invocation_type: InvocationType, answer: dict[str, Any]) -> None:
+    """Each piece as it comes; the end like that of an answer which is not streamed."""
+    with closing(answer["EventStream"]) as events:
+        if invocation_type is InvocationType.DRY_RUN:
+            typer.echo(_ALLOWED, err=True)
+            return
+        end = _print_pieces(events)
+    if end is None:
+        raise CommandError("The answer was cut short.", FAILED)
+    typer.echo()
+    _print_log(end)
+    if end.get("ErrorCode"):
+        typer.echo(f"The function failed ({end['ErrorCode']}): {end.get('ErrorDetails', '')}", err=True)
+        raise typer.Exit(1)
+
+
+def _print_pieces(events: Iterable[dict[str, Any]]) -> dict[str, str] | None:
+    """The event that says how it ended, if there is one."""
+    from urllib3.exceptions import HTTPError
+
+    end: dict[str, str] | None = None
+    try:
+        for event in events:
+            if "PayloadChunk" in event:
+                sys.stdout.buffer.write(event["PayloadChunk"]["Payload"])
+                sys.stdout.buffer.flush()
+            end = event.get("InvokeComplete", end)
+    except HTTPError as error:  # botocore lets through what happens while events are read
+        raise CommandError(f"The answer was cut short: {error}", FAILED) from error
+    return end
+
+
+def _print_log(answer: dict[str, Any]) -> None:
     if answer.get("LogResult"):
         typer.echo(base64.b64decode(answer["LogResult"]).decode("utf-8", "replace").rstrip("\n"), err=True)
+
+
+def _print_answer(invocation_type: InvocationType, answer: dict[str, Any], payload: bytes) -> None:
+    """The payload's bytes untouched on standard output; everything else on standard error."""
+    _print_log(answer)
     if invocation_type is InvocationType.EVENT:
         typer.echo(f"Queued as {answer['ResponseMetadata'].get('RequestId')}.", err=True)
     elif invocation_type is InvocationType.DRY_RUN:
-        typer.echo("This invocation would be allowed.", err=True)
+        typer.echo(_ALLOWED, err=True)
     else:
         sys.stdout.flush()
         typer.echo(payload)

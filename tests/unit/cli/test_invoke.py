@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from typer.testing import Result
+
+from lambdad.wire.protocols.event_stream import encoded_headers, message
 
 Run = Callable[..., Result]
 
@@ -136,3 +139,49 @@ def test_a_server_that_hangs_up_is_exit_code_3(run: Run) -> None:
         result = run("invoke", "hello", "--endpoint", f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread.join()
     assert result.exit_code == 3, result.output
+
+
+def event_message(name: str, payload: bytes) -> bytes:
+    kind = "application/octet-stream" if name == "PayloadChunk" else "application/json"
+    headers = {":event-type": name, ":content-type": kind, ":message-type": "event"}
+    return message(encoded_headers(headers), payload)
+
+
+def stream_result(run: Run, fake_server: Any, *messages: bytes, options: tuple[str, ...] = ()) -> Result:
+    fake_server.answer(b"".join(messages), content_type="application/vnd.amazon.eventstream")
+    return run("invoke", "hello", "--stream", *options, "--endpoint", fake_server.endpoint)
+
+
+def test_a_stream_is_printed_as_it_comes(run: Run, fake_server: Any) -> None:
+    """The bytes of each piece and one line's end; the log's tail is on standard error."""
+    log = base64.b64encode(b"START\nREPORT\n").decode()
+    pieces = (event_message("PayloadChunk", b"one\n"), event_message("PayloadChunk", b"\xfftwo"))
+    end = event_message("InvokeComplete", json.dumps({"LogResult": log}).encode())
+    result = stream_result(run, fake_server, *pieces, end, options=("--log", "-q", "live"))
+    assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, b"one\n\xfftwo\n", "START\nREPORT\n")
+    [asked] = fake_server.asked
+    assert asked.path == "/2021-11-15/functions/hello/response-streaming-invocations?Qualifier=live"
+    assert asked.headers["x-amz-log-type"] == "Tail"
+
+
+def test_a_stream_that_ends_in_an_error_is_exit_code_1(run: Run, fake_server: Any) -> None:
+    """What came before is the output, what went wrong is on standard error."""
+    end = event_message("InvokeComplete", b'{"ErrorCode": "Function.E", "ErrorDetails": "{}"}')
+    result = stream_result(run, fake_server, event_message("PayloadChunk", b"half"), end)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "half\n", "The function failed (Function.E): {}\n")
+
+
+def test_a_stream_without_an_end_is_cut_short(run: Run, fake_server: Any) -> None:
+    """A connection that closes early must not look like an answer."""
+    result = stream_result(run, fake_server, event_message("PayloadChunk", b"half"))
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "half", "lambdad: The answer was cut short.\n")
+
+
+def test_streams_of_other_types(run: Run, fake_server: Any) -> None:
+    """A dry run only checks; an event has no answer."""
+    fake_server.answer(b"", status=204)
+    result = run("invoke", "hello", "--stream", "-t", "DryRun", "--endpoint", fake_server.endpoint)
+    assert (result.exit_code, result.stderr) == (0, "This invocation would be allowed.\n")
+    result = run("invoke", "hello", "--stream", "-t", "Event", "--endpoint", fake_server.endpoint)
+    assert (result.exit_code, len(fake_server.asked)) == (2, 1)
+    assert "has no answer to stream" in result.stderr
