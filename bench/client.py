@@ -36,6 +36,38 @@ def invoke_request(function: str, payload: bytes = b'{"n":1}', invocation_type: 
     return head.encode() + payload
 
 
+def stream_request(function: str) -> bytes:
+    return (
+        f"POST /2021-11-15/functions/{function}/response-streaming-invocations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        "Content-Length: 2\r\n\r\n{}"
+    ).encode()
+
+
+def first_bytes(port: int, function: str, *, requests: int) -> Timings:
+    """One streamed response after the other, whose first piece is the time at which the function wrote it, in nanoseconds."""
+    return uvloop.run(_first_bytes(port, stream_request(function), requests))
+
+
+async def _first_bytes(port: int, request: bytes, requests: int) -> Timings:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    seconds: list[float] = []
+    began = time.perf_counter()
+    for _ in range(requests):
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise SystemExit(f"Unexpected answer:\n{head.decode()}")
+        size = int(await reader.readline(), 16)
+        message = await reader.readexactly(size)
+        now = time.time_ns()
+        headers_size = int.from_bytes(message[4:8], "big")
+        seconds.append((now - int(message[12 + headers_size : -4])) / 1e9)
+        await reader.readuntil(b"\r\n0\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return Timings(seconds, time.perf_counter() - began)
+
+
 def run(
     port: int, request: bytes, *, connections: int, requests: int, status: int, fails: bool = False, pause: float = 0.0
 ) -> Timings:

@@ -63,6 +63,29 @@ next();
 """
 
 
+#: Streams one piece: the time at which it writes it.
+STREAMING = """#!/usr/bin/python3
+import http.client, os, socket, time
+address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+api = http.client.HTTPConnection(address)
+stream = socket.create_connection(address.split(":"))
+stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+while True:
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = api.getresponse()
+    answer.read()
+    path = "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"]
+    stream.sendall(
+        b"POST %s HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n"
+        b"Lambda-Runtime-Function-Response-Mode: streaming\\r\\n\\r\\n" % path.encode()
+    )
+    written = b"%d" % time.time_ns()
+    stream.sendall(b"%x\\r\\n%s\\r\\n" % (len(written), written))
+    stream.sendall(b"0\\r\\n\\r\\n")
+    stream.recv(65536)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One measured number and what design asks of it. `at_least` says which way is better."""
@@ -94,6 +117,19 @@ def warm_invoke(server: Server) -> list[Figure]:
         Figure("warm invokes a second, one client", one.per_second, "/s", 1600, 4000, at_least=True),
         Figure("warm invokes a second, 16 clients", many.per_second, "/s", 4000, 8000, at_least=True),
         Figure("warm invokes a second, 64 clients", more.per_second, "/s", 4000, 8000, at_least=True),
+    ]
+
+
+def streamed_first_byte(server: Server) -> list[Figure]:
+    """From the moment before a function writes its first piece to the moment at which the caller has it."""
+    code = {"ZipFile": zipped(STREAMING, "bootstrap")}
+    server.create_function("streaming", "", Runtime="provided.al2023", Code=code, MemorySize=512)
+    client.first_bytes(server.port, "streaming", requests=100)
+    timings = client.first_bytes(server.port, "streaming", requests=1000)
+    what = "first byte of a streamed response after the function wrote it"
+    return [
+        Figure(f"{what}, p50", timings.percentile(0.5) * 1e3, "ms", 3, 1),
+        Figure("the same, p99", timings.percentile(0.99) * 1e3, "ms", 10, 3),
     ]
 
 
