@@ -391,7 +391,8 @@ def _record_limits(limits: Quotas) -> dict[str, int]:
 def _body_limits(limits: Quotas) -> BodyLimits:
     """Requests far over a limit are refused while they arrive; what is only slightly over gets the operation's own words."""
     invoke = BodyLimit(limits.sync_payload_bytes + 1024 * 1024, "InvokeFunction", named_size=limits.sync_payload_bytes)
-    return BodyLimits(limits.create_request_bytes, {("lambda", "Invoke"): invoke})
+    operations = ("Invoke", "InvokeAsync", "InvokeWithResponseStream")
+    return BodyLimits(limits.create_request_bytes, {("lambda", operation): invoke for operation in operations})
 
 
 def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callable[..., Coroutine[Any, Any, None]]:

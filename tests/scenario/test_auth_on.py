@@ -110,6 +110,8 @@ def test_a_function_has_credentials_that_work(strict: Server, keys: dict[str, st
     wait_until(lambda: lambda_.get_function_configuration(FunctionName="calls-back")["State"] == "Active", 60, "the function")
     answer = lambda_.invoke(FunctionName="calls-back", Payload=b"{}")
     assert json.loads(answer["Payload"].read()) == "signed body"
+    streamed = lambda_.invoke_with_response_stream(FunctionName="calls-back", Payload=b"{}")
+    assert list(streamed["EventStream"]) == [{"PayloadChunk": {"Payload": b'"signed body"'}}, {"InvokeComplete": {}}]
     assert strict.client("s3", **keys).get_object(Bucket="signed", Key="from-function")["Body"].read() == b"hello"
 
 

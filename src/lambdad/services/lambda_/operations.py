@@ -29,7 +29,8 @@ from lambdad.services.lambda_.function_url import (
     list_function_url_configs,
     update_function_url_config,
 )
-from lambdad.services.lambda_.invoke import invoke
+from lambdad.services.lambda_.invoke import invoke, invoke_async
+from lambdad.services.lambda_.invoke_stream import invoke_with_response_stream
 from lambdad.services.lambda_.layer import (
     delete_layer_version,
     get_layer_version,
@@ -81,6 +82,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetPolicy": get_policy,
     "GetProvisionedConcurrencyConfig": get_provisioned_concurrency_config,
     "Invoke": invoke,
+    "InvokeAsync": invoke_async,
+    "InvokeWithResponseStream": invoke_with_response_stream,
     "ListAliases": list_aliases,
     "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
     "ListFunctionUrlConfigs": list_function_url_configs,

@@ -10,10 +10,8 @@ _MAPPINGS = "event source mappings come with their pollers"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
-_STREAMING = "response streaming is not built yet"
 _RUNTIME_MANAGEMENT = "runtime versions follow the interpreters of this machine"
 _POLICY_DOCUMENTS = "whole policy documents are not built yet: use AddPermission and RemovePermission"
-_NOT_SERVED = "legacy operation: use Invoke with the Event invocation type"
 
 NOT_YET: Mapping[str, str] = {
     "CheckpointDurableExecution": _DURABLE,
@@ -36,8 +34,6 @@ NOT_YET: Mapping[str, str] = {
     "GetFunctionScalingConfig": _INSTANCES,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
     "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
-    "InvokeAsync": _NOT_SERVED,
-    "InvokeWithResponseStream": _STREAMING,
     "ListCapacityProviders": _INSTANCES,
     "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
@@ -93,6 +89,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "DurableExecutionName": _DURABLE,
         "TenantId": "tenant isolation is not built yet",
     },
+    "InvokeWithResponseStream": {"TenantId": "tenant isolation is not built yet"},
 }
 
 _NEEDS_ENDPOINT = "SQS, SNS and EventBridge only with an endpoint in the settings, since they are not here yet"

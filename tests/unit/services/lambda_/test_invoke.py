@@ -10,7 +10,7 @@ import pytest
 
 from lambdad.model.event import decode_event
 from lambdad.model.invocation import InvocationResult
-from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, refused
+from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, function_request, refused
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 CONTEXT = base64.b64encode(b'{"client": {"x": "\xc3\xa4"}}').decode()
@@ -148,3 +148,66 @@ async def test_warm_invocation_reads_no_record(world: World) -> None:
     await world.call("Invoke", FunctionName="f")
     first, second = world.invoker.invocations
     assert first.version is second.version
+
+
+async def test_order_of_refusals(world: World) -> None:
+    """Whether the function is there comes first, then whether it can run, then the payload's size, then what it says."""
+    bad = {"Payload": b"x" * 6_291_457, "ClientContext": "?"}
+    missing = await refused(world.call("Invoke", FunctionName="f", **bad))
+    assert missing.code == "ResourceNotFoundException"
+    await world.call("CreateFunction", **function_request("f"))
+    pending = await refused(world.call("Invoke", FunctionName="f", **bad))
+    assert pending.code == "ResourceConflictException"
+    await world.settled()
+    assert (await refused(world.call("Invoke", FunctionName="f", **bad))).code == "RequestEntityTooLargeException"
+    bad["Payload"] = b"x"
+    assert "Unrecognized token" in (await refused(world.call("Invoke", FunctionName="f", **bad))).message
+
+
+@pytest.mark.parametrize("invocation_type", ["RequestResponse", "Event", "DryRun"])
+async def test_limits_to_the_byte(world: World, invocation_type: str) -> None:
+    """The largest payload is taken, and one byte more is not."""
+    await world.create()
+    limit = 1_048_576 if invocation_type == "Event" else 6_291_456
+    payload = b'"' + b"x" * (limit - 2) + b'"'
+    await world.call("Invoke", FunctionName="f", InvocationType=invocation_type, Payload=payload)
+    error = await refused(world.call("Invoke", FunctionName="f", InvocationType=invocation_type, Payload=payload + b" "))
+    assert (error.code, error.status) == ("RequestEntityTooLargeException", 413)
+
+
+async def test_invoke_async_is_queued(world: World) -> None:
+    """The old operation answers 202 when the event is in the queue. The trace goes along, since it counts loops."""
+    await world.create(Publish=True)
+    trace = {"x-amzn-trace-id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"}
+    answered = await world.answer("InvokeAsync", FunctionName="f:1", InvokeArgs=b"[1]", headers=trace)
+    assert (answered.status, answered.output) == (202, {"Status": 202})
+    [body] = await world.events()
+    event = decode_event(body)
+    assert (event.payload, event.qualifier, event.invoked_function_arn) == (b"[1]", "1", f"{ARN}:1")
+    assert event.trace_header.startswith(f"{trace['x-amzn-trace-id']};Lineage=")
+    assert not world.invoker.invocations
+
+
+async def test_invoke_async_without_a_body(world: World) -> None:
+    """The event is {} then, as for Invoke."""
+    await world.create()
+    await world.call("InvokeAsync", FunctionName=ARN, InvokeArgs=b"")
+    assert [decode_event(body).payload for body in await world.events()] == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"FunctionName": "none"}, "ResourceNotFoundException"),
+        ({"FunctionName": "f:9"}, "ResourceNotFoundException"),
+        ({"InvokeArgs": b"value"}, "InvalidRequestContentException"),
+        ({"InvokeArgs": b"1" * 1_048_577}, "RequestEntityTooLargeException"),
+        ({"FunctionName": ARN.replace(ACCOUNT, OTHER_ACCOUNT)}, "AccessDeniedException"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_invoke_async_refuses(world: World, request_: dict[str, Any], code: str) -> None:
+    """What Invoke would not queue, and nothing is queued."""
+    await world.create()
+    assert (await refused(world.call("InvokeAsync", **{"FunctionName": "f", "InvokeArgs": b"1", **request_}))).code == code
+    assert await world.events() == []

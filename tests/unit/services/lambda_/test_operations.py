@@ -47,6 +47,8 @@ READ = {
     "GetLayerVersionPolicy": "LayerName VersionNumber",
     "GetPolicy": "FunctionName Qualifier",
     "Invoke": "FunctionName InvocationType LogType ClientContext Payload Qualifier",
+    "InvokeAsync": "FunctionName InvokeArgs",
+    "InvokeWithResponseStream": "FunctionName InvocationType LogType ClientContext Payload Qualifier",
     "ListAliases": "FunctionName FunctionVersion Marker MaxItems",
     "ListFunctionEventInvokeConfigs": "FunctionName Marker MaxItems",
     "ListFunctions": "MasterRegion FunctionVersion Marker MaxItems",
