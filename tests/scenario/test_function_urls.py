@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support.server import Server
+from support.server import ROLE, Server, zipped
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +31,52 @@ def handler(event, context):
     if path == "/id":
         return context.aws_request_id
     return event
+"""
+
+#: A runtime that streams: what it writes next waits until its caller says so by another call of the function's URL.
+STREAMS = """#!/usr/bin/python3
+import http.client, json, os, socket, time, urllib.request
+
+host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
+url = os.environ["AWS_ENDPOINT_URL"] + "/gate/"
+
+def chunk(data):
+    return b"%x\\r\\n%s\\r\\n" % (len(data), data)
+
+def wait_for_leave(name):
+    while True:
+        try:
+            return urllib.request.urlopen(url + name).read()
+        except urllib.error.HTTPError:
+            time.sleep(0.02)
+
+while True:
+    api = http.client.HTTPConnection(host, int(port))
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = api.getresponse()
+    event = json.loads(answer.read())
+    request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+    out = socket.create_connection((host, int(port)))
+    kind = "text/event-stream" if event["rawPath"] == "/plain" else "application/vnd.awslambda.http-integration-response"
+    out.sendall((
+        "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: %s\\r\\n"
+        "Lambda-Runtime-Function-Response-Mode: streaming\\r\\nTransfer-Encoding: chunked\\r\\n"
+        "Trailer: Lambda-Runtime-Function-Error-Type\\r\\n\\r\\n" % (request_id, kind)).encode())
+    if event["rawPath"] == "/bad":
+        out.sendall(chunk(b"no head") + b"0\\r\\n\\r\\n")
+    else:
+        if event["rawPath"] != "/plain":
+            head = json.dumps({"statusCode": 206, "headers": {"content-type": "text/x"}, "cookies": ["a=1", "b=2"]}).encode()
+            out.sendall(chunk(head[:10]) + chunk(head[10:] + bytes(3)) + chunk(bytes(5)))
+        out.sendall(chunk(b"first"))
+        wait_for_leave(event["rawQueryString"])
+        out.sendall(chunk(b"second"))
+        if event["rawPath"] == "/break":
+            out.sendall(b"0\\r\\nLambda-Runtime-Function-Error-Type: Function.Broke\\r\\n\\r\\n")
+        else:
+            out.sendall(b"0\\r\\n\\r\\n")
+    out.makefile("rb").readline()
+    out.close()
 """
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -150,3 +196,72 @@ def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(100)))
+
+
+@pytest.fixture(scope="module")
+def streams(server: Server) -> str:
+    """The URL of a function that streams."""
+    server.client("s3").create_bucket(Bucket="gate-of-urls")
+    lambda_ = server.client("lambda")
+    lambda_.create_function(
+        FunctionName="url-streams",
+        Runtime="provided.al2023",
+        Handler="x",
+        Role=ROLE,
+        Timeout=30,
+        Code={"ZipFile": zipped({"bootstrap": STREAMS.replace("/gate/", "/gate-of-urls/")})},
+    )
+    server.wait_active("url-streams")
+    return make_public(server, "url-streams", InvokeMode="RESPONSE_STREAM", Cors={"AllowOrigins": ["*"]})
+
+
+@pytest.mark.parametrize(("path", "status"), [("/plain", 200), ("/head", 206)])
+def test_a_stream_arrives_while_it_is_written(server: Server, streams: str, path: str, status: int) -> None:
+    """The client has the head and the first piece before the function writes the second, as chunks of one answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request(
+        "GET", f"{path}?{path[1:]}", headers={"Host": urlsplit(streams).netloc, "Origin": "https://page.example"}
+    )
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Transfer-Encoding"]) == (status, "chunked")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    if status == 206:
+        assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+        assert answer.headers["Content-Type"] == "text/x"
+    assert answer.read(5) == b"first"
+    server.client("s3").put_object(Bucket="gate-of-urls", Key=path[1:], Body=b"go on")
+    assert answer.read() == b"second"
+    connection.close()
+
+
+def test_a_stream_that_breaks_is_cut_off(server: Server, streams: str) -> None:
+    """The status is out already, so the connection ends without an end; one without a head is a plain 502."""
+    server.client("s3").put_object(Bucket="gate-of-urls", Key="break", Body=b"go on")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("GET", "/break?break", headers={"Host": urlsplit(streams).netloc})
+    answer = connection.getresponse()
+    assert answer.status == 206
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        answer.read()
+    assert cut.value.partial == b"firstsecond"
+    connection.close()
+    assert request(server, streams, "GET", "/bad")[::2] == (502, b"Internal Server Error")
+
+
+@needs_curl
+def test_a_caller_who_leaves_a_stream_ends_nothing(server: Server, streams: str) -> None:
+    """The function runs to its end, and its environment takes the next call."""
+    left = subprocess.run(["curl", "--silent", "--max-time", "1", f"{streams}head?left"], capture_output=True)
+    assert (left.returncode, left.stdout) == (28, b"first")
+    server.client("s3").put_object(Bucket="gate-of-urls", Key="left", Body=b"go on")
+    assert curl(f"{streams}head?left")[1] == b"firstsecond"
+
+
+def test_buffered_urls_give_a_stream_whole(server: Server, streams: str) -> None:
+    """The same function behind a BUFFERED URL: what it wrote is the invocation's payload, and no HTTP head is read from it."""
+    lambda_ = server.client("lambda")
+    lambda_.update_function_url_config(FunctionName="url-streams", InvokeMode="BUFFERED")
+    server.client("s3").put_object(Bucket="gate-of-urls", Key="whole", Body=b"go on")
+    status, headers, body = request(server, streams, "GET", "/plain?whole")
+    assert (status, headers["content-length"], body) == (200, "11", b"firstsecond")
+    lambda_.update_function_url_config(FunctionName="url-streams", InvokeMode="RESPONSE_STREAM")

@@ -1,11 +1,12 @@
-"""A request to a site as a test makes it up, under the contract of `model.site.SiteRequest`."""
+"""Requests to a site and streams of a function as a test makes them up, under the contracts of `model`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lambdad.errors import ServiceError
+from lambdad.model.invocation import StreamEnd
 from lambdad.model.permission import Permission
 from lambdad.model.site import SiteCaller
 
@@ -59,3 +60,31 @@ class GivenRequest:
     def caller(self, signing_name: str, body: bytes) -> SiteCaller:
         assert self.signer is not None
         return self.signer
+
+
+class GivenStream:
+    """`model.invocation.StreamedResponse` of the pieces that a test gives."""
+
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        *,
+        content_type: str = "application/vnd.awslambda.http-integration-response",
+        error_type: str | None = None,
+    ) -> None:
+        self.content_type = content_type
+        self.is_closed = False
+        self.taken = 0
+        self._pieces = pieces
+        self._end = StreamEnd(error_type)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            self.taken += 1
+            yield piece
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def end(self) -> StreamEnd:
+        return self._end

@@ -53,6 +53,10 @@ class SiteRequest(Protocol):
         ...
 
 
+class AnswerBroken(Exception):
+    """Raised by a body: what has begun cannot be finished, so its connection ends without an end of the answer."""
+
+
 class SiteResponse(msgspec.Struct, frozen=True):
     status: int
     headers: Sequence[tuple[str, str]] = ()  #: lower-case names, in this order, repeated where they are repeated here

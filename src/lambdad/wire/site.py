@@ -11,7 +11,7 @@ import msgspec
 from lambdad.errors import ServiceError
 from lambdad.model.permission import Permission
 from lambdad.model.request import RequestContext
-from lambdad.model.site import Site, SiteCaller, SiteResponse
+from lambdad.model.site import AnswerBroken, Site, SiteCaller, SiteResponse
 from lambdad.wire.auth_error import AuthError, AuthFailure
 from lambdad.wire.authorize import Authorizer, Target
 from lambdad.wire.body import BodyTooLarge, Receive, plain_body
@@ -123,6 +123,8 @@ async def serve_site(
         response = _error(500, "Internal Server Error")
     try:
         await _send(response, arrived, date(), receive, send)
+    except AnswerBroken as broken:
+        logger.info("request %s: the answer was cut short: %s", arrived.request_id, broken)
     except Exception:
         logger.exception("request %s: the answer could not be sent in full", arrived.request_id)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambdad.model.arn import FunctionName
-from lambdad.model.function_url import BUFFERED, METHODS, RESPONSE_STREAM, Cors, FunctionUrl, url_id_of
+from lambdad.model.function_url import BUFFERED, METHODS, Cors, FunctionUrl, url_id_of
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import named
@@ -29,7 +29,6 @@ _HEADER_NAME = re.compile(r"\*|[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 async def create_function_url_config(state: LambdaState, context: RequestContext, request: Request) -> Response:
     name = _named(context, request)
-    _check_mode(request)
     cors = _cors(request.get("Cors"))
     secret = await state.records.url_secret()
     async with state.functions.change(name.key) as change:
@@ -57,7 +56,6 @@ async def get_function_url_config(state: LambdaState, context: RequestContext, r
 async def update_function_url_config(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     """A member that is left out stays; `Cors` is one member, and empty it is none."""
     name = _named(context, request)
-    _check_mode(request)
     cors = _cors(request.get("Cors"))
     async with state.functions.change(name.key) as change:
         old = _standing(change.stored, name)
@@ -99,11 +97,6 @@ async def list_function_url_configs(state: LambdaState, context: RequestContext,
 def _named(context: RequestContext, request: Request) -> FunctionName:
     """The model's patterns leave an alias or nothing as qualifier."""
     return named(context, request["FunctionName"], request.get("Qualifier"))
-
-
-def _check_mode(request: Request) -> None:
-    if request.get("InvokeMode") == RESPONSE_STREAM:
-        raise invalid_parameter("InvokeMode RESPONSE_STREAM is not supported: response streaming is not built yet")
 
 
 def _qualified(name: FunctionName, qualifier: str) -> FunctionName:

@@ -99,16 +99,12 @@ _DESTINATIONS: Mapping[str, str] = {
 }
 _DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an endpoint for SQS or SNS in the settings"}
 
-_NO_STREAM_YET: Mapping[str, str] = {"InvokeMode": "RESPONSE_STREAM, since response streaming is not built yet"}
-
 _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": {**_DEAD_LETTER, **_SNAP_START},
-    "CreateFunctionUrlConfig": _NO_STREAM_YET,
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
     "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
-    "UpdateFunctionUrlConfig": _NO_STREAM_YET,
 }

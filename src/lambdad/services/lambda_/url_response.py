@@ -54,12 +54,12 @@ def response_of(payload: bytes) -> SiteResponse:
     return SiteResponse(200, [("content-type", JSON)], body)
 
 
-def head_of(answer: Mapping[str, Any]) -> tuple[int, Headers]:
+def head_of(answer: Mapping[str, Any], *, content_type: str = JSON) -> tuple[int, Headers]:
     """Status and headers of a structured answer, cookies among them."""
     headers = _headers(answer.get("headers"))
     headers += [("set-cookie", value) for value in _cookies(answer.get("cookies"))]
     if all(name != "content-type" for name, _ in headers):
-        headers.insert(0, ("content-type", JSON))
+        headers.insert(0, ("content-type", content_type))
     return _status(answer.get("statusCode")), headers
 
 

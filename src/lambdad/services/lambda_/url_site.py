@@ -10,7 +10,7 @@ import msgspec
 
 from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
-from lambdad.model.function_url import METHODS, NONE, FunctionUrl, is_preflight
+from lambdad.model.function_url import METHODS, NONE, RESPONSE_STREAM, FunctionUrl, is_preflight
 from lambdad.model.invocation import Invocation
 from lambdad.model.permission import KeyReader, Parameters, Permission
 from lambdad.model.policy import Caller, Policy, allows
@@ -25,6 +25,7 @@ from lambdad.services.lambda_.state import LambdaState
 from lambdad.services.lambda_.url_address import UrlAddress, address_of, owns
 from lambdad.services.lambda_.url_event import event_of
 from lambdad.services.lambda_.url_response import JSON, MalformedResponse, response_of
+from lambdad.services.lambda_.url_stream import response_of_stream
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +127,13 @@ class FunctionUrlSite:
                 invoked_function_arn=name.qualified_arn,
                 payload=payload,
                 trace_header=trace_header,
+                wants_stream=called.url.invoke_mode == RESPONSE_STREAM,
             )
         )
         if result.function_error is not None:
             return _traced(_function_failed(), trace_header)
+        if result.stream is not None:
+            return _traced(await response_of_stream(result.stream), trace_header)
         return _traced(response_of(result.payload), trace_header)
 
 

@@ -17,7 +17,7 @@ from lambdad.model.request import Principal
 from lambdad.model.site import SiteCaller, SiteResponse
 from lambdad.services.lambda_.url_site import FunctionUrlSite
 from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, function_request
-from support.site_request import GivenRequest
+from support.site_request import GivenRequest, GivenStream
 
 PUBLIC_URL = {"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"}
 PUBLIC_INVOKE = {"Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": True}
@@ -247,6 +247,23 @@ async def test_a_function_that_is_not_ready_is_unavailable(world: World) -> None
     world.runtimes.gate.set()
     await world.settled()
     assert (await asked(world, url_id, signer=caller())).status == 200
+
+
+async def test_a_url_streams_only_if_it_says_so(world: World) -> None:
+    """BUFFERED never asks for a stream; RESPONSE_STREAM does, and takes an answer that is none as well."""
+    url_id = await public(world)
+    await asked(world, url_id)
+    await world.call("UpdateFunctionUrlConfig", FunctionName="f", InvokeMode="RESPONSE_STREAM")
+    assert (await asked(world, url_id)).body == b"done"
+    assert [invocation.wants_stream for invocation in world.invoker.invocations] == [False, True]
+    stream = GivenStream([b'{"statusCode": 207}' + bytes(8), b"piece"])
+    world.invoker.result = InvocationResult(b"", "$LATEST", stream=stream)
+    answer = await asked(world, url_id)
+    assert (answer.status, header(answer, "x-amzn-trace-id") is not None) == (207, True)
+    assert not isinstance(answer.body, bytes)
+    assert [piece async for piece in answer.body] == [b"piece"]
+    world.invoker.result = InvocationResult(b"", "$LATEST", stream=GivenStream([b"no head"]))
+    assert (await asked(world, url_id)).status == 502
 
 
 async def test_six_megabytes_of_event_and_no_more(world: World) -> None:
