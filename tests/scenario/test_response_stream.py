@@ -189,7 +189,7 @@ def test_invoke_async(streams: Streams) -> None:
         connection.sendall(head.encode() + event)
         assert connection.recv(65536).startswith(b"HTTP/1.1 202 ")
     wait_until(lambda: streams.left("by-invoke-async") and streams.left("by-old-client"), 30, "the events to run")
-    for name, arguments, status in (("streams", b"{", 400), ("no-such", b"{}", 404), ("streams", b"1" * 1_048_577, 413)):
+    for name, arguments, status in (("streams", b"{", 400), ("no-such", b"{}", 404), ("streams", b"1" * 262_145, 413)):
         with pytest.raises(ClientError) as error:
             lambda_.invoke_async(FunctionName=name, InvokeArgs=arguments)
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status

@@ -29,6 +29,7 @@ class Quotas:
     tags: int = 50
     sync_payload_bytes: int = 6 * MEBIBYTE
     async_payload_bytes: int = MEBIBYTE
+    invoke_async_payload_bytes: int = 256 * 1024  #: of the old operation InvokeAsync, which did not grow with Invoke
     client_context_bytes: int = 3583
     code_storage_bytes: int = 75 * 1024 * MEBIBYTE
     concurrent_executions: int = 1000

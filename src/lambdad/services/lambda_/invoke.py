@@ -45,8 +45,8 @@ async def invoke(state: LambdaState, context: RequestContext, request: Mapping[s
 
 async def invoke_async(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> Response:
     """The old way to queue an event. Unlike on AWS the trace goes along, so that a loop by this way is stopped too."""
-    payload = request.get("InvokeArgs") or EMPTY
-    name, invocation = await prepare(state, context, request, payload, "Event", action="lambda:InvokeAsync")
+    payload, limit = request.get("InvokeArgs") or EMPTY, state.quotas.invoke_async_payload_bytes
+    name, invocation = await prepare(state, context, request, payload, "Event", action="lambda:InvokeAsync", size_limit=limit)
     await _accept_event(state, name, invocation)
     return Response({"Status": 202}, status=202)
 
@@ -60,13 +60,14 @@ async def prepare(
     *,
     wants_stream: bool = False,
     action: str = "lambda:InvokeFunction",
+    size_limit: int | None = None,
 ) -> tuple[FunctionName, Invocation]:
     """What is to be run, refused in this order: permission on another account's function, existence, state, size, content,
     recursion. It is here that a loop is counted, also of events, which are stopped when they are dispatched."""
     name = parse_function_name(request["FunctionName"], context.account_id, context.region, request.get("Qualifier"))
     await _check_permission(state, context, name, action)
     version = await resolve_version(state, name)
-    check_size(len(payload), invocation_type, state.quotas)
+    check_size(len(payload), invocation_type, state.quotas, size_limit)
     check_json(payload)
     client_context = _client_context(state, request, invocation_type)
     trace_header, times = entering(context.headers.get("x-amzn-trace-id", ""), name.key, state.clock())

@@ -21,8 +21,10 @@ SLIGHTLY_OVER = 100
 _SOURCE = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
 
 
-def check_size(size: int, invocation_type: str, quotas: Quotas) -> None:
-    limit = quotas.async_payload_bytes if invocation_type == "Event" else quotas.sync_payload_bytes
+def check_size(size: int, invocation_type: str, quotas: Quotas, limit: int | None = None) -> None:
+    """`limit` is an operation's own, in place of its invocation type's."""
+    if limit is None:
+        limit = quotas.async_payload_bytes if invocation_type == "Event" else quotas.sync_payload_bytes
     if size > quotas.sync_payload_bytes + SLIGHTLY_OVER:
         raise too_large(f"Request must be smaller than {quotas.sync_payload_bytes} bytes for the InvokeFunction operation")
     if size > limit:

@@ -195,13 +195,33 @@ async def test_invoke_async_without_a_body(world: World) -> None:
     assert [decode_event(body).payload for body in await world.events()] == [b"{}"]
 
 
+async def test_invoke_async_takes_less(world: World) -> None:
+    """256 KB, where an Event of Invoke may have 1 MB; the message names this limit."""
+    await world.create()
+    await world.call("InvokeAsync", FunctionName="f", InvokeArgs=b"1" * 262_144)
+    error = await refused(world.call("InvokeAsync", FunctionName="f", InvokeArgs=b"1" * 262_145))
+    assert error.message == "262145 byte payload is too large for the Event invocation type (limit 262144 bytes)"
+    assert len(await world.events()) == 1
+
+
+async def test_invoke_async_needs_its_own_action(world: World) -> None:
+    """What opens InvokeFunction to another account does not open InvokeAsync to it."""
+    await world.create()
+    grant = {"FunctionName": "f", "Principal": OTHER_ACCOUNT}
+    request = {"account": OTHER_ACCOUNT, "FunctionName": ARN, "InvokeArgs": b"{}"}
+    await world.call("AddPermission", **grant, StatementId="one", Action="lambda:InvokeFunction")
+    assert (await refused(world.call("InvokeAsync", **request))).code == "AccessDeniedException"
+    await world.call("AddPermission", **grant, StatementId="two", Action="lambda:InvokeAsync")
+    assert await world.call("InvokeAsync", **request) == {"Status": 202}
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
         ({"FunctionName": "none"}, "ResourceNotFoundException"),
         ({"FunctionName": "f:9"}, "ResourceNotFoundException"),
         ({"InvokeArgs": b"value"}, "InvalidRequestContentException"),
-        ({"InvokeArgs": b"1" * 1_048_577}, "RequestEntityTooLargeException"),
+        ({"InvokeArgs": b"1" * 262_145}, "RequestEntityTooLargeException"),
         ({"FunctionName": ARN.replace(ACCOUNT, OTHER_ACCOUNT)}, "AccessDeniedException"),
     ],
     ids=lambda value: str(value)[:40],
