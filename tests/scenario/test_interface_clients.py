@@ -6,10 +6,12 @@ They are AWS's word on how the Runtime API behaves: awslambdaric from PyPI and a
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,10 +68,14 @@ exports.handler = async (event, context) => {
   return {event, calls};
 };
 exports.streaming = awslambda.streamifyResponse(async (event, stream, context) => {
-  if (event.how === 'http') {
-    stream = awslambda.HttpResponseStream.from(stream, {statusCode: 201, headers: {'x-colour': 'red'}});
+  if (event.rawPath) {
+    stream = awslambda.HttpResponseStream.from(stream, {
+      statusCode: 201, headers: {'x-colour': 'red', 'content-type': 'text/x'}, cookies: ['a=1', 'b=2'],
+    });
+    event = {pieces: Number(event.rawPath.slice(1)), how: event.rawQueryString};
+  } else {
+    stream.setContentType('text/plain');
   }
-  stream.setContentType('text/plain');
   for (let number = 0; number < event.pieces; number++) {
     stream.write(`piece ${number}\\n`);
     if (event.how === 'fail' && number === 2) throw new RangeError('in the middle');
@@ -230,3 +236,26 @@ def test_a_streamed_response_is_whole_for_a_caller_who_wants_no_stream(server: S
         )
         assert "FunctionError" not in answer
         assert answer["Payload"].read() == b"".join(b"piece %d\n" % number for number in range(pieces))
+
+
+def test_a_url_gives_what_awss_client_streams_as_http(server: Server, streaming: str) -> None:
+    """`awslambda.HttpResponseStream.from` decides the head; an error in the middle cuts the answer off."""
+    lambda_ = server.client("lambda")
+    made = lambda_.create_function_url_config(FunctionName=streaming, AuthType="NONE", InvokeMode="RESPONSE_STREAM")
+    everybody = {"FunctionName": streaming, "Principal": "*"}
+    lambda_.add_permission(**everybody, StatementId="a", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE")
+    lambda_.add_permission(**everybody, StatementId="b", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True)
+
+    def ask(target: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", target, headers={"Host": urlsplit(made["FunctionUrl"]).netloc, "Connection": "close"})
+        return connection.getresponse()
+
+    with ask("/20") as answer:
+        assert (answer.status, answer.headers["X-Colour"], answer.headers["Content-Type"]) == (201, "red", "text/x")
+        assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+        assert answer.read() == b"".join(b"piece %d\n" % number for number in range(20))
+    with ask("/20?fail") as answer, pytest.raises(http.client.IncompleteRead) as cut:
+        assert answer.status == 201
+        answer.read()
+    assert cut.value.partial == b"piece 0\npiece 1\npiece 2\n"
