@@ -145,9 +145,10 @@ def make_program(folder: Path, interpreter: Path | None = None) -> RuntimeProgra
 
 
 def find_interpreters(*versions: str) -> Iterator[Path]:
-    """Those that pyenv has installed here."""
+    """Those that pyenv has installed for the user who runs the tests."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for version in versions:
-        yield from sorted(Path("/root/.pyenv/versions").glob(f"{version}*/bin/python{version}"))[:1]
+        yield from sorted((root / "versions").glob(f"{version}*/bin/python{version}"))[:1]
 
 
 def make_task(folder: Path) -> Path:
