@@ -217,12 +217,18 @@ def switches(arena: Arena) -> dict[str, list[str]]:
         """, contents(*[path for path in _READABLE if "cgroup.procs" not in path]), switches),
     Attack("write below proc sys wherever it lets", """
         def attempt():
+            own = "/proc/sys/kernel/pid_max"  # the sandbox's own from Linux 6.14 on, see below
             writable = [os.path.join(folder, name) for folder, _, names in os.walk("/proc/sys") for name in names]
+            writable = [path for path in writable if path != own]
             def put_back(path):
                 write(path, read(path))
                 return path
             return gains(*[lambda path=path: put_back(path) for path in writable])
         """),
+    Attack("leave the machine few numbers for processes", """
+        def attempt():
+            write("/proc/sys/kernel/pid_max", "2000")
+        """, contents("/proc/sys/kernel/pid_max")),
     Attack("pull the machine's triggers", """
         def attempt():
             return gains(*[lambda path=path: write(path, "h") for path in given["old"]])
@@ -288,6 +294,8 @@ def _nodes() -> list[str]:
                      "ptmx", "pts/ptmx", "console", "tty", "tty0", "ttyS0", "hpet", "rtc", "rfkill", "uinput", "dri/card0", "snd/control",
                      "userfaultfd", "shm", "mqueue", "hugepages", "core", "initctl"]
             known = {"null", "zero", "full", "random", "urandom", "fd", "stdin", "stdout", "stderr"}
+            if os.path.islink("/dev/core"):  # crun makes one, to the covered /proc/kcore; to open it is tried as well
+                known.add("core")
             return gains(*[lambda name=name: os.open("/dev/" + name, os.O_RDWR | os.O_NONBLOCK) and name for name in names],
                          lambda: sorted(set(os.listdir("/dev")) - known - {"tty", "ptmx", "pts", "shm", "mqueue", "console"}) or None)
         """, on_gvisor="they are devices of its own kernel"),

@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import botocore.exceptions
 import pytest
 
 from support import ordinary_user
+from support.ordinary_server import OrdinaryUser, make_home
 from support.processes import descendants, is_running, processes_of_user
-from support.server import CACHE_DIR, RUNTIME, Server, wait_until
+from support.server import Server, wait_until
 
 pytestmark = pytest.mark.root  # to become somebody else
 
@@ -66,28 +66,9 @@ def handler(event, context):
 """
 
 
-class OrdinaryUser(Server):
-    """As somebody without root would start it, whose folder `home` is."""
-
-    def __init__(self, home: Path, *options: str, places: Sequence[str] = ()) -> None:
-        folder = Path(tempfile.mkdtemp(dir=home))
-        super().__init__(folder, *options, isolation="auto")
-        self.cache_dir = home / ".cache"
-        self.prefix = ordinary_user.command(
-            "env", f"HOME={home}", sys.executable, options=["--reach", os.fspath(home), *places]
-        )
-        os.chown(folder, ordinary_user.UID, ordinary_user.UID)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder of an ordinary user, with the runtime that would have to be fetched otherwise."""
-    home = tmp_path_factory.mktemp("home")
-    for runtime in (CACHE_DIR / "runtimes").glob(f"{RUNTIME}-*"):
-        shutil.copytree(runtime, home / ".cache/runtimes" / runtime.name)
-    for path in [home, *home.rglob("*")]:
-        os.chown(path, ordinary_user.UID, ordinary_user.UID, follow_symlinks=False)
-    return home
+    return make_home(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")

@@ -407,8 +407,10 @@ class Arena:
         return next(pid for pid in children(self.server.process.pid) if "launcher" in command_line(pid))
 
     def cgroups(self) -> list[Path]:
-        """The server's own in each hierarchy, of which those of the sandboxes are children."""
-        inside = next(pid for pid in descendants(self.launcher()) if cgroups_named(pid, "lambdad-"))
+        """The server's own in each hierarchy, of which those of the sandboxes are children. None without delegation."""
+        inside = next((pid for pid in descendants(self.launcher()) if cgroups_named(pid, "lambdad-")), None)
+        if inside is None:
+            return []
         parents = {folder.parent for folder in cgroups_named(inside, "lambdad-") if folder.parent.name.startswith("lambdad-")}
         return sorted(folder for folder in parents if folder.is_dir())
 
