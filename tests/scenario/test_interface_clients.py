@@ -259,3 +259,21 @@ def test_a_url_gives_what_awss_client_streams_as_http(server: Server, streaming:
         assert answer.status == 201
         answer.read()
     assert cut.value.partial == b"piece 0\npiece 1\npiece 2\n"
+
+
+def test_a_streamed_response_comes_in_pieces_for_a_caller_who_wants_a_stream(server: Server, streaming: str) -> None:
+    """Pieces, the function's own content type, and at the end nothing or the error that the client puts into trailers."""
+
+    def invoked(**event: Any) -> tuple[str, bytes, dict[str, Any]]:
+        payload = json.dumps(event).encode()
+        answer = server.client("lambda").invoke_with_response_stream(FunctionName=streaming, Payload=payload)
+        *chunks, end = list(answer["EventStream"])
+        written = b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks)
+        return answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-remapped-content-type"], written, end["InvokeComplete"]
+
+    pieces = [b"piece %d\n" % number for number in range(5)]
+    assert invoked(how="plain", pieces=5) == ("text/plain", b"".join(pieces), {})
+    content_type, written, end = invoked(how="fail", pieces=5)
+    assert (content_type, written) == ("text/plain", b"".join(pieces[:3]))
+    error = json.loads(end["ErrorDetails"])
+    assert (end["ErrorCode"], error["errorMessage"]) == ("RangeError", "in the middle")

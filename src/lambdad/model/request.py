@@ -58,7 +58,8 @@ class Response(msgspec.Struct, frozen=True):
     """An operation's output together with what the model cannot say: another HTTP status, further headers.
 
     A streaming payload member of `output` may be bytes or an async iterator of bytes; with an iterator give its
-    ContentLength member, or the answer is sent chunked.
+    ContentLength member, or the answer is sent chunked. An event stream is an async iterator of events, each
+    `{"PayloadChunk": {"Payload": b"..."}}`: its name with its members.
     """
 
     output: Mapping[str, Any]
