@@ -102,18 +102,26 @@ def test_the_bytes_on_the_wire(streams: Streams) -> None:
 
 def test_a_failure_in_the_middle(streams: Streams) -> None:
     """What was written stays, the end says what went wrong, and the function answers the next one."""
-    streams.create("stream-fails", Timeout=3)
     failures: list[tuple[tuple[Any, ...], str, dict[str, Any]]] = [
         (("fail", "Function.Asked", ERROR), "Function.Asked", json.loads(ERROR)),
         (("close",), "Runtime.TruncatedResponse", {"errorType": "Runtime.TruncatedResponse"}),
         (("exit", 7), "Runtime.TruncatedResponse", {}),
-        (("wait", "never"), "Sandbox.Timeout", {"errorType": "Sandbox.Timedout"}),
     ]
     for last, code, details in failures:
-        written, complete = whole(streams.invoke("stream-fails", steps(("write", "half"), last)))
+        written, complete = whole(streams.invoke("streams", steps(("write", "half"), last)))
         assert (written, complete["ErrorCode"]) == (b"half", code)
         assert details.items() <= json.loads(complete["ErrorDetails"]).items()
-    assert whole(streams.invoke("stream-fails", steps(("write", "well")))) == (b"well", {})
+    assert whole(streams.invoke("streams", steps(("write", "well")))) == (b"well", {})
+
+
+def test_a_timeout_in_the_middle(streams: Streams) -> None:
+    """The end says so, with the error that every caller of a function that takes too long gets."""
+    streams.create("stream-late", Timeout=2)
+    written, complete = whole(streams.invoke("stream-late", steps(("write", "half"), ("wait", "never"))))
+    assert (written, complete["ErrorCode"]) == (b"half", "Sandbox.Timeout")
+    error = json.loads(complete["ErrorDetails"])
+    assert error["errorType"] == "Sandbox.Timedout"
+    assert error["errorMessage"].endswith("Error: Task timed out after 2.00 seconds")
 
 
 def test_functions_that_do_not_stream(streams: Streams) -> None:

@@ -101,14 +101,14 @@ async def test_the_tail_has_the_report(world, version, streaming):
 
 async def test_timeout_in_the_middle(world, version, streaming):
     """The reader gets what there was, then the timeout in the words that other invokers get."""
-    result = await world.invoke(version(timeout_seconds=0.3), wants_stream=True)
+    result = await world.invoke(version(timeout_seconds=1.0), wants_stream=True)
     streaming.pieces.put_nowait(b"half")
     assert [piece async for piece in result.stream] == [b"half"]
     end = await result.stream.end()
     assert end.error_type == "Sandbox.Timeout"
     assert json.loads(end.error) == {
         "errorType": "Sandbox.Timedout",
-        "errorMessage": "RequestId: request-1 Error: Task timed out after 0.30 seconds",
+        "errorMessage": "RequestId: request-1 Error: Task timed out after 1.00 seconds",
     }
 
 
