@@ -419,9 +419,11 @@ class Arena:
 
 
 def descendants(pid: int) -> list[int]:
+    """But for those below gVisor's kernel, in which it runs what is inside: it keeps those of what has ended for what comes
+    next, until the sandbox ends."""
     found: list[int] = []
     try:
-        for child in children(pid):
+        for child in [] if "runsc-sandbox" in command_line(pid) else children(pid):
             found += [child, *descendants(child)]
     except (FileNotFoundError, ProcessLookupError):
         pass
