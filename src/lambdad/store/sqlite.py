@@ -150,10 +150,8 @@ class SqliteStore:
         self, work: Callable[[apsw.Cursor], Any], *, needs_savepoint: bool = False, wakes: Set[str] = frozenset()
     ) -> Any:
         """Once submitted the work is done, and its queues' waiters are woken, even if the caller is cancelled."""
-        future = self._writer.submit(work, needs_savepoint=needs_savepoint)
-        if wakes:
-            future.add_done_callback(lambda _: self._wakeups.notify(wakes))
-        return await asyncio.shield(future)
+        done = partial(self._wakeups.notify, wakes) if wakes else None
+        return await self._writer.submit(work, needs_savepoint=needs_savepoint, done=done)
 
     async def _in_reader_thread(self, read: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._long_reads, read)

@@ -30,6 +30,7 @@ class _Job:
     work: Work
     needs_savepoint: bool  #: it can raise Conflict after it has changed something
     future: asyncio.Future[Any]
+    done: Callable[[], None] | None  #: called on the event loop once the work is done or has failed
     result: Any = field(default=None)
     error: BaseException | None = None
 
@@ -45,12 +46,15 @@ class GroupCommitWriter:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work, *, needs_savepoint: bool = False) -> asyncio.Future[Any]:
-        """Work submitted first is done first. To be awaited shielded: the work cannot be called back."""
+    def submit(
+        self, work: Work, *, needs_savepoint: bool = False, done: Callable[[], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Work submitted first is done first. A caller who cancels the future no longer hears of it, but the work cannot be
+        called back. When it is done or has failed, `done` is called on the event loop, whatever became of the future."""
         if self._is_closed:
             raise RuntimeError("the store is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put(_Job(work, needs_savepoint, future))
+        self._jobs.put(_Job(work, needs_savepoint, future, done))
         return future
 
     async def close(self) -> None:
@@ -132,6 +136,8 @@ def _perform(cursor: apsw.Cursor, job: _Job) -> None:
 
 def _resolve(group: Sequence[_Job]) -> None:
     for job in group:
+        if job.done:
+            job.done()
         if job.future.done():
             continue  # cancelled by its caller; the work stands
         if job.error is None:
