@@ -47,7 +47,13 @@ class FakeRuntime:
 
     async def ask(self, method: str, path: str, body: bytes = b"", *headers: str) -> tuple[int, dict[str, str], bytes]:
         if self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(*self._address, limit=2**24)
+            connecting = asyncio.create_task(asyncio.open_connection(*self._address, limit=2**24))
+            try:
+                self._reader, self._writer = await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                # Killed while it connects: a process's socket is closed with it, so this one must be, too.
+                connecting.add_done_callback(_close_connection)
+                raise
         lines = [f"{method} {ROOT}/{path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
         self._writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
@@ -71,6 +77,11 @@ class FakeRuntime:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def _close_connection(connected: asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    if not connected.cancelled() and connected.exception() is None:
+        connected.result()[1].close()
 
 
 Script = Callable[[FakeRuntime], Awaitable[None]]
@@ -306,6 +317,8 @@ class World:
 
     async def close(self) -> None:
         await self.invoker.close(0)
+        for _ in range(5):  # asyncio closes a connection that was made or let in just now in its next turns
+            await asyncio.sleep(0)
         assert self.sandboxes.running == 0
         assert self.code.held == 0
         assert (self.revoked and sorted(self.revoked, key=str) == sorted(self.minted, key=str)) or not self.minted
