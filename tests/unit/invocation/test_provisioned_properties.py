@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from lambdad.errors import ServiceError
 from lambdad.model.provisioned_concurrency import ProvisionedPlan, ProvisionedShare
 
+pytestmark = pytest.mark.long  # it also tries the fakes below it hard: some seeds have ended with a socket of theirs left open
+
 FUNCTION = ("000000000000", "us-east-1", "f")
 KEY = (*FUNCTION, "live")
 STEP = st.one_of(
