@@ -10,7 +10,7 @@ from lambdad.model.arn import FunctionName
 from lambdad.model.concurrency import MIN_UNRESERVED
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
-from lambdad.services.lambda_.lookup import find_function, named_unqualified
+from lambdad.services.lambda_.lookup import QUALIFIED, find_function, named, named_unqualified
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
 
@@ -23,8 +23,11 @@ _TOO_MUCH = (
 
 
 async def put_function_concurrency(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """From the next invocation on; those that run are not stopped. 0 stops the function."""
-    name = named_unqualified(context, request["FunctionName"])
+    """From the next invocation on; those that run are not stopped. 0 stops the function. `$LATEST` is a qualifier here, as on
+    AWS."""
+    name = named(context, request["FunctionName"])
+    if name.qualifier is not None:
+        raise invalid_parameter(QUALIFIED)
     reserve = request["ReservedConcurrentExecutions"]
     async with state.reserve_locks.hold((name.account_id, name.region)):
         await _set_reserve(state, name, reserve)

@@ -90,3 +90,13 @@ async def test_refusals(world: World, name: str, code: str) -> None:
         ("DeleteFunctionConcurrency", {}),
     ):
         assert (await refused(world.call(operation, FunctionName=name, **more))).code == code
+
+
+async def test_a_reserve_is_put_by_the_unqualified_name_alone(world: World) -> None:
+    """`$LATEST` is a version here like any other, though it is the function itself elsewhere."""
+    await world.create()
+    for name in ("f:$LATEST", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:$LATEST"):
+        error = await refused(world.call("PutFunctionConcurrency", FunctionName=name, ReservedConcurrentExecutions=1))
+        assert error.code == "InvalidParameterValueException"
+        assert error.message.startswith("This operation is permitted on Lambda functions only.")
+    assert await world.call("GetFunctionConcurrency", FunctionName="f") == {}
