@@ -24,6 +24,7 @@ _WEAKNESSES = (
     "Functions run as ordinary processes of the server's user and can read and change all that this user can.",
     "Functions can reach the network, each other and this machine's own services.",
     "The memory size and the size of /tmp are not enforced, and the number of processes is not limited.",
+    "Processors are not shared by memory size: a function that is busy can slow down the others and the server.",
     "The paths /var/task, /opt and /tmp do not exist; LAMBDA_TASK_ROOT, PATH, TMPDIR and the like hold the real ones.",
 )
 _NO_SNAPSHOTS = "functions that are not isolated cannot be cloned"

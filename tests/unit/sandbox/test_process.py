@@ -85,3 +85,5 @@ async def test_weaknesses_are_told(sandboxes: ProcessSandboxes) -> None:
     """The backend says in full sentences what it does not keep apart."""
     assert len(sandboxes.weaknesses) >= 3
     assert all(sentence.endswith(".") for sentence in sandboxes.weaknesses)
+    for what in ("network", "memory size", "processes", "Processors"):  # what this backend is told of and does not hold
+        assert any(what in sentence for sentence in sandboxes.weaknesses), what
