@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ class Server:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def events_succeeded(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_lambdad/health", timeout=30) as answer:
+            return int(json.load(answer)["events"]["succeeded"])
 
     def client(self, service: str) -> Any:
         return boto3.client(
