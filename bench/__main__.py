@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import rows
+from bench import event_rows, rows
 from bench.server import Server
 
 ON_ONE_SERVER = (
@@ -33,6 +33,8 @@ def main(names: list[str]) -> int:
                 figures += show(row(server))
     if not names or "start_with_functions" in names:
         figures += show(rows.start_with_functions())
+    if not names or "events_waiting" in names:
+        figures += show(event_rows.events_waiting())
     return 0 if all(figure.is_met for figure in figures) else 1
 
 
