@@ -284,6 +284,13 @@ class TestQueue:
         assert await store.extend("q", held.receipt, lease_seconds=7200)
         assert list(await store.receive("other", limit=1, lease_seconds=30)) == []
 
+    async def test_bring_a_long_queue_forward(self, store: Store, clock: Clock) -> None:
+        """However many messages wait for a time far off, all are seen soon."""
+        await store.commit([Send("q", str(number), b"", visible_at=clock.now + 7200 + number) for number in range(2500)])
+        await store.bring_forward("q", within_seconds=300)
+        clock.now += 300
+        assert len(await store.receive("q", limit=5000, lease_seconds=30)) == 2500
+
     async def test_note(self, store: Store, clock: Clock) -> None:
         """A release may write a note, which comes with every later receipt until another replaces it."""
         await store.commit([Send("q", "m", b"body")])

@@ -114,8 +114,12 @@ RELEASE_MESSAGE = (
     "where id = ? and queue = ? and lease = ? and visible_at > ? returning id"
 )
 
-# -- bring_forward: makes messages of a queue that nobody holds visible at a time, unless they are before.
-BRING_FORWARD = "update message set visible_at = ? where queue = ? and visible_at > ? and lease is null"
+# -- bring_forward: makes messages of a queue that nobody holds visible at a time, unless they are before; so many at most, and
+# -- answers a row for each.
+BRING_FORWARD = (
+    "update message set visible_at = ? where id in "
+    "(select id from message where queue = ? and visible_at > ? and lease is null order by visible_at limit ?) returning id"
+)
 
 # -- extend_lease: moves the end of a running lease; answers a row if it did.
 EXTEND_LEASE = "update message set visible_at = ? where id = ? and queue = ? and lease = ? and visible_at > ? returning id"

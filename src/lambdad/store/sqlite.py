@@ -37,6 +37,7 @@ _WRITER_PRAGMAS = (
     "cache_size = -32768",
     "temp_store = memory",
 )
+_BROUGHT_AT_ONCE = 1000  #: messages that are brought forward by one write
 _READER_PRAGMAS = ("query_only = on", "cache_size = -8192", "mmap_size = 0")
 
 
@@ -109,8 +110,11 @@ class SqliteStore:
         await self._change_lease(sql.RELEASE_MESSAGE, queue, receipt, note, visible_at, wakes={queue})
 
     async def bring_forward(self, queue: str, *, within_seconds: float) -> None:
+        """In steps, so that a long queue neither holds up other writes nor fills the memory."""
         latest = self._clock() + within_seconds
-        await self._write(lambda cursor: cursor.execute(sql.BRING_FORWARD, (latest, queue, latest)).fetchall(), wakes={queue})
+        values = (latest, queue, latest, _BROUGHT_AT_ONCE)
+        while await self._write(lambda cursor: cursor.execute(sql.BRING_FORWARD, values).fetchall(), wakes={queue}):
+            pass
 
     async def extend(self, queue: str, receipt: str, *, lease_seconds: float) -> bool:
         return await self._change_lease(sql.EXTEND_LEASE, queue, receipt, self._clock() + lease_seconds)
