@@ -27,6 +27,7 @@ class RuntimeApiServer:
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
         self._is_renewing = False
+        self._is_closed = False
 
     async def open(self, listener: socket.socket, also: socket.socket | None = None) -> None:
         """Serves these listening sockets."""
@@ -65,6 +66,7 @@ class RuntimeApiServer:
             return
 
     async def close(self) -> None:
+        self._is_closed = True  # for those who were let in and are told of in the next turn
         while self._servers:
             self._servers.pop().close()
         self._abort_connections()
@@ -90,7 +92,8 @@ class RuntimeApiServer:
     def opened(self, connection: RuntimeApiConnection) -> bool:
         self._connections.add(connection)
         # One that was let in before `renew` and is told of it only now is of the process before.
-        return connection.session is self.session and len(self._connections) <= MAX_CONNECTIONS
+        is_of_now = connection.session is self.session and not self._is_closed
+        return is_of_now and len(self._connections) <= MAX_CONNECTIONS
 
     def closed(self, connection: RuntimeApiConnection) -> None:
         self._connections.discard(connection)

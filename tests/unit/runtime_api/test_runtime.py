@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import pytest
 
 from lambdad.runtime_api.session import AnswerKind
+from support.raw_runtime import Client
 
 ROOT = b"/2018-06-01/runtime"
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -211,3 +213,14 @@ async def test_end_tells_everyone(api):
     assert await waiting is False
     assert (await api.invoke("id-2")).kind is AnswerKind.ENDED
     assert await api.session.wait_ready() is False
+
+
+async def test_who_is_let_in_at_the_end_is_cut_off(api):
+    """The event loop tells of a connection in the turn after it was made, and the server may have been closed meanwhile."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    late = Client(reader, writer)
+    await api.server.close()
+    await api.server.adopt(theirs)
+    assert await late.is_closed()
+    writer.close()
