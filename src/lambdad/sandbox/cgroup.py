@@ -214,6 +214,7 @@ class Cgroups:
     """
 
     def __init__(self, name: str, proc: Path = Path("/proc"), *, has_quota: bool = False, is_at_top: bool = False) -> None:
+        self._name = name
         self._proc = proc
         self._has_quota = has_quota
         self._controllers = _find(name, proc, {} if is_at_top else _own_paths(proc))
@@ -235,8 +236,11 @@ class Cgroups:
             found.append("The kernel does not account swap to cgroups here, so a function can use more memory than its limit.")
         return found
 
-    def open(self) -> None:
-        """Makes the parents, free of what an earlier server left in them."""
+    def open(self, record: Path) -> None:
+        """Makes the parents, free of what an earlier server left in them. `record` is a file that names them for the next one,
+        which may be started from another cgroup and then has its own elsewhere."""
+        self._clear_recorded(record)
+        record.write_text("".join(f"{controller.parent}\n" for controller in self._parents()))
         self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
@@ -260,6 +264,15 @@ class Cgroups:
         self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
+
+    def _clear_recorded(self, record: Path) -> None:
+        """What is not a cgroup of this server's name is left alone, whatever the file says."""
+        if not record.exists():
+            return
+        for earlier in map(Path, record.read_text().splitlines()):
+            if earlier.name == self._name and ".." not in earlier.parts and (earlier / "cgroup.procs").exists():
+                thaw_tree(earlier)
+                remove_tree(earlier)
 
     def check_quota(self) -> None:
         """StartupError, and no parents left, where groups cannot be held to an amount of processor time."""

@@ -50,6 +50,7 @@ from lambdad.sandbox.snapshot_keeper import SnapshotKeeper
 from lambdad.sandbox.user_namespace import Users
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
+CGROUPS_RECORD = "cgroups"  #: and the file in which `Cgroups` names its own
 _PREDECESSOR_SECONDS = 10
 _NO_CGROUP = "there is no cgroup with memory and pids that this user may change"
 _NO_WAY_OUT = "a way out for functions takes root"
@@ -125,7 +126,7 @@ class Launcher:
             if not settings.has_user_namespace:
                 raise
         else:
-            cgroups.open()
+            cgroups.open(self._state_dir / CGROUPS_RECORD)
             return cgroups
         if settings.has_cpu_quota:
             raise StartupError(f"--cpu strict needs a cgroup, and {_NO_CGROUP}. Leave it out, or {_CGROUP_REMEDY}.")

@@ -38,10 +38,6 @@ class Limits(Protocol):
     @property
     def weaknesses(self) -> list[str]: ...
 
-    def open(self) -> None:
-        """Removes what an earlier server left, and makes ready. StartupError when that cannot be done."""
-        ...
-
     def group(self, name: str) -> LimitedGroup: ...
 
     def thaw(self) -> None:

@@ -26,7 +26,7 @@ from lambdad.sandbox.cgroup import Cgroups, mount_points, remove_everywhere, ver
 from lambdad.sandbox.children import Children
 from lambdad.sandbox.core_limit import make_room_for_one_byte
 from lambdad.sandbox.file_work import FileWork
-from lambdad.sandbox.launcher import beginning_anywhere, lock_folder
+from lambdad.sandbox.launcher import CGROUPS_RECORD, beginning_anywhere, lock_folder
 from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.oci_bundle import Root, Ways
 from lambdad.sandbox.oci_container import Container, Workshop
@@ -101,7 +101,7 @@ class OciLauncher:
         cgroups = Cgroups(name, has_quota=self._settings.has_cpu_quota, is_at_top=True)
         runtime = OciRuntime(self._settings.runtime, self._made(_RUNTIME), children)
         await self._clear_leftovers(runtime)
-        cgroups.open()
+        cgroups.open(self._folder / CGROUPS_RECORD)
         try:
             kind = self._settings.runtime.kind
             workshop = Workshop(

@@ -223,10 +223,10 @@ def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: s
 
 
 @pytest.mark.root
-def test_remove_tree_kills_and_removes() -> None:
+def test_remove_tree_kills_and_removes(tmp_path: Path) -> None:
     """Whatever lives in a real cgroup is killed, even if it is frozen, and nested groups go too; a second time is harmless."""
     cgroups = Cgroups("lambdad-test-remove")
-    cgroups.open()
+    cgroups.open(tmp_path / "cgroups")
     group = cgroups.group("1")
     group.create()
     procs = group.open_procs()
@@ -278,13 +278,13 @@ def test_version_2_beside_1(machine: Machine) -> None:
 
 
 @pytest.mark.root
-def test_remove_everywhere() -> None:
+def test_remove_everywhere(tmp_path: Path) -> None:
     """From every hierarchy of this machine, also from those in which none of our controllers is, with whatever lives there."""
     name = "lambdad-test-everywhere"
     cgroups = Cgroups(name, is_at_top=True)
     tops = [path for path in mount_points() if (path / "cgroup.procs").exists()]
     folders = [top / name / "7" for top in tops]
-    cgroups.open()
+    cgroups.open(tmp_path / "cgroups")
     with subprocess.Popen(["sleep", "600"]) as sleeper:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)

@@ -644,6 +644,34 @@ class TestAfterwards:
         await sandboxes.close()
         assert not _cgroups(name)
 
+    async def test_orphans_in_another_cgroup(self, tmp_path: Path) -> None:
+        """A server that was started from another cgroup had its own there, frozen processes and all; others' are left alone."""
+        sandboxes = NamespaceSandboxes(tmp_path / "state")
+        await sandboxes.open()
+        name = _cgroup_name(sandboxes)
+        here = _cgroups(name)[0]
+        await sandboxes.close()
+        elsewhere = here.parent / f"{name}-place"
+        folders = [elsewhere / name / "77", elsewhere / "others" / "77"]
+        orphans = []
+        for folder in folders:
+            folder.mkdir(parents=True)
+            orphans.append(subprocess.Popen(["sleep", "600"]))
+            (folder / "cgroup.procs").write_text(str(orphans[-1].pid))
+        (tmp_path / "state/cgroups").write_text(f"{folders[0].parent}\n{folders[1].parent}\n/nowhere/{name}\n")
+        try:
+            await sandboxes.open()
+            assert orphans[0].wait(10) == -signal.SIGKILL
+            assert not (elsewhere / name).exists()
+            assert orphans[1].poll() is None
+            await sandboxes.close()
+        finally:
+            for orphan in orphans:
+                orphan.kill()
+                orphan.wait()
+            for folder in (folders[1], folders[1].parent, elsewhere):
+                folder.rmdir()
+
     async def test_spares_are_refilled(self, sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         """Starts one after the other always find a spare, whose init has been waiting."""
         for number in range(6):

@@ -25,6 +25,10 @@ class RuntimeApiError(Exception):
     """The Runtime API is gone or refused something that it should not have; the process has to end."""
 
 
+class RuntimeApiClosed(RuntimeApiError):
+    """The environment is being taken down, and nobody is to hear of that."""
+
+
 class Answer(object):
     __slots__ = ("_head", "body", "status")
 
@@ -190,7 +194,7 @@ class RuntimeClient(object):
     def _read(self, size):
         data = _retried(os.read, self._fd, size)
         if not data:
-            raise RuntimeApiError("the Runtime API closed the connection")
+            raise RuntimeApiClosed("the Runtime API closed the connection")
         return data
 
 

@@ -15,7 +15,7 @@ try:
 except ImportError:
     import signal as c_signal
 
-from lambda_runtime_client import RuntimeApiError
+from lambda_runtime_client import RuntimeApiClosed, RuntimeApiError
 
 #: Modules that Python itself and AWS's client have loaded before the function. A file of the function's package with
 #: another module's name wins over ours, as it would on AWS; with one of these names it does not, there or here.
@@ -180,7 +180,8 @@ def finish(exc_info):
     if issubclass(kind, SystemExit):
         status = _exit_status(value.code)
     elif issubclass(kind, RuntimeApiError):
-        _say(str(value))
+        if not issubclass(kind, RuntimeApiClosed):
+            _say(str(value))
     else:
         _guarded(sys.excepthook, *exc_info)
     _guarded(getattr(threading, "_shutdown", None))
