@@ -207,11 +207,13 @@ def machine(arena: Arena) -> tuple[str, str, int]:
                 asked.sendto(struct.pack("IHHII", 16 + len(body), message_type, 5 | 0x600, 1, 0) + body, (0, 0))
                 kind, error = struct.unpack_from("H2xIIi", asked.recv(4096), 4)[0], struct.unpack_from("i", asked.recv(0) or b"\\0" * 4)[0]
             return None
+        def names():
+            return sorted(os.listdir("/sys/class/net") if os.path.isdir("/sys/class/net") else [name for _, name in socket.if_nameindex()])
         def changes():
-            before = os.listdir("/sys/class/net") if os.path.isdir("/sys/class/net") else [name for _, name in socket.if_nameindex()]
+            before = names()
             for kind, body in ((16, struct.pack("BxHiII", 0, 0, 0, 0, 0) + struct.pack("HH8s", 12, 3, b"evil0")), (24, bytes(12)), (20, bytes(8)), (28, bytes(12))):
                 gains(lambda: route(kind, body))
-            return [name for _, name in socket.if_nameindex()] != before and "an interface"
+            return names() != before and "an interface"
         def attempt():
             return gains(*[lambda protocol=protocol: make(16, 3, protocol) for protocol in range(1, 32)],
                          *[lambda family=family, protocol=protocol: make(family, 3, protocol) for family in (2, 10, 17) for protocol in (1, 6, 17, 255, 768)], changes)

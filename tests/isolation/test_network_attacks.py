@@ -146,12 +146,12 @@ def attempt():
                 gains(lambda: made.sendto(b"intruder", (target, given["canary"])))
     def transparent():
         with socket.socket() as made:
-            made.setsockopt(socket.IPPROTO_IP, 19, 1)
-            return "transparent"
+            made.setsockopt(socket.IPPROTO_IP, 19, 1)  # IP_TRANSPARENT
+            return made.getsockopt(socket.IPPROTO_IP, 19) and "transparent"  # gVisor takes what it does not know, and does nothing
     def marked():
         with socket.socket() as made:
-            made.setsockopt(socket.SOL_SOCKET, 36, 1)
-            return "marked"
+            made.setsockopt(socket.SOL_SOCKET, 36, 1)  # SO_MARK
+            return made.getsockopt(socket.SOL_SOCKET, 36) and "marked"
     for host in given["machine"] + given["neighbour"]:
         gains(lambda: pretend(host))
     return gains(transparent, marked)
