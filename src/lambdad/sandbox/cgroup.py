@@ -215,6 +215,7 @@ class Cgroups:
 
     def __init__(self, name: str, proc: Path = Path("/proc"), *, has_quota: bool = False, is_at_top: bool = False) -> None:
         self._name = name
+        self._record: Path | None = None
         self._proc = proc
         self._has_quota = has_quota
         self._controllers = _find(name, proc, {} if is_at_top else _own_paths(proc))
@@ -240,6 +241,7 @@ class Cgroups:
         """Makes the parents, free of what an earlier server left in them. `record` is a file that names them for the next one,
         which may be started from another cgroup and then has its own elsewhere."""
         self._clear_recorded(record)
+        self._record = record
         record.write_text("".join(f"{controller.parent}\n" for controller in self._parents()))
         self.thaw()
         for controller in self._parents():
@@ -264,6 +266,8 @@ class Cgroups:
         self.thaw()
         for controller in self._parents():
             remove_tree(controller.parent)
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
 
     def _clear_recorded(self, record: Path) -> None:
         """What is not a cgroup of this server's name is left alone, whatever the file says."""

@@ -78,7 +78,7 @@ def test_wanted(nursery: Nursery, shell: Shell) -> None:
     assert nursery.wanted(2, now=110.0, idle_seconds=60.0) == 5
     assert nursery.wanted(2, now=200.0, idle_seconds=60.0) == 3
     nursery.waiting.clear()
-    nursery.failures = 1
+    nursery.failures = 3
     assert nursery.wanted(2, now=110.0, idle_seconds=60.0) == -2
 
 

@@ -63,11 +63,13 @@ def run(settings, uid, control, network, cgroups):
         _limit()
         linux.be_known_by(uid)
         commands, server = _pair(socket.SOCK_SEQPACKET)
+        hardened, hardening = os.pipe()
         runtime = os.fork()
         if runtime == 0:
             os.close(commands)
-            _run_runtime(settings, uid, control, server)
-        _give_up_privileges(settings["filter"], uid, control, commands)
+            os.close(hardening)
+            _run_runtime(settings, uid, control, server, hardened)
+        _give_up_privileges(settings["filter"], uid, control, commands, hardening)
         zygote_init.Init(commands, runtime, run_another_runtime).serve()
     except BaseException as error:  # anything at all, and then the sandbox is over
         _report(control, _encoded({"error": str(error)}))
@@ -158,8 +160,9 @@ def _make_listeners():
     return doors
 
 
-def _give_up_privileges(filter_program, uid, control, commands):
-    linux.close_all_but([control, commands])
+def _give_up_privileges(filter_program, uid, control, commands, hardening):
+    """Closes `hardening` when nobody inside can do anything to this process any more."""
+    linux.close_all_but([control, commands, hardening])
     nothing = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
@@ -169,6 +172,7 @@ def _give_up_privileges(filter_program, uid, control, commands):
     linux.prctl(linux.PR_SET_DUMPABLE, 0)  # nobody inside can trace it or open its descriptors, though they are its equals
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
     linux.install_filter(filter_program)
+    os.close(hardening)
     if _is_alone(control):  # the launcher died in between
         os._exit(0)
 
@@ -179,13 +183,15 @@ def _is_alone(control):
     return bool(poll.poll(0))
 
 
-def _run_runtime(settings, uid, control, commands):
+def _run_runtime(settings, uid, control, commands, hardened):
     """The first child of the init. Never returns."""
     try:
         linux.offer_first()
         own, doors = _prepare(settings, uid, commands)
-        _confine(settings["filter"], uid, own + doors + [control])
+        _confine(settings["filter"], uid, own + doors + [control, hardened])
         rehearse()
+        os.read(hardened, 1)  # its end: until then the init may be of this user, and open to it
+        os.close(hardened)
         # Not before: what still has privileges could not be killed by the init, which has none.
         _report(control, READY, doors)
         for descriptor in doors + [control]:
