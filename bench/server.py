@@ -57,6 +57,12 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_lambdad/health", timeout=30) as answer:
             return int(json.load(answer)["events"]["succeeded"])
 
+    def newest_python(self) -> str:
+        """The identifier of the newest Python runtime that is ready here."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_lambdad/health", timeout=10) as answer:
+            ready = [name for name in json.load(answer)["runtimes"]["available"] if name.startswith("python")]
+        return max(ready, key=lambda name: [int(part) for part in name.removeprefix("python").split(".")])
+
     def client(self, service: str) -> Any:
         return boto3.client(
             service,
