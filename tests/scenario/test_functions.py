@@ -243,10 +243,11 @@ def test_accounts_do_not_see_each_other(server: Server) -> None:
 
 def test_a_slow_function_does_not_hold_up_another(server: Server) -> None:
     """While one function sleeps in twenty environments, another answers."""
-    server.create_function("sleeper", "import time\ndef handler(e, c): time.sleep(3)\n", Timeout=10)
+    server.create_function("sleeper", "import time\ndef handler(e, c): time.sleep(10)\n", Timeout=20)
     server.create_function("quick", "def handler(e, c): return 'quick'\n")
+    lambda_ = server.client("lambda")
     for _ in range(20):
-        server.client("lambda").invoke(FunctionName="sleeper", InvocationType="Event", Payload=b"{}")
+        lambda_.invoke(FunctionName="sleeper", InvocationType="Event", Payload=b"{}")
     wait_until(lambda: server.health()["environments"]["busy"] >= 5, 30, "sleepers")
     assert server.invoke("quick") == "quick"
     assert server.health()["environments"]["busy"] >= 1
