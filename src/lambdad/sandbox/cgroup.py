@@ -10,21 +10,16 @@ import contextlib
 import errno
 import os
 import re
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from lambdad.errors import StartupError
 from lambdad.model.processor_share import processors
-from lambdad.sandbox import linux
+from lambdad.sandbox.cgroup_files import FREEZE, THAW, thaw, write, write_if_there
+from lambdad.sandbox.cgroup_hierarchies import Controller, delegate, find, own_paths
+from lambdad.sandbox.cgroup_trees import remove_tree, thaw_tree
 
 MAX_PROCESSES = 1024
-_CONTROLLERS = ("memory", "pids", "cpu", "freezer")
-#: Of the file that stops and resumes a group, by name: what to write into it.
-FREEZE = {"freezer.state": b"FROZEN", "cgroup.freeze": b"1"}
-THAW = {"freezer.state": b"THAWED", "cgroup.freeze": b"0"}
 #: Of the file that holds a group to an amount of processor time, by name: how that is written; `None` is no bound.
 #: The period is AWS's: a function of 128 MB waits for a part of it, and never for most of a tenth of a second.
 QUOTA_PERIOD_US = 20_000
@@ -35,16 +30,8 @@ _QUOTA: dict[str, Callable[[int | None], str]] = {
 }
 _REQUIRED = ("memory", "pids")
 _MEMORY = re.compile(rb"^(VmHWM|RssFile):\s*(\d+)", re.MULTILINE)
-_ROOM = "lambdad-host"  #: the cgroup for the server itself and what was beside it
 _NO_QUOTA = "Functions cannot be held to AWS's processor quota (--cpu strict): that takes a quota of a cgroup"
 _OTHERWISE = "Without --cpu strict they share the processors by memory size."
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    name: str
-    version: int
-    parent: Path  #: the server's own cgroup in this controller's hierarchy
 
 
 class Group:
@@ -62,9 +49,9 @@ class Group:
 
     def prepare(self) -> None:
         """The bounds that are the same for every sandbox."""
-        _write(self._file("pids", "pids.max", "pids.max"), MAX_PROCESSES)
+        write(self._file("pids", "pids.max", "pids.max"), MAX_PROCESSES)
         if self._has_quota and self._files["cpu"][0] == 1:  # in version 2 it is written together with the quota
-            _write(self._files["cpu"][1] / "cpu.cfs_period_us", QUOTA_PERIOD_US)
+            write(self._files["cpu"][1] / "cpu.cfs_period_us", QUOTA_PERIOD_US)
 
     def open_procs(self) -> list[int]:
         """Descriptors of the files through which a process joins, one per hierarchy."""
@@ -79,13 +66,13 @@ class Group:
         size = memory_mb + besides_mb << 20
         version, folder = self._files["memory"]
         if version == 1:
-            _write(folder / "memory.limit_in_bytes", size)
-            _write_if_there(folder / "memory.memsw.limit_in_bytes", size)
+            write(folder / "memory.limit_in_bytes", size)
+            write_if_there(folder / "memory.memsw.limit_in_bytes", size)
             # Counted by itself in version 1, and by nobody without a limit: then a function can fill what all sockets have.
-            _write_if_there(folder / "memory.kmem.tcp.limit_in_bytes", size // 4)
+            write_if_there(folder / "memory.kmem.tcp.limit_in_bytes", size // 4)
         else:
-            _write(folder / "memory.max", size)
-            _write_if_there(folder / "memory.swap.max", 0)
+            write(folder / "memory.max", size)
+            write_if_there(folder / "memory.swap.max", 0)
         self.weigh(processors(memory_mb))
 
     def weigh(self, share: float) -> None:
@@ -117,7 +104,7 @@ class Group:
         freezer = self._freezer()
         if freezer is not None:
             with contextlib.suppress(FileNotFoundError):
-                _thaw(freezer)
+                thaw(freezer)
 
     def remove(self) -> bool:
         """False while something in it has not quite ended."""
@@ -140,10 +127,6 @@ class Group:
     def _file(self, controller: str, v1: str, v2: str) -> Path:
         version, folder = self._files[controller]
         return folder / (v1 if version == 1 else v2)
-
-
-def _thaw(freezer: Path) -> None:
-    _write(freezer, THAW[freezer.name].decode())
 
 
 def peak_of_status(content: bytes) -> int:
@@ -218,7 +201,7 @@ class Cgroups:
         self._record: Path | None = None
         self._proc = proc
         self._has_quota = has_quota
-        self._controllers = _find(name, proc, {} if is_at_top else _own_paths(proc))
+        self._controllers = find(name, proc, {} if is_at_top else own_paths(proc))
         missing = [controller for controller in _REQUIRED if controller not in self._controllers]
         if missing:
             raise StartupError(
@@ -248,7 +231,7 @@ class Cgroups:
             remove_tree(controller.parent)
             controller.parent.mkdir()
             if controller.version == 2:
-                _delegate(controller.parent, self._names(2))
+                delegate(controller.parent, self._names(2))
         if "cpu" in self._controllers:  # all functions together, against the server and the rest of the machine
             _weigh(self._controllers["cpu"].version, self._controllers["cpu"].parent, os.cpu_count() or 1)
         if self._has_quota:
@@ -306,200 +289,6 @@ class Cgroups:
 
 def _weigh(version: int, folder: Path, share: float) -> None:
     if version == 1:
-        _write(folder / "cpu.shares", max(2, int(1024 * share)))
+        write(folder / "cpu.shares", max(2, int(1024 * share)))
     else:
-        _write(folder / "cpu.weight", min(10_000, max(1, int(100 * share))))
-
-
-def remove_tree(parent: Path) -> None:
-    """Kills every process in the cgroup `parent` and below, and removes them all. Nothing happens if there is none. What is
-    frozen has to be thawed before."""
-    if not parent.exists():
-        return
-    for folder, _, _ in os.walk(parent, topdown=False):
-        _kill_members(Path(folder))
-        _remove_folder(Path(folder))
-
-
-def thaw_tree(parent: Path) -> None:
-    """Thaws the cgroup `parent` and all below it."""
-    for folder, _, files in os.walk(parent):
-        for name in set(files) & set(THAW):
-            _thaw(Path(folder) / name)
-
-
-def _kill_members(folder: Path, seconds: float = 5.0) -> None:
-    if (folder / "cgroup.kill").exists():  # also whom this process cannot name, in another pid namespace
-        _write(folder / "cgroup.kill", 1)
-    while pids := [int(pid) for pid in (folder / "cgroup.procs").read_text().split() if pid != "0"]:
-        ends = []
-        for pid in pids:
-            try:
-                ends.append(os.pidfd_open(pid))
-                signal.pidfd_send_signal(ends[-1], signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if not ends:
-            return
-        for end in ends:
-            if not linux.wait_for_end(end, seconds):
-                raise StartupError(f"processes of an earlier server cannot be killed; see {folder}/cgroup.procs")
-            os.close(end)
-
-
-def _remove_folder(folder: Path, seconds: float = 5.0) -> None:
-    """Waits for the last moments of what was killed in a pid namespace that this process does not see, and cannot ask about."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            folder.rmdir()
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def remove_everywhere(name: str, proc: Path = Path("/proc")) -> None:
-    """`remove_tree` of the cgroup `name` at the top of every hierarchy, those included that none of our controllers is in."""
-    tops = {Path(mount_point) for _, mount_point, kind, _ in _mounts(proc) if kind in ("cgroup", "cgroup2")}
-    for top in tops:
-        thaw_tree(top / name)
-    for top in tops:
-        remove_tree(top / name)
-
-
-def version_2_beside_1(proc: Path = Path("/proc")) -> list[Path]:
-    """Where version 2 is mounted, if there is a hierarchy of version 1, too."""
-    kinds = {kind for _, _, kind, _ in _mounts(proc)}
-    return [Path(mount_point) for _, mount_point, kind, _ in _mounts(proc) if kind == "cgroup2" and "cgroup" in kinds]
-
-
-def mount_points(proc: Path = Path("/proc")) -> list[Path]:
-    """Where this process sees anything mounted."""
-    return [Path(mount_point) for _, mount_point, _, _ in _mounts(proc)]
-
-
-def _mounts(proc: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Of each mount: its root, where it is, its type and its own options."""
-    for line in (proc / "self/mountinfo").read_text().splitlines():
-        before, after = line.split(" - ", 1)
-        root, mount_point = (_unescape(field) for field in before.split()[3:5])
-        kind, _, options = [*after.split(), "", ""][:3]
-        yield root, mount_point, kind, options
-
-
-def _find(name: str, proc: Path, own: Mapping[str, str]) -> dict[str, Controller]:
-    """Every controller of interest, v1 first: a controller that v1 has is not in v2's hands."""
-    found: dict[str, Controller] = {}
-    unified: tuple[Path, Path] | None = None
-    for root, mount_point, kind, options in _mounts(proc):
-        if kind == "cgroup":
-            for controller in set(options.split(",")) & set(_CONTROLLERS):
-                place = _below(mount_point, root, own.get(controller, "/"))
-                if os.access(place, os.W_OK):
-                    found[controller] = Controller(controller, 1, place / name)
-        elif kind == "cgroup2":
-            place = _below(mount_point, root, own.get("", "/"))
-            unified = place.parent if place.name == _ROOM else place, Path(mount_point)
-    wanted = [controller for controller in _CONTROLLERS if controller not in found]
-    if unified and wanted:
-        parent, enabled = _enable(*unified, wanted)
-        found |= {controller: Controller(controller, 2, parent / name) for controller in enabled}
-    return found
-
-
-def _own_paths(proc: Path) -> dict[str, str]:
-    """This process's cgroup in each v1 controller's hierarchy, and under "" in v2's."""
-    paths: dict[str, str] = {}
-    for line in (proc / "self/cgroup").read_text().splitlines():
-        _, names, path = line.split(":", 2)
-        paths |= dict.fromkeys(names.split(","), path)
-    return paths
-
-
-def _below(mount_point: str, root: str, path: str) -> Path:
-    """Where the cgroup `path` is seen, when the mount shows the hierarchy from `root` on."""
-    try:
-        return Path(mount_point) / PurePosixPath(path).relative_to(root)
-    except ValueError:  # a mount of somebody else's part
-        return Path(mount_point)
-
-
-def _enable(own: Path, top: Path, wanted: Iterable[str]) -> tuple[Path, list[str]]:
-    """The v2 cgroup below which the server's parent can have the wanted controllers, and which of them there are.
-
-    A cgroup with processes cannot hand controllers to its children, except for the machine's root. So: the own cgroup if it
-    can; else the top, if it is the machine's root; else, where the own cgroup is all that is seen (in a container) or is this
-    server's to use (as `systemd-run --user --scope -p Delegate=yes` gives one), that after its processes moved one level down.
-    """
-    for candidate in dict.fromkeys((own, top)):
-        names = _available(candidate, wanted)
-        if names and _is_ours(candidate) and _try_delegate(candidate, names):
-            return candidate, names
-    names = _available(own, wanted)
-    if names and _is_ours(own) and (own == top or _is_delegated(own)) and _make_room(own) and _try_delegate(own, names):
-        return own, names
-    return own, []
-
-
-def _is_ours(folder: Path) -> bool:
-    """To make cgroups in, and to move processes between them."""
-    return os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
-
-
-def _is_delegated(folder: Path) -> bool:
-    """Whether systemd has marked it so, or nobody but this process is in it."""
-    with contextlib.suppress(OSError):
-        if os.getxattr(folder, "user.delegate") == b"1":
-            return True
-    return (folder / "cgroup.procs").read_text().split() == [str(os.getpid())]
-
-
-def _available(folder: Path, wanted: Iterable[str]) -> list[str]:
-    offered = (folder / "cgroup.controllers").read_text().split()
-    return [name for name in wanted if name in offered]
-
-
-def _make_room(folder: Path) -> bool:
-    leaf = folder / _ROOM
-    leaf.mkdir(exist_ok=True)
-    for pid in (folder / "cgroup.procs").read_text().split():
-        try:
-            _write(leaf / "cgroup.procs", pid)
-        except OSError as error:
-            if error.errno not in (errno.ESRCH, errno.EINVAL):  # ended meanwhile; a thread of the kernel
-                return False
-    return True
-
-
-def _try_delegate(folder: Path, names: list[str]) -> bool:
-    try:
-        _delegate(folder, names)
-    except OSError:
-        return False
-    return True
-
-
-def _delegate(folder: Path, names: list[str]) -> None:
-    if names:
-        _write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in names))
-
-
-def _unescape(text: str) -> str:
-    """mountinfo writes blanks and the like as three octal digits."""
-    return text.encode().decode("unicode_escape") if "\\" in text else text
-
-
-def _write(path: Path, value: object) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, str(value).encode())
-    finally:
-        os.close(descriptor)
-
-
-def _write_if_there(path: Path, value: object) -> None:
-    if path.exists():
-        _write(path, value)
+        write(folder / "cpu.weight", min(10_000, max(1, int(100 * share))))

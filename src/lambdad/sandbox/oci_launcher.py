@@ -22,7 +22,9 @@ import msgspec
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import linux
-from lambdad.sandbox.cgroup import Cgroups, mount_points, remove_everywhere, version_2_beside_1
+from lambdad.sandbox.cgroup import Cgroups
+from lambdad.sandbox.cgroup_hierarchies import mount_points, version_2_beside_1
+from lambdad.sandbox.cgroup_trees import remove_everywhere
 from lambdad.sandbox.children import Children
 from lambdad.sandbox.core_limit import make_room_for_one_byte
 from lambdad.sandbox.file_work import FileWork

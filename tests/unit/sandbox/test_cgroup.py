@@ -1,66 +1,14 @@
-"""Finding and using cgroups of both versions, on trees of plain files in the kernel's shape."""
+"""Using cgroups of both versions, on trees of plain files in the kernel's shape."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from lambdad.errors import StartupError
-from lambdad.sandbox.cgroup import Cgroups, GroupFiles, mount_points, remove_everywhere, remove_tree, version_2_beside_1
-
-V2_FILES = ("memory.max", "memory.swap.max", "memory.peak", "memory.events", "pids.max", "cpu.weight", "cgroup.freeze")
-V1_FILES = {
-    "memory": (
-        "memory.limit_in_bytes",
-        "memory.memsw.limit_in_bytes",
-        "memory.kmem.tcp.limit_in_bytes",
-        "memory.max_usage_in_bytes",
-        "memory.oom_control",
-    ),
-    "pids": ("pids.max",),
-    "cpu": ("cpu.shares",),
-    "freezer": ("freezer.state",),
-}
-
-
-class Machine:
-    """A /proc and a /sys/fs/cgroup of plain files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.proc = folder / "proc"
-        self.top = folder / "cgroup"
-        (self.proc / "self").mkdir(parents=True)
-        self.top.mkdir()
-        self._mounts: list[str] = []
-        self._paths: list[str] = []
-
-    def add_v2(self, own: str, controllers: str, root: str = "/") -> Path:
-        folder = self.top / "unified"
-        for path in {folder, folder / own.removeprefix(root).strip("/")}:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "cgroup.controllers").write_text(controllers)
-            (path / "cgroup.subtree_control").write_text("")
-            (path / "cgroup.procs").write_text("")
-        self._add(f"30 29 0:26 {root} {folder} rw - cgroup2 cgroup2 rw", f"0::{own}")
-        return folder
-
-    def add_v1(self, own: str, controllers: str) -> Path:
-        folder = self.top / controllers
-        (folder / own.strip("/")).mkdir(parents=True)
-        self._add(f"31 29 0:27 / {folder} rw,nosuid - cgroup cgroup rw,{controllers}", f"4:{controllers}:{own}")
-        return folder
-
-    def add_swap(self) -> None:
-        (self.proc / "swaps").write_text("Filename Type Size Used Priority\n/swap file 1 0 -2\n")
-
-    def _add(self, mount: str, path: str) -> None:
-        self._mounts.append(mount)
-        self._paths.append(path)
-        (self.proc / "self/mountinfo").write_text("1 0 8:1 / / rw - ext4 /dev/vda rw\n" + "\n".join(self._mounts) + "\n")
-        (self.proc / "self/cgroup").write_text("\n".join(self._paths) + "\n")
+from lambdad.sandbox.cgroup import Cgroups, GroupFiles
+from support.cgroup_trees import V1_FILES, V2_FILES, Machine
 
 
 @pytest.fixture
@@ -100,13 +48,6 @@ def test_v2_below_the_own_cgroup(machine: Machine) -> None:
     files.thaw()
     assert files.oom_kills() == 0
     assert (folder / "cgroup.freeze").read_text() == "1", "what is closed does nothing any more"
-
-
-def test_v2_of_a_container(machine: Machine) -> None:
-    """In a container the mount shows the container's own part, by whatever path the machine calls it."""
-    top = machine.add_v2("/docker/abc", "cpu memory pids", root="/docker/abc")
-    Cgroups("lambdad-x", machine.proc)
-    assert "+memory" in (top / "cgroup.subtree_control").read_text()
 
 
 def test_v1(machine: Machine) -> None:
@@ -222,29 +163,6 @@ def test_no_memory_or_pids_controller(machine: Machine, present: str, missing: s
         Cgroups("lambdad-x", machine.proc)
 
 
-@pytest.mark.root
-def test_remove_tree_kills_and_removes(tmp_path: Path) -> None:
-    """Whatever lives in a real cgroup is killed, even if it is frozen, and nested groups go too; a second time is harmless."""
-    cgroups = Cgroups("lambdad-test-remove")
-    cgroups.open(tmp_path / "cgroups")
-    group = cgroups.group("1")
-    group.create()
-    procs = group.open_procs()
-    with subprocess.Popen(["sleep", "600"]) as sleeper:
-        for descriptor in procs:
-            os.write(descriptor, str(sleeper.pid).encode())
-            os.close(descriptor)
-        assert group.remove() is False
-        files = GroupFiles(group.open_files())
-        files.freeze()
-        files.close()
-        cgroups.close()
-        assert sleeper.wait(10) == -9
-    cgroups.close()
-    assert group.remove() is True
-    remove_tree(Path("/sys/fs/cgroup/there/is/none"))
-
-
 def test_at_the_top_all_parents_have_one_path(machine: Machine) -> None:
     """Whatever cgroups this process is in, in whichever version."""
     memory, pids = machine.add_v1("/system.slice/lambdad.service", "memory"), machine.add_v1("/elsewhere", "pids")
@@ -266,36 +184,3 @@ def test_a_member_in_one_hierarchy_only_is_none(machine: Machine) -> None:
         (top / "lambdad-x/7").mkdir(parents=True)
         (top / "lambdad-x/7/cgroup.procs").write_text(pid + "\n")
     assert not Cgroups("lambdad-x", machine.proc, is_at_top=True).group("7").holds(12)
-
-
-def test_version_2_beside_1(machine: Machine) -> None:
-    """Is only told where both are mounted."""
-    unified = machine.add_v2("/", "cpu")
-    assert version_2_beside_1(machine.proc) == []
-    machine.add_v1("/", "memory")
-    assert version_2_beside_1(machine.proc) == [unified]
-    assert {unified, machine.top / "memory", Path("/")} == set(mount_points(machine.proc))
-
-
-@pytest.mark.root
-def test_remove_everywhere(tmp_path: Path) -> None:
-    """From every hierarchy of this machine, also from those in which none of our controllers is, with whatever lives there."""
-    name = "lambdad-test-everywhere"
-    cgroups = Cgroups(name, is_at_top=True)
-    tops = [path for path in mount_points() if (path / "cgroup.procs").exists()]
-    folders = [top / name / "7" for top in tops]
-    cgroups.open(tmp_path / "cgroups")
-    with subprocess.Popen(["sleep", "600"]) as sleeper:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        group = cgroups.group("7")
-        for descriptor in group.open_procs():
-            os.write(descriptor, str(sleeper.pid).encode())
-            os.close(descriptor)
-        files = GroupFiles(group.open_files())
-        files.freeze()
-        files.close()
-        remove_everywhere(name)
-        assert sleeper.wait(10) == -9
-    assert not any((top / name).exists() for top in tops)
-    remove_everywhere(name)
