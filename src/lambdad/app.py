@@ -169,7 +169,6 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     counters = EventCounters()
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
-    can_withhold = sandboxes.network.mode != "host"
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -178,16 +177,15 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         programs,
         invoker,
         events,
+        counters,
         s3,
         delivery,
         limits,
         clock,
-        network_can_be_withheld=can_withhold,
+        network_can_be_withheld=sandboxes.network.mode != "host",
+        snapshot_problem=sandboxes.snapshot_problem,
+        can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
-    lambda_.counters = counters
-    lambda_.snapshot_problem = sandboxes.snapshot_problem
-    if is_enforced:
-        lambda_.can_assume = partial(directory.may_be_assumed_by, "lambda.amazonaws.com")
     iam = IamState(iam_records, identities, clock)
     sts = StsState(directory, identities, is_enforced, clock)
     delivery.register("lambda", LambdaReceiver(lambda_))
@@ -197,23 +195,15 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     parts.push_async_callback(remote.close)
 
     # The front.
+    services = [
+        BoundService(LAMBDA, lambda_),
+        BoundService(S3, s3),
+        BoundService(LOGS, logs),
+        BoundService(IAM, iam),
+        BoundService(STS, sts),
+    ]
     status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
-    front = Front(
-        [
-            BoundService(LAMBDA, lambda_),
-            BoundService(S3, s3),
-            BoundService(LOGS, logs),
-            BoundService(IAM, iam),
-            BoundService(STS, sts),
-        ],
-        lookup=identities.lookup,
-        auth_required=settings.checks_signatures,
-        defaults=Defaults(settings.account_id, settings.region),
-        internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
-        site=FunctionUrlSite(lambda_),
-        limits=_body_limits(limits),
-        subject_of=directory.subject_of if is_enforced else None,
-    )
+    front = _build_front(settings, limits, services, identities, directory, status, FunctionUrlSite(lambda_))
     application = _with_code_downloads(front, code_locations)
     inside.listener = HttpListener(application)
 
@@ -226,18 +216,12 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     parts.push_async_callback(notifier.stop)
     outbox = Outbox(store)
     deliverer = Deliverer(outbox, delivery, counters, clock=clock)
-    await deliverer.open()
-    delivering = _own_task(
-        parts, "The delivery to destinations", deliverer.run(), lambda: deliverer.stop(grace_seconds=grace.left())
-    )
+    delivering = await _start(parts, "The delivery to destinations", deliverer, grace)
     attempts = Attempts(
         EventFunctions(lambda_), invoker.invoke, outbox, counters, record_limits=_record_limits(limits), clock=clock
     )
     dispatcher = Dispatcher(events, attempts, clock=clock)
-    await dispatcher.open()
-    dispatching = _own_task(
-        parts, "The dispatch of events", dispatcher.run(), lambda: dispatcher.stop(grace_seconds=grace.left())
-    )
+    dispatching = await _start(parts, "The dispatch of events", dispatcher, grace)
     sweeping = asyncio.create_task(blobs.sweep())
     parts.push_async_callback(cancelled, sweeping)
 
@@ -252,6 +236,32 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await server.listen(sock)
     gc.freeze()  # what is built now lives to the end: no collection needs to look at it again
     return server
+
+
+def _build_front(
+    settings: Settings,
+    limits: Quotas,
+    services: list[BoundService],
+    identities: Identities,
+    directory: Directory,
+    status: ServerStatus,
+    site: FunctionUrlSite,
+) -> Front:
+    return Front(
+        services,
+        lookup=identities.lookup,
+        auth_required=settings.checks_signatures,
+        defaults=Defaults(settings.account_id, settings.region),
+        internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
+        site=site,
+        limits=_body_limits(limits),
+        subject_of=directory.subject_of if settings.checks_signatures else None,
+    )
+
+
+async def _start(parts: AsyncExitStack, name: str, worker: Deliverer | Dispatcher, grace: Grace) -> asyncio.Task[None]:
+    await worker.open()
+    return _own_task(parts, name, worker.run(), lambda: worker.stop(grace_seconds=grace.left()))
 
 
 async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:
@@ -331,12 +341,15 @@ def _lambda_state(
     programs: RuntimePrograms,
     invoker: Invoker,
     events: EventQueue,
+    counters: EventCounters,
     s3: S3State,
     delivery: Delivery,
     limits: Quotas,
     clock: Callable[[], float],
     *,
     network_can_be_withheld: bool,
+    snapshot_problem: str | None,
+    can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
@@ -355,12 +368,15 @@ def _lambda_state(
         code_locations=code_locations,
         invoker=invoker,
         events=events,
+        counters=counters,
         runtimes=programs,
         fetch_object=fetch_object,
         delivery=delivery,
         clock=clock,
         quotas=limits,
         network_can_be_withheld=network_can_be_withheld,
+        snapshot_problem=snapshot_problem,
+        can_assume=can_assume,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )
 
