@@ -294,6 +294,7 @@ def _build_invoker(
         idle_seconds=settings.keep_alive_seconds,
         give_up_snapshots=snapshots.give_up,
         scaling=ScalingRate(quotas.scaling_burst, quotas.scaling_per_minute),
+        limits=limits,
     )
     snapshots.room = placement
     provisioned = Provisioned(

@@ -114,12 +114,12 @@ class Functions:
         self.behaviour: Callable[[Invocation], InvocationResult] = succeed
         self.invocations: list[Invocation] = []
 
-    async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
+    async def resolve(self, event: QueuedEvent, /) -> Version:
         if self.is_gone:
             raise ServiceError("ResourceNotFoundException", "Function not found")
         return Version(
-            account_id, region, function_name, "$LATEST", "r", "python3.12", "h.h", CodeArchive("", 0, 0),
-            reserved_concurrency=self.reserved,
+            *event.function_key, "$LATEST", "r", "python3.12", "h.h", CodeArchive("", 0, 0),
+            tenant_id=event.tenant_id, reserved_concurrency=self.reserved,
         )  # fmt: skip
 
     async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:

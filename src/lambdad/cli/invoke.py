@@ -38,6 +38,7 @@ def invoke(
     log: Annotated[bool, typer.Option("--log", help="Print the last 4 KB of this invocation's log on standard error.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Print the answer while the function writes it.")] = False,
     qualifier: Annotated[str | None, typer.Option("--qualifier", "-q", help="A version or an alias.")] = None,
+    tenant_id: Annotated[str | None, typer.Option("--tenant-id", help="Whom it is for, if the function has tenants.")] = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
 ) -> None:
@@ -59,6 +60,8 @@ def invoke(
         parameters["Payload"] = read_payload(payload)
     if qualifier is not None:
         parameters["Qualifier"] = qualifier
+    if tenant_id is not None:
+        parameters["TenantId"] = tenant_id
     if log:
         parameters["LogType"] = "Tail"
     if stream and invocation_type is InvocationType.EVENT:

@@ -40,14 +40,17 @@ from lambdad.store.base import Conflict, Finish, Message
 logger = logging.getLogger(__name__)
 
 _SYSTEM_ERROR = 500
+#: No later attempt can find what this one has not.
+_GONE = frozenset({"ResourceNotFoundException", "InvalidParameterValueException"})
 _STATUS: Mapping[str, int] = {"TooManyRequestsException": 429, "ResourceConflictException": 409}
 
 
 class Functions(Protocol):
     """What is asked of the service that keeps functions."""
 
-    async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
-        """The version that one invocation runs. ServiceError ResourceNotFoundException when it is gone."""
+    async def resolve(self, event: QueuedEvent, /) -> Version:
+        """The version that one invocation runs. ServiceError ResourceNotFoundException when it is gone, and
+        InvalidParameterValueException when another function has its name, which does not take such events."""
         ...
 
     async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
@@ -104,7 +107,7 @@ class Attempts:
         if verdict is not None:
             return _Outcome(verdict)
         try:
-            version = await self.functions.resolve(event.account_id, event.region, event.function_name, event.qualifier)
+            version = await self.functions.resolve(event)
             if version.reserved_concurrency == 0:
                 return _Outcome(stopped(history, _STATUS["TooManyRequestsException"], "Rate Exceeded."))
             began = time.monotonic()
@@ -119,7 +122,7 @@ class Attempts:
                 )
             )
         except ServiceError as error:
-            if error.code == "ResourceNotFoundException":
+            if error.code in _GONE:
                 return _Outcome(function_gone(history, error.message))
             logger.info("event %s of %s put back: %s", event.request_id, event.invoked_function_arn, error)
             return self._refused(event, history, policy, _STATUS.get(error.code, _SYSTEM_ERROR), error.message)

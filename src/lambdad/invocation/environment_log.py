@@ -30,6 +30,7 @@ class EnvironmentLog:
             settings=version.log_settings,
             has_frames=version.runtime not in CUSTOM_RUNTIMES,
             shared=parts.output_allowance,
+            tenant_id=version.tenant_id,
         )
         self._version = version
         self._clock = parts.clock
@@ -111,7 +112,14 @@ class EnvironmentLog:
         spans = () if timing is None else self._spans(run, timing, now)
         duration_ms = (now - run.started) * 1000
         event = platform_events.runtime_done(
-            invocation.request_id, status, error_type, duration_ms, size, invocation.trace_header, spans
+            invocation.request_id,
+            status,
+            error_type,
+            duration_ms,
+            size,
+            invocation.trace_header,
+            spans,
+            self._version.tenant_id,
         )
         self.output.platform(event, None)
         if reason is not None and reason.error_type == "Runtime.ExitError":

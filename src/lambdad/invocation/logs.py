@@ -52,12 +52,14 @@ class FunctionLog:
         settings: LogSettings = TEXT,
         has_frames: bool = False,
         shared: Allowance | None = None,
+        tenant_id: str = "",
     ) -> None:
         self.stream = stream
         self.settings = settings
         self.hear: Callable[[int, PlatformEvent], None] | None = None
         self.listeners = 0  #: how many are told by it, each of which makes a line cost more
         self._sink = sink
+        self._tenant_id = tenant_id
         self._clock = clock
         self._is_sink_full = is_sink_full
         self._is_json = settings.format == "JSON"
@@ -106,7 +108,7 @@ class FunctionLog:
         if not self._is_json:
             line = log_lines.start(request_id, version)
         if self.hear is not None or self._is_json:
-            event = platform_events.start(request_id, version, trace_header)
+            event = platform_events.start(request_id, version, trace_header, self._tenant_id)
             self._tell(now, event)
             line = line or self._system_line(now, event)
         self._start = None if line is None else LogEvent(now, line)
@@ -127,7 +129,7 @@ class FunctionLog:
             lines = [log_lines.end(report.request_id), log_lines.report(report)]
         if self.hear is not None or self._is_json:
             self._tell(now, platform_events.end(report.request_id))
-            event = platform_events.report(report, trace_header, spans)
+            event = platform_events.report(report, trace_header, spans, self._tenant_id)
             self._tell(now, event)
             if self._is_json and (line := self._system_line(now, event)) is not None:
                 lines.append(line)

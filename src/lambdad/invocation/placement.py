@@ -17,8 +17,9 @@ from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.keep_alive import KeepAlive
 from lambdad.invocation.scaling import ScalingRate
+from lambdad.invocation.tenants import TenantEnvironments
 from lambdad.invocation.version_snapshot import GivenUp
-from lambdad.model.concurrency import ThrottleReason
+from lambdad.model.concurrency import ConcurrencyLimits, ThrottleReason
 from lambdad.model.execution_environment import EnvironmentState
 from lambdad.model.version import EnvironmentKey, Version
 
@@ -43,7 +44,7 @@ class EnvironmentCounts:
 
 @dataclass(slots=True)
 class _Pool:
-    """The environments of one version, and the invocations that wait for one."""
+    """The environments of one version, or of one tenant of it, and the invocations that wait for one."""
 
     version: Version
     idle: OrderedDict[ExecutionEnvironment, None] = field(default_factory=OrderedDict)  #: most recently used last
@@ -80,10 +81,12 @@ class Placement:
         settle_seconds: float = SETTLE_SECONDS,
         give_up_snapshots: Callable[[int], GivenUp] = lambda memory_mb: GivenUp(0, ()),
         scaling: ScalingRate | None = None,
+        limits: Callable[[Version], ConcurrencyLimits] = lambda version: ConcurrencyLimits(),
     ) -> None:
         """`give_up_snapshots` is asked for memory when there are not enough idle environments to evict."""
         self._make = make
         self._scaling = scaling or ScalingRate()
+        self._tenants = TenantEnvironments(limits)
         self._give_up_snapshots = give_up_snapshots
         self._memory_budget_mb = memory_budget_mb
         self._idle_seconds = idle_seconds
@@ -252,8 +255,10 @@ class Placement:
     def _start_one(self, pool: _Pool) -> None:
         version = pool.version
         self._scaling.check(version.function_key)
+        self._tenants.check(version)
         evicted = self._make_room(version.memory_mb)
         self._scaling.note_start(version.function_key)
+        self._tenants.note_start(version)
         environment = self._make(version)
         pool.members.add(environment)
         pool.starting += 1
@@ -355,7 +360,9 @@ class Placement:
                 self._memory_mb -= environment.version.memory_mb
 
     def _remove(self, environment: ExecutionEnvironment, pool: _Pool, *, evicted: bool, is_gone: bool = True) -> None:
-        pool.members.discard(environment)
+        if environment in pool.members:
+            pool.members.remove(environment)
+            self._tenants.note_end(environment.version)
         if environment in pool.idle:
             del pool.idle[environment]
             del self._idle[environment]

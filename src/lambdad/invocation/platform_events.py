@@ -80,8 +80,9 @@ def restore_report(status: str, error_type: str, duration_ms: float) -> Platform
     return PlatformEvent("platform.restoreReport", record, _level(status, "INFO"))
 
 
-def start(request_id: str, version: str, trace_header: str) -> PlatformEvent:
-    return PlatformEvent("platform.start", {"requestId": request_id, "version": version, **_tracing(trace_header)})
+def start(request_id: str, version: str, trace_header: str, tenant_id: str = "") -> PlatformEvent:
+    record = {"requestId": request_id, "version": version, **_tenant(tenant_id), **_tracing(trace_header)}
+    return PlatformEvent("platform.start", record)
 
 
 class Span(NamedTuple):
@@ -100,6 +101,7 @@ def runtime_done(
     size: int,
     trace: str,
     spans: Sequence[Span] = (),
+    tenant_id: str = "",
 ) -> PlatformEvent:
     """`status` is "success", "failure", "error" or "timeout"; `size` the bytes of the response."""
     record = {
@@ -108,12 +110,13 @@ def runtime_done(
         "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": size},
         **_spans(spans),
         **_error(error_type),
+        **_tenant(tenant_id),
         **_tracing(trace),
     }
     return PlatformEvent("platform.runtimeDone", record, _level(status, "DEBUG"))
 
 
-def report(figures: Report, trace_header: str, spans: Sequence[Span] = ()) -> PlatformEvent:
+def report(figures: Report, trace_header: str, spans: Sequence[Span] = (), tenant_id: str = "") -> PlatformEvent:
     metrics: dict[str, Any] = {
         "durationMs": round(figures.duration_ms, 3),
         "billedDurationMs": figures.billed_ms,
@@ -132,6 +135,7 @@ def report(figures: Report, trace_header: str, spans: Sequence[Span] = ()) -> Pl
         "status": status,
         **_spans(spans),
         **_error(figures.error_type),
+        **_tenant(tenant_id),
         **_tracing(trace_header),
     }
     return PlatformEvent("platform.report", record, _level(status, "INFO"))
@@ -185,6 +189,10 @@ def _level(status: str, success: str) -> str:
 
 def _error(error_type: str) -> dict[str, str]:
     return {"errorType": error_type} if error_type else {}
+
+
+def _tenant(tenant_id: str) -> dict[str, str]:
+    return {"tenantId": tenant_id} if tenant_id else {}
 
 
 def _spans(spans: Sequence[Span]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Run:
             invocation.trace_header,
             invocation.client_context,
             invocation.cognito_identity,
+            invocation.version.tenant_id,
             invocation.wants_stream,
         )
 

@@ -34,6 +34,7 @@ class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     trace_header: str
     accepted_at: float  #: seconds since the epoch
     if_function_goes: FailureTargets = NOBODY  #: as configured at its acceptance; while there is a function, its settings count
+    tenant_id: str = ""  #: of a function with tenants
 
     @property
     def function_key(self) -> tuple[str, str, str]:
@@ -50,6 +51,7 @@ class _Header(msgspec.Struct, frozen=True, omit_defaults=True):
     trace_header: str
     accepted_at: float
     if_function_goes: FailureTargets = NOBODY
+    tenant_id: str = ""
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -67,6 +69,7 @@ def encode_event(event: QueuedEvent) -> bytes:
         trace_header=event.trace_header,
         accepted_at=event.accepted_at,
         if_function_goes=event.if_function_goes,
+        tenant_id=event.tenant_id,
     )
     return msgspec.json.encode(header) + b"\n" + event.payload
 

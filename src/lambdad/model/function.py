@@ -56,6 +56,7 @@ class Configuration:
     log_group: str | None = None  #: None for the default, /aws/lambda/NAME
     log_settings: LogSettings = TEXT
     dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
+    is_per_tenant: bool = False  #: each invocation is for a tenant, and no environment serves two of them; from creation on
 
     def digests(self) -> tuple[str, ...]:
         return (self.code.digest, *(layer.code.digest for layer in self.layers))

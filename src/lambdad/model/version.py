@@ -9,7 +9,7 @@ from lambdad.model.log_settings import TEXT, LogSettings
 
 LATEST = "$LATEST"
 
-EnvironmentKey = tuple[str, str, str, str, str, bool]  #: account, region, function, version, revision, network
+EnvironmentKey = tuple[str, str, str, str, str, bool, str]  #: account, region, function, version, revision, network, tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Version:
     has_network: bool = True  #: False: only its Runtime API and the AWS endpoint
     has_snapshot: bool = False  #: SnapStart: environments are clones of one whose Init is over
     log_group: str = ""  #: "/aws/lambda/NAME" unless the function's LoggingConfig says otherwise
+    tenant_id: str = ""  #: whose environments serve it, of a function with tenants; empty for any other
     reserved_concurrency: int | None = None  #: of all versions of the function together
     provisioned_concurrency: int = 0  #: of all versions and aliases of the function together
     provisioned_for: tuple[str, str, str, str] | None = (
@@ -64,4 +65,12 @@ class Version:
     @property
     def environment_key(self) -> EnvironmentKey:
         """Identifies the executions environments that may serve this version."""
-        return (self.account_id, self.region, self.function_name, self.version, self.revision_id, self.has_network)
+        return (
+            self.account_id,
+            self.region,
+            self.function_name,
+            self.version,
+            self.revision_id,
+            self.has_network,
+            self.tenant_id,
+        )

@@ -29,6 +29,7 @@ class InvocationRequest(msgspec.Struct, frozen=True):
     trace_header: str
     client_context: str | None = None
     cognito_identity: str | None = None
+    tenant_id: str = ""
     wants_stream: bool = False  #: if the runtime streams its response, the answer is STREAM instead of the whole
 
     def as_http(self) -> bytes:
@@ -45,6 +46,8 @@ class InvocationRequest(msgspec.Struct, frozen=True):
             head += f"Lambda-Runtime-Client-Context: {self.client_context.translate(_HEADER_SAFE)}\r\n"
         if self.cognito_identity:
             head += f"Lambda-Runtime-Cognito-Identity: {self.cognito_identity.translate(_HEADER_SAFE)}\r\n"
+        if self.tenant_id:
+            head += f"Lambda-Runtime-Aws-Tenant-Id: {self.tenant_id}\r\n"
         return f"{head}Content-Length: {len(self.payload)}\r\n\r\n".encode() + self.payload
 
 

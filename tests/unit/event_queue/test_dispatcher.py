@@ -49,12 +49,10 @@ class Functions:
         self.policy = EventPolicy()
         self.changed = asyncio.Event()
 
-    async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
-        if function_name == "gone":
+    async def resolve(self, event: QueuedEvent, /) -> Version:
+        if event.function_name == "gone":
             raise ServiceError("ResourceNotFoundException", "Function not found")
-        return Version(
-            account_id, region, function_name, qualifier or "$LATEST", "r", "python3.12", "h.h", CodeArchive("", 0, 0)
-        )
+        return Version(*event.function_key, event.qualifier or "$LATEST", "r", "python3.12", "h.h", CodeArchive("", 0, 0))
 
     async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
         return self.policy

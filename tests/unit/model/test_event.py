@@ -47,3 +47,15 @@ def test_unreadable(data: bytes) -> None:
 def test_backoff() -> None:
     """Waits double from 1 second to 5 minutes."""
     assert [backoff_seconds(attempts) for attempts in (1, 2, 3, 8, 9, 10, 10_000)] == [1, 2, 4, 128, 256, 300, 300]
+
+
+def test_the_tenant_goes_along() -> None:
+    """An event keeps whose it is; one of a server that knew no tenants is nobody's."""
+    event = replace(EVENT, tenant_id="blue")
+    assert decode_event(encode_event(event)) == event
+    older = (
+        b'{"request_id":"r","account_id":"000000000000","region":"eu-west-1","function_name":"f","qualifier":null,'
+        b'"invoked_function_arn":"arn:aws:lambda:eu-west-1:000000000000:function:f","trace_header":"Root=1-0-0",'
+        b'"accepted_at":1.5}\n{}'
+    )
+    assert decode_event(older) == EVENT

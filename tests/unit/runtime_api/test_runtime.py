@@ -224,3 +224,15 @@ async def test_who_is_let_in_at_the_end_is_cut_off(api):
     await api.server.adopt(theirs)
     assert await late.is_closed()
     writer.close()
+
+
+@pytest.mark.parametrize(("tenant", "told"), [("blue:1/a b", "blue:1/a b"), ("", None)])
+async def test_the_tenant_is_a_header(api, tenant, told):
+    """A runtime is told whom an invocation is for, where there are tenants."""
+    from lambdad.runtime_api.session import InvocationRequest
+
+    runtime = await api.connect()
+    runtime.send(NEXT)
+    api.session.invoke(InvocationRequest("id-1", b"{}", 1, "arn", "", tenant_id=tenant))
+    _, headers, _ = await runtime.answer()
+    assert headers.get("lambda-runtime-aws-tenant-id") == told

@@ -134,7 +134,7 @@ def handle_invocation(client, request_handler, invocation, pid):
     """Runs the handler once and answers. Only ordinary exceptions are the invocation's; SystemExit ends the process."""
     headers = invocation.headers()
     request_id = headers["lambda-runtime-aws-request-id"]
-    lambda_runtime_log.set_request_id(request_id)
+    lambda_runtime_log.set_invocation(request_id, headers.get("lambda-runtime-aws-tenant-id"))
     _set_trace(headers.get("lambda-runtime-trace-id"))
     description = None
     try:

@@ -14,6 +14,7 @@ _PYTHON_3 = sys.version_info[0] >= 3
 _FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 
 current_request_id = ""
+_tenant_id = None  #: for whom the invocation is, where the function has tenants
 
 _descriptor = None  #: where frames go; None where the platform reads none
 _is_json = False
@@ -55,6 +56,8 @@ class LambdaLoggerHandler(logging.Handler):
 class LambdaLoggerFilter(logging.Filter):
     def filter(self, record):
         record.aws_request_id = current_request_id
+        if _tenant_id is not None:
+            record.lambda_tenant_id = _tenant_id
         return True
 
 
@@ -114,14 +117,14 @@ def _text_formatter():
     return logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S")
 
 
-def set_request_id(request_id):
-    global current_request_id
-    current_request_id = request_id
+def set_invocation(request_id, tenant_id):
+    global current_request_id, _tenant_id
+    current_request_id, _tenant_id = request_id, tenant_id
 
 
 def write_error(description, request_id):
     """Writes past whatever the function made of sys.stdout, and whatever letters the text holds."""
-    lines = [json_record.error_line(description, request_id)] if _is_json else fault.log_block(description)
+    lines = [json_record.error_line(description, request_id, _tenant_id)] if _is_json else fault.log_block(description)
     try:
         if _descriptor is not None:
             kind = frames.JSON if _is_json else frames.TEXT

@@ -13,7 +13,7 @@ _PYTHON_3 = sys.version_info[0] >= 3
 #: What every record has; all else was added by the function and becomes a member of its own.
 _KNOWN = frozenset(
     "name msg args levelname levelno pathname filename module exc_info exc_text stack_info lineno funcName created msecs"
-    " relativeCreated thread threadName processName process aws_request_id lambda_frame_type".split()
+    " relativeCreated thread threadName processName process aws_request_id lambda_tenant_id lambda_frame_type".split()
 )
 #: AWS's names of levels, beside those of `logging`.
 _LEVELS = {"TRACE": 10, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50, "CRITICAL": 50}
@@ -47,6 +47,7 @@ class JsonFormatter(logging.Formatter):
             kind, value, tb = record.exc_info
             members += [("stackTrace", traceback.format_tb(tb)), ("errorType", kind.__name__), ("errorMessage", _text(value))]
         members.append(("requestId", getattr(record, "aws_request_id", None) or None))
+        members.append(("tenantId", getattr(record, "lambda_tenant_id", None)))
         if record.exc_info and record.exc_info[0] is not None:
             members.append(("location", "%s:%s:%s" % (record.pathname, record.funcName, record.lineno)))
         taken = set(name for name, _ in members)
@@ -54,7 +55,7 @@ class JsonFormatter(logging.Formatter):
         return _object(members) + u"\n"
 
 
-def error_line(description, request_id):
+def error_line(description, request_id, tenant_id):
     """What AWS writes of an exception that the handler let out."""
     error_type, message, stack = description
     members = [
@@ -63,6 +64,7 @@ def error_line(description, request_id):
         ("errorMessage", message or ""),
         ("errorType", error_type or ""),
         ("requestId", request_id or ""),
+        ("tenantId", tenant_id),
         ("stackTrace", stack),
     ]
     return _object(members)

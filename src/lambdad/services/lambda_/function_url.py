@@ -17,6 +17,7 @@ from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.tenancy import check_without_tenants
 from lambdad.services.lambda_.url_address import url_for
 
 Request = Mapping[str, Any]
@@ -33,6 +34,7 @@ async def create_function_url_config(state: LambdaState, context: RequestContext
     secret = await state.records.url_secret()
     async with state.functions.change(name.key) as change:
         stored = _existing(change.stored, name)
+        check_without_tenants(stored.function.latest.configuration, "Function URL")
         qualifier = name.qualifier or LATEST
         if qualifier in stored.urls:
             raise conflict(

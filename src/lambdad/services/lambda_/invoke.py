@@ -66,7 +66,7 @@ async def prepare(
     recursion. It is here that a loop is counted, also of events, which are stopped when they are dispatched."""
     name = parse_function_name(request["FunctionName"], context.account_id, context.region, request.get("Qualifier"))
     await _check_permission(state, context, name, action)
-    version = await resolve_version(state, name)
+    version = await resolve_version(state, name, request.get("TenantId"))
     check_size(len(payload), invocation_type, state.quotas, size_limit)
     check_json(payload)
     client_context = _client_context(state, request, invocation_type)
@@ -100,6 +100,7 @@ async def _accept_event(state: LambdaState, name: FunctionName, invocation: Invo
             trace_header=invocation.trace_header,
             accepted_at=state.clock(),
             if_function_goes=failure_targets(await state.functions.find(name.key), name.qualifier),
+            tenant_id=invocation.version.tenant_id,
         )
     )
 

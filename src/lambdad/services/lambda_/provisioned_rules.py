@@ -10,6 +10,7 @@ from lambdad.services.lambda_.lookup import not_now
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.tenancy import check_without_tenants
 
 UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
 NOT_WITH_SNAPSHOTS = "Provisioned Concurrency is not supported for SnapStart enabled functions."
@@ -68,8 +69,10 @@ def _check_alias(stored: StoredFunction, alias: Alias) -> None:
 
 
 def _check_version(stored: StoredFunction, number: str) -> None:
-    if stored.versions[number].has_snapshot:
+    version = stored.versions[number]
+    if version.has_snapshot:
         raise invalid_parameter(NOT_WITH_SNAPSHOTS)
+    check_without_tenants(version.configuration, "Provisioned Concurrency")
 
 
 def _check_amount(state: LambdaState, stored: StoredFunction, name: FunctionName, requested: int) -> None:

@@ -12,6 +12,7 @@ from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
 from lambdad.services.lambda_.resolve import failure_targets
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.tenancy import check_without_tenants
 
 
 class LambdaReceiver:
@@ -25,6 +26,7 @@ class LambdaReceiver:
         stored = await self._state.functions.find(name.key)
         if stored is None or not _has_qualifier(stored, name):
             raise function_not_found(name)
+        check_without_tenants(stored.function.latest.configuration, "Invocation by another service")
         if sender.role_arn is not None and sender.source_account == name.account_id:
             return  # a role needs no resource policy within its account, and its own permissions are not checked
         caller = _caller(sender)

@@ -14,10 +14,12 @@ from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.snap_start import NOT_READY
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.tenancy import check_tenant, for_tenant
 
 
-async def resolve_version(state: LambdaState, name: FunctionName) -> Version:
-    """Draws between the versions of a weighted alias. Refuses a function that is not ready."""
+async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str | None = None) -> Version:
+    """Draws between the versions of a weighted alias. Refuses a function that is not ready, or that wants a tenant's id and has
+    none, or the other way round."""
     stored = await state.functions.find(name.key)
     if stored is None:
         raise function_not_found(name, qualifier=LATEST)
@@ -26,8 +28,9 @@ async def resolve_version(state: LambdaState, name: FunctionName) -> Version:
     if reading is None:
         raise function_not_found(name, qualifier=LATEST)
     _check_invocable(reading)
+    check_tenant(reading, tenant_id)
     provisioned = stored.provisioned_for(name.qualifier or LATEST, number) if stored.provisioned else None
-    return state.functions.runnable(stored, reading, provisioned)
+    return for_tenant(state.functions.runnable(stored, reading, provisioned), tenant_id)
 
 
 class EventFunctions:
@@ -36,8 +39,9 @@ class EventFunctions:
     def __init__(self, state: LambdaState) -> None:
         self._state = state
 
-    async def resolve(self, account_id: str, region: str, function_name: str, qualifier: str | None, /) -> Version:
-        return await resolve_version(self._state, FunctionName(account_id, region, function_name, qualifier))
+    async def resolve(self, event: QueuedEvent, /) -> Version:
+        name = FunctionName(*event.function_key, event.qualifier)
+        return await resolve_version(self._state, name, event.tenant_id)
 
     async def event_policy(self, event: QueuedEvent, executed_version: str | None, /) -> EventPolicy:
         """Of the qualifier as it was invoked; the dead-letter queue is the executed version's, or an alias's main version's."""

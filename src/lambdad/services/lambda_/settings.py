@@ -70,6 +70,8 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
         chosen["dead_letter"] = request["DeadLetterConfig"].get("TargetArn") or None
     if "SnapStart" in request:
         chosen["snap_start"] = request["SnapStart"].get("ApplyOn", "None") == "PublishedVersions"
+    if "TenancyConfig" in request:  # of CreateFunction alone
+        chosen["is_per_tenant"] = request["TenancyConfig"]["TenantIsolationMode"] == "PER_TENANT"
     if "Architectures" in request:
         chosen["architecture"] = _architecture(request["Architectures"], architecture)
     return chosen

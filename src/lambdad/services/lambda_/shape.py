@@ -47,6 +47,8 @@ def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, 
         shape["Environment"] = {"Variables": dict(configuration.environment)}
     if configuration.dead_letter is not None:
         shape["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
+    if configuration.is_per_tenant:
+        shape["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in configuration.layers]
     return {**shape, **_states(reading)} if with_state else shape

@@ -9,6 +9,7 @@ from lambdad.model.function import Configuration
 from lambdad.runtimes.catalog import RUNNABLE, sorted_names
 from lambdad.services.lambda_.refusal import invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.tenancy import check_without_tenants
 
 OLDEST_PYTHON = (3, 8)  #: AWS: 3.12
 MAX_TMP_MB = 512
@@ -25,6 +26,7 @@ def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
     """Whether published versions of such a function can be had."""
     if not configuration.snap_start:
         return
+    check_without_tenants(configuration, "SnapStart")
     if not _is_supported(configuration.runtime):
         raise invalid_parameter(f"{configuration.runtime} is not supported for SnapStart enabled functions.")
     if configuration.ephemeral_storage_mb > MAX_TMP_MB:

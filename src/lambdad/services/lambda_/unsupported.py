@@ -76,7 +76,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "Code.SourceKMSKeyArn": _CODE_KEY,
         "CodeSigningConfigArn": _SIGNING,
         "PublishTo": _INSTANCES,
-        "TenancyConfig": "tenant isolation is not built yet",
     },
     "UpdateFunctionCode": {
         "ImageUri": "functions are made from zips only",
@@ -85,11 +84,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     },
     "UpdateFunctionConfiguration": _SETTINGS,
     "PublishVersion": {"PublishTo": _INSTANCES},
-    "Invoke": {
-        "DurableExecutionName": _DURABLE,
-        "TenantId": "tenant isolation is not built yet",
-    },
-    "InvokeWithResponseStream": {"TenantId": "tenant isolation is not built yet"},
+    "Invoke": {"DurableExecutionName": _DURABLE},
 }
 
 _NEEDS_ENDPOINT = "SQS, SNS and EventBridge only with an endpoint in the settings, since they are not here yet"

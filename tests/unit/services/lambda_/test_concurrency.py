@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from lambdad.services.lambda_.resolve import EventFunctions
+from lambdad.model.arn import FunctionName
+from lambdad.services.lambda_.resolve import resolve_version
 from support.lambda_service import ACCOUNT, REGION, World, refused
 
 
 async def reserved(world: World, name: str = "f") -> int | None:
-    version = await EventFunctions(world.state).resolve(ACCOUNT, REGION, name, None)
+    version = await resolve_version(world.state, FunctionName(ACCOUNT, REGION, name))
     return version.reserved_concurrency
 
 
@@ -26,7 +27,7 @@ async def test_set_shown_and_taken_away(world: World) -> None:
     assert (await world.call("GetFunction", FunctionName="f"))["Concurrency"] == told
     assert (await world.call("GetAccountSettings"))["AccountLimit"]["UnreservedConcurrentExecutions"] == 993
     assert await reserved(world) == 7
-    assert (await EventFunctions(world.state).resolve(ACCOUNT, REGION, "f", "1")).reserved_concurrency == 7
+    assert (await resolve_version(world.state, FunctionName(ACCOUNT, REGION, "f", "1"))).reserved_concurrency == 7
     answer = await world.answer("DeleteFunctionConcurrency", FunctionName="f")
     assert answer.status == 204
     assert await world.call("GetFunctionConcurrency", FunctionName="f") == {}

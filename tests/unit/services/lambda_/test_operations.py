@@ -29,7 +29,7 @@ READ = {
     "Code.S3ObjectStorageMode Description Timeout MemorySize Publish VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
     "Layers Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat LoggingConfig.ApplicationLogLevel "
-    "LoggingConfig.SystemLogLevel LoggingConfig.LogGroup",
+    "LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode",
     "DeleteAlias": "FunctionName Name",
     "DeleteFunction": "FunctionName Qualifier",
     "DeleteFunctionConcurrency": "FunctionName",
@@ -46,9 +46,9 @@ READ = {
     "GetLayerVersionByArn": "Arn",
     "GetLayerVersionPolicy": "LayerName VersionNumber",
     "GetPolicy": "FunctionName Qualifier",
-    "Invoke": "FunctionName InvocationType LogType ClientContext Payload Qualifier",
+    "Invoke": "FunctionName InvocationType LogType ClientContext Payload Qualifier TenantId",
     "InvokeAsync": "FunctionName InvokeArgs",
-    "InvokeWithResponseStream": "FunctionName InvocationType LogType ClientContext Payload Qualifier",
+    "InvokeWithResponseStream": "FunctionName InvocationType LogType ClientContext Payload Qualifier TenantId",
     "ListAliases": "FunctionName FunctionVersion Marker MaxItems",
     "ListFunctionEventInvokeConfigs": "FunctionName Marker MaxItems",
     "ListFunctions": "MasterRegion FunctionVersion Marker MaxItems",

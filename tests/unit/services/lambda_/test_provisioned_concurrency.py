@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from lambdad.model.arn import FunctionName
 from lambdad.model.provisioned_concurrency import ProvisionedStatus
 from lambdad.services.lambda_.provisioner import Provisioner
-from lambdad.services.lambda_.resolve import EventFunctions
+from lambdad.services.lambda_.resolve import resolve_version
 from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, World, function_request, refused
 
 KEY = (ACCOUNT, REGION, "f")
@@ -166,7 +167,7 @@ async def test_how_much(world: World) -> None:
         "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
     )
     await put(world, "1", 15)
-    version = await EventFunctions(world.state).resolve(*KEY, "2")
+    version = await resolve_version(world.state, FunctionName(*KEY, "2"))
     assert (version.reserved_concurrency, version.provisioned_concurrency) == (20, 20)
     await world.call("DeleteFunctionConcurrency", FunctionName="f")
     assert await unreserved(world) == 980
@@ -225,7 +226,7 @@ async def test_which_environments_a_call_gets(world: World) -> None:
     await put(world, "2", 1)
 
     async def served_by(qualifier: str | None) -> str | None:
-        version = await EventFunctions(world.state).resolve(*KEY, qualifier)
+        version = await resolve_version(world.state, FunctionName(*KEY, qualifier))
         return version.provisioned_for[3] if version.provisioned_for else None
 
     assert [await served_by(each) for each in ("live", "2", "other", "1", None, "$LATEST")] == [

@@ -127,7 +127,9 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
         "6291500 byte payload",
     ),
     ("invoke", {"FunctionName": "f", "Payload": bytes(9_000_000)}, 413, "RequestEntityTooLargeException", "Request must be"),
-    ("invoke", {"FunctionName": "f", "TenantId": "t"}, 400, "InvalidParameterValueException", "TenantId"),
+    ("invoke", {"FunctionName": "f", "TenantId": "t"}, 400, "InvalidParameterValueException", "Remove the tenant ID"),
+    ("invoke", {"FunctionName": "f", "TenantId": "a,b"}, 400, "ValidationException", "tenantId"),
+    ("invoke", {"FunctionName": "f", "TenantId": "x" * 257}, 400, "ValidationException", "tenantId"),
     ("create_function", function_request(), 409, "ResourceConflictException", "Function already exist: f"),
     (
         "create_function",
