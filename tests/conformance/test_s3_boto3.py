@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -33,6 +32,7 @@ from lambdad.store.files import FileBlobs
 from lambdad.store.sqlite import SqliteStore
 from lambdad.wire.front import Front
 from lambdad.wire.listener import HttpListener
+from support import clients
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:resize"
 CREDENTIAL = Credential("AKIATEST", "secret", "000000000000", "arn:aws:iam::000000000000:user/ann")
@@ -70,7 +70,7 @@ class Running:
             "aws_secret_access_key": CREDENTIAL.secret,
             "config": Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         }
-        return boto3.session.Session().client("s3", **{**settings, **options})
+        return clients.client("s3", **{**settings, **options})
 
 
 async def serve(

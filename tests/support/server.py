@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
+
+from support import clients
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -106,7 +107,7 @@ class Server:
             "aws_secret_access_key": "test",
             "config": Config(retries={"max_attempts": 0}, read_timeout=120),
         }
-        client = boto3.session.Session().client(service, **{**settings, **options})
+        client = clients.client(service, **{**settings, **options})
         self._clients.append(client)
         return client
 

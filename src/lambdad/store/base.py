@@ -1,4 +1,5 @@
-"""The contract of durable state: Records, Queue and Blobs. `tests/contract/test_store.py` holds every implementation to it.
+"""The contract of durable state: Records, Queue and Blobs. `tests/contract/test_store.py` and `tests/contract/test_blobs.py`
+hold every implementation to it.
 
 Keys are text compared by their UTF-8 bytes. Collections and queues need no declaration. Everything committed is on stable
 storage when the awaited call returns. One process owns a data directory.

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import botocore.session
 import uvicorn
 from botocore.config import Config
 
@@ -18,6 +17,7 @@ from lambdad.model.request import RequestContext, Response
 from lambdad.model.service import BoundService, Service
 from lambdad.wire.front import Front
 from lambdad.wire.spec import ServiceSpec
+from support import clients
 
 KEY = "AKIDEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -125,12 +125,16 @@ async def serving(front: Front) -> AsyncIterator[int]:
 
 
 def client_for(name: str, port: int, credential: Credential = CREDENTIAL, **config: Any) -> Any:
-    session = botocore.session.Session()
-    session.set_credentials(credential.access_key_id, credential.secret, credential.session_token)
     options = {"retries": {"max_attempts": 0}, "parameter_validation": False, "read_timeout": 20, **config}
-    return session.create_client(
-        name, region_name="eu-west-1", endpoint_url=f"http://127.0.0.1:{port}", config=Config(**options)
-    )  # fmt: skip
+    return clients.client(
+        name,
+        region_name="eu-west-1",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=credential.access_key_id,
+        aws_secret_access_key=credential.secret,
+        aws_session_token=credential.session_token,
+        config=Config(**options),
+    )
 
 
 async def call(function: Callable[..., Any], **parameters: Any) -> Any:

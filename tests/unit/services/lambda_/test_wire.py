@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -22,6 +21,7 @@ from lambdad.services.lambda_ import SERVICE
 from lambdad.wire.body import BodyLimit, BodyLimits
 from lambdad.wire.front import Front
 from lambdad.wire.listener import HttpListener
+from support import clients
 from support.lambda_service import ACCOUNT, CODE, REGION, World, function_request, zip_of
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
@@ -42,7 +42,7 @@ async def call(world: World) -> AsyncIterator[Call]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         listener = HttpListener(application)
         listening = await listener.listen(sock)
-        client = boto3.client(
+        client = clients.client(
             "lambda",
             endpoint_url=f"http://127.0.0.1:{sock.getsockname()[1]}",
             region_name=REGION,

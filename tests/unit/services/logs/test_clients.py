@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 import uvicorn
 from botocore.config import Config
@@ -20,6 +19,7 @@ from lambdad.services.logs import SERVICE
 from lambdad.services.logs.state import LogsState
 from lambdad.store.sqlite import SqliteStore
 from lambdad.wire.front import Front
+from support import clients
 
 
 @asynccontextmanager
@@ -63,10 +63,13 @@ async def endpoint(state: LogsState) -> AsyncIterator[str]:
 
 @pytest.fixture
 def client(endpoint: str) -> Any:
-    session = botocore.session.Session()
-    session.set_credentials("test", "test")
-    return session.create_client(
-        "logs", region_name="us-east-1", endpoint_url=endpoint, config=Config(retries={"max_attempts": 0})
+    return clients.client(
+        "logs",
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 0}),
     )
 
 
