@@ -245,6 +245,7 @@ def test_a_stream_that_breaks_is_cut_off(server: Server, streams: str) -> None:
         answer.read()
     assert cut.value.partial == b"firstsecond"
     connection.close()
+    assert "ASGI" not in server.log()
     assert request(server, streams, "GET", "/bad")[::2] == (502, b"Internal Server Error")
 
 

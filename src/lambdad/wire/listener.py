@@ -197,6 +197,11 @@ def _closing_if_unread(application: Callable[..., Any]) -> Callable[..., Any]:
     return closing
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """An application leaves an answer unfinished to have its connection cut, and has said why; uvicorn calls that an error."""
+    return record.msg != "ASGI callable returned without completing response."
+
+
 class Listening:
     """One socket being served, for as long as this object is kept: uvloop closes a Unix socket whose server is collected."""
 
@@ -224,6 +229,7 @@ class HttpListener:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         self._config.load()
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._state = ServerState()
 
     async def listen(self, sock: socket.socket, *, max_connections: int | None = None) -> Listening:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,7 +13,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from lambdad.model.site import SiteRequest, SiteResponse
+from lambdad.model.site import AnswerBroken, SiteRequest, SiteResponse
 from lambdad.wire.listener import MAX_HEADERS, HttpListener
 from unit.wire.serving import CREDENTIAL, TEMPORARY, Recorder, front_over
 
@@ -184,6 +185,25 @@ async def test_a_stream_that_breaks_ends_its_connection(ask: Ask, site: ASite, c
     assert b"transfer-encoding: chunked" in answer
     assert answer.endswith(b"3\r\none\r\n3\r\ntwo\r\n")
     assert "broken" in caplog.text
+
+
+async def test_a_stream_that_its_function_broke_is_no_error_of_the_server(
+    ask: Ask, site: ASite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection ends in the same way; the log says why in one line, and nothing at the level of errors."""
+    caplog.set_level(logging.INFO)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise AnswerBroken("Runtime.TruncatedResponse")
+
+    async def stream(request: SiteRequest) -> SiteResponse:
+        return SiteResponse(200, [], pieces())
+
+    site.answers = stream
+    assert (await ask(http())).endswith(b"3\r\none\r\n")
+    assert "cut short: Runtime.TruncatedResponse" in caplog.text
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def signed(target: str, *, body: bytes = b"", service: str = "lambda", secret: str = "", presigned: bool = False) -> bytes:

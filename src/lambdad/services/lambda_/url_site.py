@@ -11,7 +11,7 @@ import msgspec
 from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
 from lambdad.model.function_url import METHODS, NONE, RESPONSE_STREAM, FunctionUrl, is_preflight
-from lambdad.model.invocation import Invocation
+from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.permission import KeyReader, Parameters, Permission
 from lambdad.model.policy import Caller, Policy, allows
 from lambdad.model.request import Principal, RequestContext
@@ -88,11 +88,6 @@ class FunctionUrlSite:
             return await self._invoked(called, caller, body)
         except ServiceError as error:
             return _refused(called, error)
-        except MalformedResponse as malformed:
-            logger.info(
-                "request %s: %s answered with no HTTP answer: %s", called.request.request_id, called.name.name, malformed
-            )
-            return _function_failed()
 
     async def _let_in(self, called: _Called) -> tuple[SiteCaller | None, bytes]:
         """Nothing of the body is read for somebody who may not call."""
@@ -130,11 +125,18 @@ class FunctionUrlSite:
                 wants_stream=called.url.invoke_mode == RESPONSE_STREAM,
             )
         )
-        if result.function_error is not None:
-            return _traced(_function_failed(), trace_header)
-        if result.stream is not None:
-            return _traced(await response_of_stream(result.stream), trace_header)
-        return _traced(response_of(result.payload), trace_header)
+        return _traced(await _response_of_result(result, called), trace_header)
+
+
+async def _response_of_result(result: InvocationResult, called: _Called) -> SiteResponse:
+    if result.function_error is not None:
+        return _function_failed()
+    try:
+        return await response_of_stream(result.stream) if result.stream is not None else response_of(result.payload)
+    except MalformedResponse as malformed:
+        request_id, name = called.request.request_id, called.name.name
+        logger.info("request %s: %s answered with no HTTP answer: %s", request_id, name, malformed)
+        return _function_failed()
 
 
 def _asked(auth_type: str) -> Mapping[str, Mapping[str, str]]:

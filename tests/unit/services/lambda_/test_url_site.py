@@ -233,6 +233,7 @@ async def test_what_goes_wrong_has_its_status(world: World, result: Any, status:
     assert answer.status == status
     if status == 502:
         assert answer.body == b"Internal Server Error"
+        assert (header(answer, "x-amzn-trace-id") is not None) == isinstance(result, InvocationResult), "where it has run"
     else:
         assert (answer.body, header(answer, "retry-after")) == (b'{"Message":"Too Many Requests"}', "1")
 
@@ -263,7 +264,8 @@ async def test_a_url_streams_only_if_it_says_so(world: World) -> None:
     assert not isinstance(answer.body, bytes)
     assert [piece async for piece in answer.body] == [b"piece"]
     world.invoker.result = InvocationResult(b"", "$LATEST", stream=GivenStream([b"no head"]))
-    assert (await asked(world, url_id)).status == 502
+    broken = await asked(world, url_id)
+    assert (broken.status, header(broken, "x-amzn-trace-id") is not None) == (502, True)
 
 
 async def test_six_megabytes_of_event_and_no_more(world: World) -> None:
