@@ -22,7 +22,7 @@ class Announcement:
     weaknesses: Sequence[str]  #: what that backend does not keep apart here, in full sentences
     network: str  #: where functions get: "nat", "none", "host"
     network_remark: str  #: why not further, or what was changed on the machine for it; may be empty
-    cpu: str  #: "weight", "strict"
+    cpu: str  #: how functions share the processors: "weight", "strict"; "none" where nothing makes them
     auth: str
     quotas: str
     runtimes: Sequence[str]  #: those that functions can have on this machine

@@ -75,7 +75,7 @@ class ServerStatus:
             weaknesses=self._sandboxes.weaknesses,
             network=self._sandboxes.network.mode,
             network_remark=self._sandboxes.network.remark,
-            cpu=self._settings.cpu,
+            cpu=self._settings.cpu if self._sandboxes.shares_processors else "none",
             auth=self._settings.auth,
             quotas=self._settings.quotas_shown,
             runtimes=sorted(self._programs.available(), key=_by_number),

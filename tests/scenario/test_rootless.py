@@ -92,6 +92,8 @@ def test_it_says_what_is_weaker(server: Server) -> None:
     for text in ("All functions run as user 33456", "No cgroup holds memory"):
         assert any(text in weakness for weakness in isolation["weaknesses"]), isolation
         assert text in server.log()
+    assert server.health()["cpu"] == "none", "without a cgroup nothing shares the processors"
+    assert "  cpu        none: " in server.log()
 
 
 def test_nothing_of_it_is_root(server: Server, walk: str) -> None:

@@ -108,6 +108,7 @@ _NETWORK = {
 _CPU = {
     "weight": "weight: in proportion to memory; idle processors are anybody's",
     "strict": "strict: AWS's quota, one processor for each 1,769 MB",
+    "none": "none: a function that is busy can slow down the others and the server",
 }
 
 _AUTH = {

@@ -179,6 +179,7 @@ class Sandboxes(Protocol):
     network: NetworkStatus  #: what is in force, once `open` has returned
     snapshot_problem: str | None  #: why no snapshots can be taken here, as a sentence; None where they can
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
+    shares_processors: bool  #: by memory size, once `open` has returned
 
     async def open(self) -> None:
         """Starts the backend's processes and removes what an earlier, killed server left behind."""

@@ -212,13 +212,17 @@ class Cgroups:
     @property
     def weaknesses(self) -> list[str]:
         found = []
-        if "cpu" not in self._controllers:
+        if not self.shares_processors:
             found.append("There is no cpu cgroup controller here, so a busy function can slow the others down.")
         if "freezer" not in self._controllers and not any(controller.version == 2 for controller in self._controllers.values()):
             found.append("There is no freezer cgroup controller here, so a function's threads go on between invocations.")
         if self._has_unaccounted_swap():
             found.append("The kernel does not account swap to cgroups here, so a function can use more memory than its limit.")
         return found
+
+    @property
+    def shares_processors(self) -> bool:
+        return "cpu" in self._controllers
 
     def open(self, record: Path) -> None:
         """Makes the parents, free of what an earlier server left in them. `record` is a file that names them for the next one,

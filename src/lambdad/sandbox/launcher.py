@@ -106,7 +106,8 @@ class Launcher:
         self._loop.watch_channel(server, self._hear_server)
 
     def run(self) -> None:
-        self._server.send(Opened([*self._weaknesses, *self._networks.weaknesses], self._networks.status))
+        weaknesses = [*self._weaknesses, *self._networks.weaknesses]
+        self._server.send(Opened(weaknesses, self._networks.status, self._limits.shares_processors))
         try:
             while self._is_open:
                 self._loop.step(self._shells.patience)

@@ -38,6 +38,11 @@ class Limits(Protocol):
     @property
     def weaknesses(self) -> list[str]: ...
 
+    @property
+    def shares_processors(self) -> bool:
+        """Whether `LimitedGroup.weigh` has an effect here."""
+        ...
+
     def group(self, name: str) -> LimitedGroup: ...
 
     def thaw(self) -> None:

@@ -81,6 +81,8 @@ class WatchedGroup:
 class MemoryWatch:
     """The launcher's view. `reason` completes the sentence why there is no cgroup."""
 
+    shares_processors = False
+
     def __init__(self, reason: str) -> None:
         self.weaknesses = [WEAKNESS.format(reason=reason)]
         self.channel: Channel | None = None  #: says nothing; its end is that of the process

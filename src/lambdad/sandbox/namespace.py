@@ -232,6 +232,7 @@ class NamespaceSandboxes:
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *(Cgroups(cgroup_name).weaknesses if self._is_root else ())]
         self.network = NetworkStatus("none")
+        self.shares_processors = True
         self._settings = Settings(
             os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network, not self._is_root
         )
@@ -243,6 +244,7 @@ class NamespaceSandboxes:
         opened = await self._link.open(self._settings, self._note_loss, self.snapshots.note)
         self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
         self.network = opened.network
+        self.shares_processors = opened.shares_processors
 
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
         name = spec.sandbox_id

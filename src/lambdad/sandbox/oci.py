@@ -152,6 +152,7 @@ class OciSandboxes:
         cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
         own = [*program.kind.weaknesses, *Cgroups(cgroup_name, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
         self.network = NetworkStatus("none")
+        self.shares_processors = True
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
         self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network)
         self._link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
@@ -162,6 +163,7 @@ class OciSandboxes:
         opened = await self._link.open(self._settings, self._note_loss)
         self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
         self.network = opened.network
+        self.shares_processors = opened.shares_processors
 
     async def start(self, spec: SandboxSpec) -> OciSandbox:
         name = spec.sandbox_id

@@ -122,7 +122,7 @@ class OciLauncher:
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)
             weaknesses = [*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses, *core_weaknesses]
-            self._answer(Opened(weaknesses, keeper.status))
+            self._answer(Opened(weaknesses, keeper.status, cgroups.shares_processors))
             await self._is_over.wait()
             files.close()
             await self._unmake_all()

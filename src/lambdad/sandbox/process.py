@@ -215,6 +215,7 @@ class ProcessSandboxes:
 
     name = "process"
     snapshot_problem: str | None = _NO_SNAPSHOTS
+    shares_processors = False
 
     def __init__(self, state_dir: Path, endpoint_url: str) -> None:
         if os.name != "posix":

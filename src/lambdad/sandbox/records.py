@@ -104,7 +104,8 @@ class Opened(_Record, frozen=True, tag="opened"):
     """The launcher is ready."""
 
     weaknesses: list[str]
-    network: NetworkStatus = NetworkStatus("none")
+    network: NetworkStatus
+    shares_processors: bool  #: by memory size
 
 
 class CannotOpen(_Record, frozen=True, tag="cannot-open"):

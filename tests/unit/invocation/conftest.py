@@ -216,6 +216,7 @@ class FakeSandboxes:
     name = "fake"
     snapshot_problem = None
     weaknesses = ()
+    shares_processors = True
 
     def __init__(self) -> None:
         self.script: Script = echo

@@ -94,7 +94,11 @@ def test_no_cpu_controller(machine: Machine) -> None:
     """Without a cpu controller sandboxes work, and the weakness is told."""
     machine.add_v1("/", "memory")
     machine.add_v1("/", "pids")
-    assert "cpu" in Cgroups("lambdad-x", machine.proc).weaknesses[0]
+    cgroups = Cgroups("lambdad-x", machine.proc)
+    assert "cpu" in cgroups.weaknesses[0]
+    assert not cgroups.shares_processors
+    machine.add_v1("/", "cpu")
+    assert Cgroups("lambdad-x", machine.proc).shares_processors
 
 
 def test_no_freezer(machine: Machine) -> None:

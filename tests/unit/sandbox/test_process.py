@@ -87,3 +87,4 @@ async def test_weaknesses_are_told(sandboxes: ProcessSandboxes) -> None:
     assert all(sentence.endswith(".") for sentence in sandboxes.weaknesses)
     for what in ("network", "memory size", "processes", "Processors"):  # what this backend is told of and does not hold
         assert any(what in sentence for sentence in sandboxes.weaknesses), what
+    assert not sandboxes.shares_processors
