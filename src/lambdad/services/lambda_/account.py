@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext
 from lambdad.services.lambda_.state import LambdaState
 
@@ -27,8 +27,6 @@ async def get_account_settings(state: LambdaState, context: RequestContext, requ
     }
 
 
-async def check_code_storage(state: LambdaState, context: RequestContext, added_bytes: int) -> None:
-    """To be called before code is kept."""
-    limit = state.quotas.code_storage_bytes
-    if added_bytes > 0 and await state.records.code_size(context.account_id, context.region) + added_bytes > limit:
-        raise ServiceError("CodeStorageExceededException", "Code storage limit exceeded.")
+def code_room(state: LambdaState, context: RequestContext, added_bytes: int) -> AbstractAsyncContextManager[None]:
+    """To be held while code is committed. Raises CodeStorageExceededException."""
+    return state.code_storage.room(context.account_id, context.region, added_bytes, state.quotas.code_storage_bytes)

@@ -127,7 +127,7 @@ def _weights(request: Request) -> dict[str, float]:
 
 
 def _check_versions(stored: StoredFunction, name: FunctionName, alias: Alias) -> None:
-    """Both versions exist; two that share invocations are published, distinct and of one role."""
+    """Both versions exist; two that share invocations are published, distinct, of one role and one dead-letter queue."""
     main = alias.function_version
     if alias.weights and main == LATEST:
         raise invalid_parameter("$LATEST is not supported for an alias pointing to more than 1 version")
@@ -139,6 +139,10 @@ def _check_versions(stored: StoredFunction, name: FunctionName, alias: Alias) ->
     for version in (main, *alias.weights):
         if version != LATEST and version not in stored.versions:
             raise not_found(f"Function not found: {name.arn}:{version}")
-    roles = {stored.versions[version].configuration.role for version in (main, *alias.weights) if version != LATEST}
-    if len(roles) > 1:
+    sharing = [stored.versions[version].configuration for version in (main, *alias.weights) if version != LATEST]
+    if len({configuration.role for configuration in sharing}) > 1:
         raise invalid_parameter("The versions of an alias that share its invocations must have the same execution role.")
+    if len({configuration.dead_letter for configuration in sharing}) > 1:
+        raise invalid_parameter(
+            "The versions of an alias that share its invocations must have the same dead-letter queue configuration, or none."
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdad.model.request import RequestContext
 from lambdad.model.version import CodeArchive
-from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.function import check_unpacked_size
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
 from lambdad.services.lambda_.package import package_bytes
@@ -41,8 +41,8 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
             check_snap_start(state, shown.configuration)
             function, shown = updated.function.published(state.new_id(), state.clock(), None)
             updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
-        await check_code_storage(state, context, updated.code_size() - change.stored.code_size())
-        await change.save(updated)
+        async with code_room(state, context, updated.code_size() - change.stored.code_size()):
+            await change.save(updated)
     return configuration_shape(shown, shown.version if request.get("Publish") else None)
 
 

@@ -12,7 +12,7 @@ from lambdad.model.log_settings import TEXT
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.runtimes.catalog import Change
-from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.archive import too_big
 from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.layer_use import using_layers
@@ -46,8 +46,8 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
         publish = request.get("Publish", False)
-        await check_code_storage(state, context, code.size * (2 if publish else 1))
-        return await _keep_new(state, name, configuration, tags, publish=publish)
+        async with code_room(state, context, code.size * (2 if publish else 1)):
+            return await _keep_new(state, name, configuration, tags, publish=publish)
 
 
 async def get_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
@@ -89,11 +89,11 @@ async def list_functions(state: LambdaState, context: RequestContext, request: R
     if request.get("MasterRegion", "ALL") not in ("ALL", context.region):
         return {"Functions": []}  # only replicas of other Regions' functions would be listed, and there are none
     size = page_size(request)
-    found = await _readings(state, context, read_marker(request), size + 1, every_version=every_version)
+    found = await _readings(state, context, read_marker(request, "Functions"), size + 1, every_version=every_version)
     shapes = [configuration_shape(each, each.version if every_version else None, with_state=False) for each in found[:size]]
     output: dict[str, Any] = {"Functions": shapes}
     if len(found) > size:
-        output["NextMarker"] = make_marker(_position(found[size - 1]))
+        output["NextMarker"] = make_marker("Functions", _position(found[size - 1]))
     return output
 
 
@@ -155,7 +155,7 @@ async def _readings(
     """The next readings behind a position."""
     last_name, _, last_version = after.partition(":")
     if after and not (last_name and last_version.isascii() and last_version.isdecimal()):
-        raise bad_marker(make_marker(after))
+        raise bad_marker(make_marker("Functions", after))
     found: list[FunctionVersion] = []
     if every_version and last_name:
         key = (context.account_id, context.region, last_name)

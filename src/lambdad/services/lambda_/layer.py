@@ -10,7 +10,7 @@ from lambdad.errors import ServiceError
 from lambdad.model.arn import LayerName, parse_layer_name
 from lambdad.model.layer import LayerVersion
 from lambdad.model.request import RequestContext
-from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.layer_use import is_admitted
 from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.page import page_of
@@ -29,8 +29,11 @@ async def publish_layer_version(state: LambdaState, context: RequestContext, req
     name = own_layer(context, request["LayerName"])
     check_known_runtimes(request.get("CompatibleRuntimes", ()))
     content = package_bytes(request["Content"], context.account_id, state.quotas, state.fetch_object, "PublishLayerVersion")
-    async with state.archives.receive(content) as code, state.layer_locks.hold((name.account_id, name.region, name.name)):
-        await check_code_storage(state, context, code.size)
+    async with (
+        state.archives.receive(content) as code,
+        state.layer_locks.hold((name.account_id, name.region, name.name)),
+        code_room(state, context, code.size),
+    ):
         layer = LayerVersion(
             account_id=name.account_id,
             region=name.region,

@@ -19,23 +19,27 @@ def page_size(request: Mapping[str, Any]) -> int:
     return max(1, min(request.get("MaxItems") or CAP, CAP))
 
 
-def read_marker(request: Mapping[str, Any]) -> str:
-    """The position that the last page ended at; empty at the beginning."""
+def read_marker(request: Mapping[str, Any], listing: str) -> str:
+    """The position that the last page ended at; empty at the beginning. A marker of another listing means nothing here."""
     marker = request.get("Marker")
     if not marker:
         return ""
     try:
-        return base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
+        content = base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise bad_marker(marker) from error
+    given_to, separator, position = content.partition("/")
+    if given_to != listing or not separator or not position:
+        raise bad_marker(marker)
+    return position
 
 
 def bad_marker(marker: str) -> ServiceError:
     return invalid_parameter(f"Invalid value for marker: {marker}")
 
 
-def make_marker(position: str) -> str:
-    return base64.urlsafe_b64encode(position.encode()).decode()
+def make_marker(listing: str, position: str) -> str:
+    return base64.urlsafe_b64encode(f"{listing}/{position}".encode()).decode()
 
 
 def page_of(
@@ -46,10 +50,10 @@ def page_of(
     shape_of: Callable[[T], dict[str, Any]],
 ) -> dict[str, Any]:
     """One page of items that come in the order of their positions."""
-    after = read_marker(request)
+    after = read_marker(request, member)
     size = page_size(request)
     rest = [item for item in items if position_of(item) > after]
     output: dict[str, Any] = {member: [shape_of(item) for item in rest[:size]]}
     if len(rest) > size:
-        output["NextMarker"] = make_marker(position_of(rest[size - 1]))
+        output["NextMarker"] = make_marker(member, position_of(rest[size - 1]))
     return output

@@ -17,6 +17,7 @@ from lambdad.model.quota import Quotas
 from lambdad.runtimes.catalog import Policy
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
+from lambdad.services.lambda_.code_storage import CodeStorage
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.locks import KeyedLocks
 from lambdad.services.lambda_.package import FetchObject
@@ -68,6 +69,10 @@ class LambdaState:
     architecture: str = "x86_64"  #: of this machine
     #: Whether Lambda may assume a role; None with `--auth off`, when any ARN of a role will do
     can_assume: Callable[[str], bool] | None = None
+    code_storage: CodeStorage = field(init=False)
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     draw: Callable[[], float] = random.random  #: for weighted aliases
+
+    def __post_init__(self) -> None:
+        self.code_storage = CodeStorage(self.records.code_size)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdad.model.function import FunctionVersion
 from lambdad.model.request import RequestContext
-from lambdad.services.lambda_.account import check_code_storage
+from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.code import check_change
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified
 from lambdad.services.lambda_.page import page_of
@@ -31,9 +31,9 @@ async def publish_version(state: LambdaState, context: RequestContext, request: 
         if version is None:
             check_snap_start(state, change.stored.function.latest.configuration)
             function, version = change.stored.function.published(state.new_id(), state.clock(), request.get("Description"))
-            await check_code_storage(state, context, version.configuration.code.size)
             versions = {**change.stored.versions, version.version: version}
-            await change.save(replace(change.stored, function=function, versions=versions))
+            async with code_room(state, context, version.configuration.code.size):
+                await change.save(replace(change.stored, function=function, versions=versions))
     return configuration_shape(version, version.version)
 
 

@@ -6,9 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lambdad.errors import ServiceError
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.store.base import Change
-from support.lambda_service import ACCOUNT, CODE, OTHER_CODE, REGION, World, function_request, refused, zip_of
+from support.lambda_service import (
+    ACCOUNT,
+    CODE,
+    OTHER_ACCOUNT,
+    OTHER_CODE,
+    REGION,
+    World,
+    function_request,
+    refused,
+    zip_of,
+)
 
 
 async def test_account_settings(world: World) -> None:
@@ -65,3 +76,33 @@ async def test_sum_taken_while_a_function_is_deleted(world: World) -> None:
     go_on.set()
     await deleting
     assert await records.code_size(ACCOUNT, REGION) == 0
+
+
+async def test_code_kept_at_the_same_time(world: World) -> None:
+    """Of many creations at once so many are made as there is room for, by whatever way they bring code; the rest is refused."""
+    await world.create()
+    world.state.quotas = replace(world.state.quotas, code_storage_bytes=4 * len(CODE))
+    calls = [world.call("CreateFunction", **function_request(f"f{number}")) for number in range(4)]
+    calls += [world.call("PublishLayerVersion", LayerName=f"l{number}", Content={"ZipFile": CODE}) for number in range(4)]
+    calls.append(world.call("PublishVersion", FunctionName="f"))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+    assert {refusal.code for refusal in refusals} == {"CodeStorageExceededException"}
+    assert len(outcomes) - len(refusals) == 3
+    assert (await world.call("GetAccountSettings"))["AccountUsage"]["TotalCodeSize"] == 4 * len(CODE)
+
+
+async def test_functions_are_counted_and_not_their_versions(world: World) -> None:
+    """FunctionCount is of functions in this account and Region; what is reserved or provisioned is not unreserved any more."""
+    for name in ("f", "g"):
+        await world.create(name, Publish=True)
+    await world.call("CreateFunction", account=OTHER_ACCOUNT, **function_request("theirs"))
+    await world.call("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=100)
+    await world.call("PutProvisionedConcurrencyConfig", FunctionName="g", Qualifier="1", ProvisionedConcurrentExecutions=7)
+    settings = await world.call("GetAccountSettings")
+    assert settings["AccountUsage"]["FunctionCount"] == 2
+    assert settings["AccountLimit"]["UnreservedConcurrentExecutions"] == 1000 - 107
+    await world.call("DeleteFunction", FunctionName="f")
+    settings = await world.call("GetAccountSettings")
+    assert settings["AccountUsage"]["FunctionCount"] == 1
+    assert settings["AccountLimit"]["UnreservedConcurrentExecutions"] == 1000 - 7

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,3 +121,70 @@ async def test_existing_missing_and_stale(versions: World) -> None:
     assert error.message == f"Alias not found: {ARN}:none"
     error = await refused(versions.call("UpdateAlias", FunctionName="f", Name="live", RevisionId="stale"))
     assert error.code == "PreconditionFailedException"
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05, 0.3, 1.0])
+async def test_shares_are_as_weighted(versions: World, weight: float) -> None:
+    """Of five thousand invocations each version gets its share, within six standard deviations of what chance allows; the
+    answer names who ran. The draws are seeded, so that this is decided once for all."""
+    await versions.call("CreateAlias", **CREATE, RoutingConfig=weights(v2=weight))
+    versions.state.draw = random.Random(20_210_204).random
+    invocations = 5_000
+    executed: Counter[str] = Counter()
+    for _ in range(invocations):
+        answered = await versions.call("Invoke", FunctionName="f", Qualifier="live")
+        assert answered["ExecutedVersion"] == versions.invoker.invocations[-1].version.version
+        executed[answered["ExecutedVersion"]] += 1
+    deviation = math.sqrt(invocations * weight * (1 - weight))
+    assert abs(executed["2"] - invocations * weight) <= 6 * deviation
+    assert executed["1"] + executed["2"] == invocations
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "f:live",
+        f"{ACCOUNT}:function:f:live",
+        f"{ARN}:live",
+        f"{ACCOUNT}:f:live",
+        "function:f:live",
+        f"{REGION}:{ACCOUNT}:function:f:live",
+    ],
+)
+@pytest.mark.parametrize("operation", ["Invoke", "InvokeAsync", "GetFunction", "GetFunctionConfiguration", "GetPolicy"])
+async def test_qualifiers_in_every_form_of_a_name(versions: World, operation: str, name: str) -> None:
+    """An alias may be named within the function's name or beside it, or both alike; two that differ are refused."""
+    await versions.call("CreateAlias", **CREATE)
+    await versions.call(
+        "AddPermission", FunctionName="f", Qualifier="live", StatementId="s", Action="lambda:InvokeFunction", Principal="*"
+    )
+    body = {"InvokeArgs": b"{}"} if operation == "InvokeAsync" else {}
+    by_name = await versions.call(operation, FunctionName=name, **body)
+    if operation == "InvokeAsync":
+        assert len(await versions.events()) == 1
+        return
+    beside = await versions.call(operation, FunctionName="f", Qualifier="live")
+    both = await versions.call(operation, FunctionName=name, Qualifier="live")
+    if operation == "GetFunction":  # links are signed for the moment
+        by_name, beside, both = (each["Configuration"] for each in (by_name, beside, both))
+    assert by_name == beside == both
+    error = await refused(versions.call(operation, FunctionName=name, Qualifier="1"))
+    assert error.message == "The derived qualifier from the function name does not match the specified qualifier."
+
+
+async def test_sharing_versions_have_one_dead_letter_queue(versions: World) -> None:
+    """Two versions that share invocations send lost events to the same place, or both nowhere."""
+    configuration = versions.state.functions
+    async with configuration.change((ACCOUNT, REGION, "f")) as change:
+        assert change.stored is not None
+        second = change.stored.versions["2"]
+        elsewhere = replace(second.configuration, dead_letter=f"arn:aws:sqs:{REGION}:{ACCOUNT}:lost")
+        await change.save(
+            replace(change.stored, versions={**change.stored.versions, "2": replace(second, configuration=elsewhere)})
+        )
+    error = await refused(versions.call("CreateAlias", **CREATE, RoutingConfig=weights(v2=0.5)))
+    assert error.code == "InvalidParameterValueException"
+    assert "same dead-letter queue" in error.message
+    await versions.call("CreateAlias", **CREATE)
+    error = await refused(versions.call("UpdateAlias", FunctionName="f", Name="live", RoutingConfig=weights(v2=0.5)))
+    assert "same dead-letter queue" in error.message
