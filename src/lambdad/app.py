@@ -41,6 +41,7 @@ from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
+from lambdad.model.runtime_version import runtime_version
 from lambdad.model.service import BoundService
 from lambdad.model.version import Version
 from lambdad.remote import RemoteServices
@@ -148,6 +149,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         sandboxes=sandboxes,
         code=code,
         program_for=programs.prepare,
+        runtime_version=lambda runtime: programs.version(runtime) or runtime_version(runtime),
         mint=_mint_from(identities),
         revoke=lambda credentials: identities.revoke(credentials.access_key_id),
         log_sink=logs.buffer.append,

@@ -25,6 +25,7 @@ from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.provisioned_concurrency import ProvisionedKey, ProvisionedPlan, ProvisionedStatus
 from lambdad.model.quota import quotas
 from lambdad.model.request import Principal, RequestContext, Response
+from lambdad.model.runtime_version import RuntimeVersion, runtime_version
 from lambdad.model.version import Version
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.archive import Archives
@@ -94,12 +95,16 @@ class FakeInvoker:
 @dataclass
 class FakeRuntimes:
     names: tuple[str, ...] = ("python3.8", "python3.11", "python3.12")
+    patch: int = 1  #: of every interpreter
     failure: str | None = None
     gate: asyncio.Event | None = None  #: while set and not open, preparation waits
     prepared: list[str] = field(default_factory=list)
 
     def available(self) -> tuple[str, ...]:
         return self.names
+
+    def version(self, runtime: str) -> RuntimeVersion | None:
+        return runtime_version(runtime, self.patch) if runtime in self.names else None
 
     async def prepare(self, runtime: str) -> object:
         if self.gate is not None:

@@ -33,6 +33,7 @@ class EnvironmentLog:
             tenant_id=version.tenant_id,
         )
         self._version = version
+        self._runtime_version = parts.runtime_version
         self._clock = parts.clock
         self._monotonic = parts.monotonic
         self._is_template = initialization is Initialization.SNAP_START
@@ -49,11 +50,11 @@ class EnvironmentLog:
 
     def init_begins(self, phase: str) -> None:
         """Only the first one has a line in text format."""
-        version = self._version
+        version, runtime = self._version, self._runtime_version(self._version.runtime)
         self.output.keep_early()
         named = (version.function_name, version.version, self._initialization_type)
-        event = platform_events.init_start(version.runtime, version.region, phase, *named)
-        self.output.platform(event, log_lines.init_start(version.runtime, version.region) if phase == "init" else None)
+        event = platform_events.init_start(runtime, version.region, phase, *named)
+        self.output.platform(event, log_lines.init_start(runtime, version.region) if phase == "init" else None)
 
     def init_ends(self, failed: Failure | None, seconds: float, phase: str) -> None:
         """In text format there is a line only of what failed, and of a snapshot's."""
@@ -70,10 +71,10 @@ class EnvironmentLog:
         self.output.platform(platform_events.init_report(phase, status, error_type, seconds * 1000, kind), text)
 
     def restore_begins(self) -> None:
-        version = self._version
+        version, runtime = self._version, self._runtime_version(self._version.runtime)
         self.output.keep_early()
-        event = platform_events.restore_start(version.runtime, version.region, version.function_name, version.version)
-        self.output.platform(event, log_lines.restore_start(version.runtime, version.region))
+        event = platform_events.restore_start(runtime, version.region, version.function_name, version.version)
+        self.output.platform(event, log_lines.restore_start(runtime, version.region))
 
     def restore_ends(self, failed: Failure | None, seconds: float, billed_seconds: float) -> None:
         """`billed_seconds` of it are the function's own."""

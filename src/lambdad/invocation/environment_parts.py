@@ -15,6 +15,7 @@ from lambdad.invocation.logs import LogSink, LogStream
 from lambdad.invocation.output_pipe import Allowance, shared_allowance
 from lambdad.invocation.telemetry_delivery import DeliveryMemory
 from lambdad.invocation.version_snapshot import SnapshotSource
+from lambdad.model.runtime_version import RuntimeVersion, runtime_version
 from lambdad.model.version import Version
 from lambdad.sandbox.base import RuntimeProgram, Sandboxes, UnpackLimits
 
@@ -40,6 +41,7 @@ class EnvironmentParts:
     mint: Callable[[Version], FunctionCredentials]
     log_sink: LogSink
     unpack_limits: UnpackLimits
+    runtime_version: Callable[[str], RuntimeVersion] = runtime_version
     serve_endpoint: ServeEndpoint | None = None
     revoke: Callable[[FunctionCredentials], None] = lambda credentials: None
     is_log_sink_full: Callable[[LogStream], bool] = lambda stream: False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Sequence
 
 import msgspec
+
+from lambdad.model.runtime_version import RuntimeVersion
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -32,24 +32,12 @@ class Report(msgspec.Struct, frozen=True):
         return min(math.ceil((self.memory_peak_bytes or 0) / 1048576), self.memory_mb)
 
 
-def runtime_version(runtime: str, region: str) -> tuple[str, str]:
-    """Number and ARN. They are lambdad's own: its runtimes are not AWS's builds."""
-    name = re.match(r"[a-z]*", runtime)
-    family = name[0] if name else ""
-    number = runtime[len(family) :].removeprefix(".").removesuffix(".x")
-    version = f"{family}:{number}.v1"
-    digest = hashlib.sha256(f"lambdad {version}".encode()).hexdigest()
-    return version, f"arn:aws:lambda:{region}::runtime:{digest}"
+def init_start(runtime: RuntimeVersion, region: str) -> str:
+    return f"INIT_START Runtime Version: {runtime.name}\tRuntime Version ARN: {runtime.arn(region)}"
 
 
-def init_start(runtime: str, region: str) -> str:
-    version, arn = runtime_version(runtime, region)
-    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
-
-
-def restore_start(runtime: str, region: str) -> str:
-    version, arn = runtime_version(runtime, region)
-    return f"RESTORE_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+def restore_start(runtime: RuntimeVersion, region: str) -> str:
+    return f"RESTORE_START Runtime Version: {runtime.name}\tRuntime Version ARN: {runtime.arn(region)}"
 
 
 def restore_report(restore_ms: float, status: str, error_type: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from lambdad.invocation.log_lines import Report, runtime_version
+from lambdad.invocation.log_lines import Report
+from lambdad.model.runtime_version import RuntimeVersion
 
 #: Events that only the Logs API knows, and that have no line in a log.
 LOGS_API_ONLY = frozenset({"platform.end", "platform.fault"})
@@ -26,14 +27,13 @@ ON_DEMAND, SNAP_START = "on-demand", "snap-start"
 
 
 def init_start(
-    runtime: str, region: str, phase: str, function_name: str, version: str, initialization_type: str = ON_DEMAND
+    runtime: RuntimeVersion, region: str, phase: str, function_name: str, version: str, initialization_type: str = ON_DEMAND
 ) -> PlatformEvent:
-    number, arn = runtime_version(runtime, region)
     record = {
         "initializationType": initialization_type,
         "phase": phase,
-        "runtimeVersion": number,
-        "runtimeVersionArn": arn,
+        "runtimeVersion": runtime.name,
+        "runtimeVersionArn": runtime.arn(region),
         "functionName": function_name,
         "functionVersion": version,
     }
@@ -58,11 +58,10 @@ def init_report(
     return PlatformEvent("platform.initReport", record, _level(status, "DEBUG"))
 
 
-def restore_start(runtime: str, region: str, function_name: str, version: str) -> PlatformEvent:
-    number, arn = runtime_version(runtime, region)
+def restore_start(runtime: RuntimeVersion, region: str, function_name: str, version: str) -> PlatformEvent:
     record = {
-        "runtimeVersion": number,
-        "runtimeVersionArn": arn,
+        "runtimeVersion": runtime.name,
+        "runtimeVersionArn": runtime.arn(region),
         "functionName": function_name,
         "functionVersion": version,
     }

@@ -9,6 +9,7 @@ from typing import Literal
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import TEXT, LogSettings
 from lambdad.model.network_choice import has_network
+from lambdad.model.runtime_version import UpdateRuntimeOn
 from lambdad.model.version import LATEST, CodeArchive, Version
 
 State = Literal["Pending", "Active", "Failed"]
@@ -82,6 +83,8 @@ class FunctionVersion:
     update_status: UpdateStatus | None = None
     update_reason: str | None = None
     update_reason_code: str | None = None
+    update_runtime_on: UpdateRuntimeOn = "Auto"
+    runtime_version_arn: str | None = None  #: the only version of its runtime that it runs on; None for whichever there is
 
     @property
     def is_unsettled(self) -> bool:
@@ -173,10 +176,16 @@ class Function:
         """What `$LATEST` needs in place: before and after a running update."""
         return [self.latest.configuration, *([self.serving.configuration] if self.serving else [])]
 
-    def updated(self, configuration: Configuration, revision_id: str, now: float) -> Function:
-        """Accepts an update: invocations stay on the last reading that settled."""
+    def updated(
+        self, configuration: Configuration, revision_id: str, now: float, runtime_version_arn: str | None = None
+    ) -> Function:
+        """Accepts an update: invocations stay on the last reading that settled. `runtime_version_arn` is the version of the
+        runtime that there is now, which a function gets with its updates if that is how it gets any."""
         serving = self.serving or (self.latest if self.latest.state == "Active" else None)
-        return replace(self, latest=self.latest.updated(configuration, revision_id, now), serving=serving)
+        latest = self.latest.updated(configuration, revision_id, now)
+        if latest.update_runtime_on == "FunctionUpdate":
+            latest = replace(latest, runtime_version_arn=runtime_version_arn)
+        return replace(self, latest=latest, serving=serving)
 
     def settled(self, revision_id: str, failure: Failure | None = None) -> Function:
         """Ends creation or an update. A failed update leaves invocations on the old reading."""
@@ -203,6 +212,8 @@ class Function:
             configuration=configuration,
             revision_id=revision_id,
             last_modified=now,
+            update_runtime_on=latest.update_runtime_on,
+            runtime_version_arn=latest.runtime_version_arn,
         )
         if not latest.is_unsettled and not version.has_snapshot:
             version = version.settled(revision_id)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from lambdad.errors import SandboxError
 from lambdad.model.runtime_program import RuntimeProgram
+from lambdad.model.runtime_version import RuntimeVersion, runtime_version
 from lambdad.runtimes.catalog import CUSTOM, CUSTOM_RUNTIMES, RUNNABLE
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, own_interpreter
 from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
@@ -49,6 +51,7 @@ class RuntimePrograms:
         self._monotonic = monotonic
         self._retry_seconds = retry_seconds
         self._found: dict[str, Interpreter] = {}
+        self._versions: dict[str, RuntimeVersion] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, RuntimeProgram] = {}
         self._without_sdk: dict[str, str] = {}
@@ -60,6 +63,7 @@ class RuntimePrograms:
         found = await self._finder.find()
         self._found = {name: interpreter for name, interpreter in found.items() if name in RUNNABLE}
         self._found.update(dict.fromkeys(CUSTOM_RUNTIMES, own_interpreter(CUSTOM)))
+        self._versions = {name: version_of(name, interpreter) for name, interpreter in self.available().items()}
 
     async def close(self) -> None:
         """Gives up what is being fetched in the background."""
@@ -71,6 +75,10 @@ class RuntimePrograms:
     def available(self) -> dict[str, Interpreter]:
         """The usable interpreters by runtime."""
         return {name: interpreter for name, interpreter in self._found.items() if interpreter.problem is None}
+
+    def version(self, runtime: str) -> RuntimeVersion | None:
+        """As it was found when the server started; None where functions cannot run it."""
+        return self._versions.get(runtime)
 
     def problems(self) -> dict[str, str]:
         """By runtime, a sentence on what is amiss with it."""
@@ -167,6 +175,14 @@ def folder_name(interpreter: Interpreter) -> str:
     parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
     digest.update("\n".join(parts).encode())
     return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
+
+
+def version_of(runtime: str, interpreter: Interpreter) -> RuntimeVersion:
+    """The same for as long as neither the interpreter nor the client beside it changes."""
+    made_from = f"{folder_name(interpreter)} {platform.machine()}"
+    if runtime in CUSTOM_RUNTIMES:  # the interpreter is not the function's
+        return runtime_version(runtime, made_from=made_from)
+    return runtime_version(runtime, interpreter.version[2], made_from)
 
 
 def client_files(runtime: str) -> list[Path]:

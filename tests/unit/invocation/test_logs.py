@@ -14,6 +14,7 @@ from lambdad.invocation import log_lines, platform_events
 from lambdad.invocation.logs import FunctionLog, LogStream
 from lambdad.invocation.output_lines import MAX_LINE_BYTES
 from lambdad.model.log_settings import LEVELS, LogSettings
+from lambdad.model.runtime_version import runtime_version
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def test_end_of_output(pipe):
 )
 def test_init_start(runtime, version):
     """INIT_START names the runtime's version and an ARN of the right shape."""
-    line = log_lines.init_start(runtime, "eu-west-1")
+    line = log_lines.init_start(runtime_version(runtime), "eu-west-1")
     head, arn = line.split("\tRuntime Version ARN: ")
     assert head == f"INIT_START Runtime Version: {version}"
     assert arn.startswith("arn:aws:lambda:eu-west-1::runtime:")

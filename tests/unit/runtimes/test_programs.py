@@ -15,7 +15,7 @@ import pytest
 from lambdad.errors import SandboxError
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.install import InstallError, Progress
-from lambdad.runtimes.programs import RuntimePrograms, client_files, file_lock, folder_name
+from lambdad.runtimes.programs import RuntimePrograms, client_files, file_lock, folder_name, version_of
 
 OURS = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -243,3 +243,19 @@ async def test_the_real_sdk_is_installed_and_imported(tmp_path: Path, runtime: s
         "boto3.client('s3', region_name='us-east-1', aws_access_key_id='a', aws_secret_access_key='b')"
     )
     subprocess.run([program.interpreter, "-E", "-s", "-S", "-W", "ignore", "-c", script], check=True, timeout=60)
+
+
+async def test_versions_of_runtimes(tmp_path: Path) -> None:
+    """A runtime that is there has a version, the same at each start, that another client or interpreter changes; what is not
+    there has none."""
+    made = await programs(tmp_path, FakeInstaller())
+    version = made.version(OURS)
+    assert version is not None
+    assert version.name.endswith(f".v{sys.version_info[2]}")
+    again = await programs(tmp_path, FakeInstaller())
+    assert again.version(OURS) == version
+    interpreter = made.available()[OURS]
+    major, minor, micro = interpreter.version
+    assert version_of(OURS, replace(interpreter, version=(major, minor, micro + 1))).digest != version.digest
+    assert made.version("provided.al2023") != made.version("provided.al2")
+    assert made.version("python2.6") is None

@@ -14,6 +14,7 @@ from lambdad.services.lambda_.lookup import check_ready_for_change, find_functio
 from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, stale_revision
+from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
@@ -35,7 +36,7 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
         check_change(change.stored, request, name.arn)
         updated = _with_code(state, change.stored, code, settings)
         if request.get("DryRun"):
-            return configuration_shape(updated.function.latest)
+            return configuration_shape(updated.function.latest, state.runtimes.version)
         shown = updated.function.latest
         if request.get("Publish"):
             check_snap_start(state, shown.configuration)
@@ -43,7 +44,7 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
             updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
         async with code_room(state, context, updated.code_size() - change.stored.code_size()):
             await change.save(updated)
-    return configuration_shape(shown, shown.version if request.get("Publish") else None)
+    return configuration_shape(shown, state.runtimes.version, shown.version if request.get("Publish") else None)
 
 
 def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -> None:
@@ -56,4 +57,5 @@ def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -
 def _with_code(state: LambdaState, stored: StoredFunction, code: CodeArchive, settings: Mapping[str, Any]) -> StoredFunction:
     configuration = replace(stored.function.latest.configuration, code=code, **settings)
     check_unpacked_size(state, configuration)
-    return replace(stored, function=stored.function.updated(configuration, state.new_id(), state.clock()))
+    arn = arn_here(state.runtimes.version, configuration.runtime, stored.function.latest.region)
+    return replace(stored, function=stored.function.updated(configuration, state.new_id(), state.clock(), arn))

@@ -17,6 +17,8 @@ from lambdad.services.lambda_.lookup import find_function, named, named_unqualif
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime
+from lambdad.services.lambda_.runtime_management import check_runtime_change
+from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
@@ -25,7 +27,7 @@ from lambdad.services.lambda_.state import LambdaState
 
 async def get_function_configuration(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
     name = named(context, request["FunctionName"], request.get("Qualifier"))
-    return configuration_shape(reading_of(await find_function(state, name), name), name.qualifier)
+    return configuration_shape(reading_of(await find_function(state, name), name), state.runtimes.version, name.qualifier)
 
 
 async def update_function_configuration(
@@ -55,6 +57,8 @@ async def update_function_configuration(
         configuration = replace(before, **settings, **chosen_logging(request, before.log_settings))
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
-        function = change.stored.function.updated(configuration, state.new_id(), state.clock())
+        check_runtime_change(change.stored.function.latest, configuration.runtime)
+        arn = arn_here(state.runtimes.version, configuration.runtime, name.region)
+        function = change.stored.function.updated(configuration, state.new_id(), state.clock(), arn)
         await change.save(replace(change.stored, function=function))
-    return configuration_shape(function.latest)
+    return configuration_shape(function.latest, state.runtimes.version)

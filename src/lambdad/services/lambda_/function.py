@@ -25,7 +25,7 @@ from lambdad.services.lambda_.refusal import conflict, function_not_found, inval
 from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime
 from lambdad.services.lambda_.settings import check_tags, chosen_settings
-from lambdad.services.lambda_.shape import configuration_shape
+from lambdad.services.lambda_.shape import configuration_shape, listed_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
@@ -56,7 +56,7 @@ async def get_function(state: LambdaState, context: RequestContext, request: Req
     reading = reading_of(stored, name)
     location = state.code_locations.sign(context.endpoint, reading.configuration.code.digest)
     output: dict[str, Any] = {
-        "Configuration": configuration_shape(reading, name.qualifier),
+        "Configuration": configuration_shape(reading, state.runtimes.version, name.qualifier),
         "Code": {"RepositoryType": "S3", "Location": location},
     }
     if stored.function.tags and name.qualifier is None:
@@ -90,7 +90,7 @@ async def list_functions(state: LambdaState, context: RequestContext, request: R
         return {"Functions": []}  # only replicas of other Regions' functions would be listed, and there are none
     size = page_size(request)
     found = await _readings(state, context, read_marker(request, "Functions"), size + 1, every_version=every_version)
-    shapes = [configuration_shape(each, each.version if every_version else None, with_state=False) for each in found[:size]]
+    shapes = [listed_shape(each, each.version if every_version else None) for each in found[:size]]
     output: dict[str, Any] = {"Functions": shapes}
     if len(found) > size:
         output["NextMarker"] = make_marker("Functions", _position(found[size - 1]))
@@ -132,7 +132,7 @@ async def _keep_new(
         if change.stored is not None:
             raise conflict(f"Function already exist: {name.name}")
         await change.save(StoredFunction(function, versions))
-    return configuration_shape(shown, shown.version if publish else None)
+    return configuration_shape(shown, state.runtimes.version, shown.version if publish else None)
 
 
 def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:

@@ -52,6 +52,7 @@ from lambdad.services.lambda_.provisioned_concurrency import (
     put_provisioned_concurrency_config,
 )
 from lambdad.services.lambda_.recursion import get_function_recursion_config, put_function_recursion_config
+from lambdad.services.lambda_.runtime_management import get_runtime_management_config, put_runtime_management_config
 from lambdad.services.lambda_.tag import list_tags, tag_resource, untag_resource
 from lambdad.services.lambda_.version import list_versions_by_function, publish_version
 
@@ -81,6 +82,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetLayerVersionPolicy": get_layer_version_policy,
     "GetPolicy": get_policy,
     "GetProvisionedConcurrencyConfig": get_provisioned_concurrency_config,
+    "GetRuntimeManagementConfig": get_runtime_management_config,
     "Invoke": invoke,
     "InvokeAsync": invoke_async,
     "InvokeWithResponseStream": invoke_with_response_stream,
@@ -99,6 +101,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
     "PutFunctionRecursionConfig": put_function_recursion_config,
     "PutProvisionedConcurrencyConfig": put_provisioned_concurrency_config,
+    "PutRuntimeManagementConfig": put_runtime_management_config,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,
     "TagResource": tag_resource,

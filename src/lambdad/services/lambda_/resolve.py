@@ -12,6 +12,7 @@ from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_now
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found
+from lambdad.services.lambda_.runtime_version import check_runtime_version
 from lambdad.services.lambda_.snap_start import NOT_READY
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.services.lambda_.tenancy import check_tenant, for_tenant
@@ -27,7 +28,7 @@ async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str
     reading = stored.function.running if number == LATEST else stored.versions.get(number)
     if reading is None:
         raise function_not_found(name, qualifier=LATEST)
-    _check_invocable(reading)
+    _check_invocable(state, reading)
     check_tenant(reading, tenant_id)
     provisioned = stored.provisioned_for(name.qualifier or LATEST, number) if stored.provisioned else None
     return for_tenant(state.functions.runnable(stored, reading, provisioned), tenant_id)
@@ -94,8 +95,10 @@ def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionNa
     return alias.pick(state.draw()) if alias.weights else alias.function_version
 
 
-def _check_invocable(reading: FunctionVersion) -> None:
+def _check_invocable(state: LambdaState, reading: FunctionVersion) -> None:
     if reading.state == "Pending" and reading.has_snapshot:
         raise ServiceError("SnapStartNotReadyException", NOT_READY)
     if reading.state != "Active":
         raise not_now(reading.state)
+    if reading.runtime_version_arn is not None:
+        check_runtime_version(state.runtimes.version, reading)

@@ -80,6 +80,8 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
 def check_unsupported_values(request: Mapping[str, Any]) -> None:
     """Members of which clients send the harmless default, and whose other values would have no effect here."""
     vpc = request.get("VpcConfig", {})
+    if bool(vpc.get("SubnetIds")) != bool(vpc.get("SecurityGroupIds")):
+        raise invalid_parameter("SubnetIds and SecurityIds must coexist or be both empty list.")
     if vpc.get("SubnetIds") or vpc.get("SecurityGroupIds") or vpc.get("Ipv6AllowedForDualStack"):
         raise _unsupported("VpcConfig", "functions have no VPC here")
     if request.get("TracingConfig", {}).get("Mode", "PassThrough") != "PassThrough":

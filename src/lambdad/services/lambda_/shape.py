@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +12,16 @@ from lambdad.model.arn import function_arn
 from lambdad.model.function import FunctionVersion
 from lambdad.model.layer import LayerVersion
 from lambdad.services.lambda_.logging_config import logging_shape
+from lambdad.services.lambda_.runtime_version import FindVersion, runtime_version_config
 
 
-def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, *, with_state: bool = True) -> dict[str, Any]:
-    """FunctionConfiguration. The ARN carries `qualifier` if the caller asked with one; listings leave out the states."""
+def configuration_shape(reading: FunctionVersion, find: FindVersion, qualifier: str | None = None) -> dict[str, Any]:
+    """FunctionConfiguration. The ARN carries `qualifier` if the caller asked with one. `find` knows this machine's runtimes."""
+    return {**listed_shape(reading, qualifier), **_states(reading, find)}
+
+
+def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict[str, Any]:
+    """FunctionConfiguration as listings print it, without its states."""
     configuration = reading.configuration
     name = reading.function_name
     shape: dict[str, Any] = {
@@ -51,12 +56,12 @@ def configuration_shape(reading: FunctionVersion, qualifier: str | None = None, 
         shape["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in configuration.layers]
-    return {**shape, **_states(reading)} if with_state else shape
+    return shape
 
 
-def _states(reading: FunctionVersion) -> dict[str, Any]:
+def _states(reading: FunctionVersion, find: FindVersion) -> dict[str, Any]:
     states = {
-        "RuntimeVersionConfig": {"RuntimeVersionArn": _runtime_version_arn(reading)},
+        "RuntimeVersionConfig": runtime_version_config(find, reading),
         "State": reading.state,
         "StateReason": reading.state_reason,
         "StateReasonCode": reading.state_reason_code,
@@ -107,9 +112,3 @@ def timestamp(seconds: float) -> str:
 def code_sha256(digest: str) -> str:
     """The digest of a zip as AWS prints it: base64 instead of hex."""
     return base64.b64encode(bytes.fromhex(digest)).decode()
-
-
-def _runtime_version_arn(reading: FunctionVersion) -> str:
-    """One stable version for each runtime and architecture: interpreters here change with the machine, not by AWS's numbers."""
-    identity = f"{reading.configuration.runtime}/{reading.configuration.architecture}"
-    return f"arn:aws:lambda:{reading.region}::runtime:{hashlib.sha256(identity.encode()).hexdigest()}"

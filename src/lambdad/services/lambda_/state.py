@@ -14,6 +14,7 @@ from lambdad.event_queue.counters import EventCounters
 from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.quota import Quotas
+from lambdad.model.runtime_version import RuntimeVersion
 from lambdad.runtimes.catalog import Policy
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
@@ -41,6 +42,10 @@ class Events(Protocol):
 class Runtimes(Protocol):
     def available(self) -> Collection[str]:
         """Identifiers of the runtimes that functions can run on this machine."""
+        ...
+
+    def version(self, runtime: str) -> RuntimeVersion | None:
+        """Which version of the runtime that is; None where functions cannot run it."""
         ...
 
 

@@ -10,7 +10,6 @@ _MAPPINGS = "event source mappings come with their pollers"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
-_RUNTIME_MANAGEMENT = "runtime versions follow the interpreters of this machine"
 _POLICY_DOCUMENTS = "whole policy documents are not built yet: use AddPermission and RemovePermission"
 
 NOT_YET: Mapping[str, str] = {
@@ -33,7 +32,6 @@ NOT_YET: Mapping[str, str] = {
     "GetFunctionCodeSigningConfig": _SIGNING,
     "GetFunctionScalingConfig": _INSTANCES,
     "GetResourcePolicy": _POLICY_DOCUMENTS,
-    "GetRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "ListCapacityProviders": _INSTANCES,
     "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
@@ -44,7 +42,6 @@ NOT_YET: Mapping[str, str] = {
     "PutFunctionCodeSigningConfig": _SIGNING,
     "PutFunctionScalingConfig": _INSTANCES,
     "PutResourcePolicy": _POLICY_DOCUMENTS,
-    "PutRuntimeManagementConfig": _RUNTIME_MANAGEMENT,
     "ResumeDurableExecution": _DURABLE,
     "SendDurableExecutionCallbackFailure": _DURABLE,
     "SendDurableExecutionCallbackHeartbeat": _DURABLE,
@@ -94,12 +91,30 @@ _DESTINATIONS: Mapping[str, str] = {
 }
 _DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an endpoint for SQS or SNS in the settings"}
 
+#: Judged by `settings.chosen_settings` and `package.package_bytes`.
+_VALUES: Mapping[str, str] = {
+    "VpcConfig": "only empty lists, which detach: functions have no VPC here",
+    "TracingConfig.Mode": "only PassThrough: there is no X-Ray here to sample and send segments for",
+}
+_ARCHITECTURES: Mapping[str, str] = {"Architectures": "only this machine's"}
+_COPY = "only COPY: what is in S3 is not part of a function here"
+
 _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
-    "CreateFunction": {**_DEAD_LETTER, **_SNAP_START},
+    "CreateFunction": {
+        **_DEAD_LETTER,
+        **_SNAP_START,
+        **_VALUES,
+        **_ARCHITECTURES,
+        "PackageType": "only Zip",
+        "Code.S3ObjectStorageMode": _COPY,
+    },
+    "PublishLayerVersion": {"Content.S3ObjectStorageMode": _COPY},
+    "PutRuntimeManagementConfig": {"RuntimeVersionArn": "only that of the one version which this machine has of the runtime"},
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
-    "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START},
+    "UpdateFunctionCode": {**_ARCHITECTURES, "S3ObjectStorageMode": _COPY},
+    "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
 }

@@ -14,7 +14,7 @@ from lambdad.services.lambda_.lookup import find_function, named, named_unqualif
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
-from lambdad.services.lambda_.shape import code_sha256, configuration_shape
+from lambdad.services.lambda_.shape import code_sha256, configuration_shape, listed_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
@@ -34,7 +34,7 @@ async def publish_version(state: LambdaState, context: RequestContext, request: 
             versions = {**change.stored.versions, version.version: version}
             async with code_room(state, context, version.configuration.code.size):
                 await change.save(replace(change.stored, function=function, versions=versions))
-    return configuration_shape(version, version.version)
+    return configuration_shape(version, state.runtimes.version, version.version)
 
 
 async def list_versions_by_function(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,4 +64,4 @@ def _position(reading: FunctionVersion) -> str:
 
 
 def _shape(reading: FunctionVersion) -> dict[str, Any]:
-    return configuration_shape(reading, reading.version, with_state=False)
+    return listed_shape(reading, reading.version)

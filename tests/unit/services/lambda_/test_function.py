@@ -142,7 +142,18 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"Environment": {"Variables": {"NUL": "a\0b"}}}, INVALID, "null character"),
     ({"Handler": "a\0.b"}, INVALID, "'handler' failed to satisfy constraint"),
-    ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, INVALID, "VpcConfig is not supported"),
+    (
+        {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}},
+        INVALID,
+        "VpcConfig is not supported by lambdad: functions have no VPC here.",
+    ),
+    ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, INVALID, "SubnetIds and SecurityIds must coexist or be both empty list."),
+    (
+        {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": ["sg-1"]}},
+        INVALID,
+        "SubnetIds and SecurityIds must coexist or be both empty list.",
+    ),
+    ({"VpcConfig": {"Ipv6AllowedForDualStack": True}}, INVALID, "VpcConfig is not supported"),
     ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:1:q"}}, INVALID, "there is no SQS here"),
     ({"TracingConfig": {"Mode": "Active"}}, INVALID, "TracingConfig Mode Active is not supported"),
     (

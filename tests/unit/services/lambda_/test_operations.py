@@ -67,6 +67,8 @@ READ = {
     "PutFunctionRecursionConfig": "FunctionName RecursiveLoop",
     "PutFunctionEventInvokeConfig": "FunctionName Qualifier MaximumRetryAttempts MaximumEventAgeInSeconds "
     "DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination",
+    "GetRuntimeManagementConfig": "FunctionName Qualifier",
+    "PutRuntimeManagementConfig": "FunctionName Qualifier UpdateRuntimeOn RuntimeVersionArn",
     "RemoveLayerVersionPermission": "LayerName VersionNumber StatementId RevisionId",
     "RemovePermission": "FunctionName StatementId Qualifier RevisionId",
     "TagResource": "Resource Tags",
@@ -95,6 +97,14 @@ def test_every_member_is_read_or_refused(operation: str) -> None:
     leaves = {path for path in _paths(MODEL.operation_model(operation)) if not _is_covered(path, refused)}
     assert leaves == set(READ[operation].split())
     assert refused <= set(_all_paths(MODEL.operation_model(operation)))
+
+
+@pytest.mark.parametrize("operation", sorted(SERVICE.limited))
+def test_every_limited_member_is_read(operation: str) -> None:
+    """What is refused by its value is a member of a served operation, and its value is looked at."""
+    limited = set(SERVICE.limited[operation])
+    assert limited <= set(_all_paths(MODEL.operation_model(operation)))
+    assert all(any(_is_covered(path, {member}) for path in READ[operation].split()) for member in limited)
 
 
 def _paths(operation: OperationModel) -> Iterator[str]:
