@@ -1,13 +1,18 @@
-"""Functions that bring their own runtime: `bootstrap` files in shell and Python."""
+"""Functions that bring their own runtime: `bootstrap` files in shell, Python, JavaScript, Go and C."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import subprocess
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.go import built
 from support.server import ROLE, Server, zipped
 
 pytestmark = pytest.mark.root
@@ -47,6 +52,129 @@ while True:
     body = json.dumps({"environment": dict(os.environ), "signals": state[0], "descriptors": state[1]})
     api.request("POST", "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"], body)
     api.getresponse().read()
+"""
+
+#: What AWS's guide shows: a shell script that starts a Node.js of the package's own.
+NODE_BOOTSTRAP = """#!/bin/sh
+cd $LAMBDA_TASK_ROOT
+./bin/node runtime.js
+"""
+
+NODE_RUNTIME = """
+const http = require('http');
+const api = 'http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime';
+const [file, name] = process.env._HANDLER.split('.');
+const handler = require(process.env.LAMBDA_TASK_ROOT + '/' + file)[name];
+
+function ask(method, path, body) {
+  return new Promise((resolve, reject) => {
+    const request = http.request(api + path, { method }, (response) => {
+      const parts = [];
+      response.on('data', (part) => parts.push(part));
+      response.on('end', () => resolve([response, Buffer.concat(parts)]));
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+async function main() {
+  for (;;) {
+    const [response, event] = await ask('GET', '/invocation/next');
+    const invocation = '/invocation/' + response.headers['lambda-runtime-aws-request-id'];
+    try {
+      await ask('POST', invocation + '/response', JSON.stringify(await handler(JSON.parse(event))));
+    } catch (error) {
+      await ask('POST', invocation + '/error', JSON.stringify({ errorMessage: error.message, errorType: error.name }));
+    }
+  }
+}
+main();
+"""
+
+NODE_FUNCTION = """
+exports.handler = async (event) => {
+  if (event === 'fail') throw new RangeError('as asked');
+  return { event, node: process.execPath, wrapped: process.env.WRAPPED || null };
+};
+"""
+
+GO_RUNTIME = r"""
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+)
+
+func main() {
+	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/"
+	for {
+		next, err := http.Get(api + "next")
+		if err != nil {
+			panic(err)
+		}
+		event, _ := io.ReadAll(next.Body)
+		next.Body.Close()
+		answer := append(append([]byte(`["go",`), event...), ']')
+		id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
+		sent, err := http.Post(api+id+"/response", "application/json", bytes.NewReader(answer))
+		if err != nil {
+			panic(err)
+		}
+		sent.Body.Close()
+	}
+}
+"""
+
+C_RUNTIME = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static char text[65536];
+
+static void ask(int api, const char *request) {
+    size_t size = 0, wanted = 0;
+    char *end = NULL, *length;
+    if (write(api, request, strlen(request)) < 0) exit(1);
+    while (end == NULL || size < wanted) {
+        ssize_t count = read(api, text + size, sizeof text - 1 - size);
+        if (count <= 0) exit(1);
+        size += count;
+        text[size] = 0;
+        if (end == NULL && (end = strstr(text, "\r\n\r\n")) != NULL) {
+            length = strcasestr(text, "\r\nContent-Length:");
+            wanted = end + 4 - text + (length ? atol(length + 17) : 0);
+        }
+    }
+}
+
+int main(void) {
+    char host[64], id[64], answer[8192], request[16384], *port;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int api = socket(AF_INET, SOCK_STREAM, 0);
+    strncpy(host, getenv("AWS_LAMBDA_RUNTIME_API"), sizeof host - 1);
+    port = strchr(host, ':');
+    *port = 0;
+    address.sin_port = htons(atoi(port + 1));
+    inet_aton(host, &address.sin_addr);
+    if (connect(api, (struct sockaddr *)&address, sizeof address)) return 1;
+    for (;;) {
+        ask(api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n");
+        sscanf(strcasestr(text, "Lambda-Runtime-Aws-Request-Id:") + 30, " %63[^\r]", id);
+        snprintf(answer, sizeof answer, "[\"c\",%s]", strstr(text, "\r\n\r\n") + 4);
+        snprintf(request, sizeof request,
+                 "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: runtime\r\nContent-Length: %zu\r\n\r\n%s",
+                 id, strlen(answer), answer);
+        ask(api, request);
+    }
+}
 """
 
 
@@ -123,3 +251,65 @@ def test_a_custom_runtime_starts_clean(server: Server) -> None:
     assert not [name for name in variables if name.startswith("_LAMBDAD")]
     assert seen["signals"] == ["SigIgn:", "0000000000000000"]
     assert seen["descriptors"] == ["0", "1", "2", "3"], "3 is the listing's own"
+
+
+def carried_node() -> Path:
+    """A Node.js in one file that stands on the machine's C library alone, as the one that is downloaded does."""
+    node = shutil.which("node")
+    if node is None or Path(node).stat().st_size < 10_000_000:
+        pytest.skip("needs a node that is one whole program")
+    return Path(node)
+
+
+def with_node(files: dict[str, str | bytes]) -> bytes:
+    """A package with Node.js in it, which is not compressed: that would take most of the test's time."""
+    buffer = io.BytesIO(zipped(files))
+    with zipfile.ZipFile(buffer, "a") as bundle:
+        entry = zipfile.ZipInfo("bin/node")
+        entry.external_attr = 0o755 << 16
+        bundle.writestr(entry, carried_node().read_bytes(), zipfile.ZIP_STORED)
+    return buffer.getvalue()
+
+
+def test_the_guides_example_runs_a_node_that_the_package_carries(server: Server) -> None:
+    """`bootstrap` runs `node runtime.js` with the package's own Node.js: answers, fails, answers. A wrapper, which
+    custom runtimes do not honour, is a variable like any other (AWS_LAMBDA_EXEC_WRAPPER)."""
+    package = with_node({"bootstrap": NODE_BOOTSTRAP, "runtime.js": NODE_RUNTIME, "app.js": NODE_FUNCTION})
+    server.client("s3").create_bucket(Bucket="carried-node")
+    server.client("s3").put_object(Bucket="carried-node", Key="package.zip", Body=package)
+    server.client("lambda").create_function(
+        FunctionName="carried-node",
+        Role=ROLE,
+        Runtime="provided.al2023",
+        Handler="app.handler",
+        Timeout=30,
+        MemorySize=512,
+        Code={"S3Bucket": "carried-node", "S3Key": "package.zip"},
+        Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/no/such/wrapper"}},
+    )
+    server.wait_active("carried-node")
+    expected = {"node": "/var/task/bin/node", "wrapped": None}
+    assert server.invoke("carried-node", {"k": 1}) == {"event": {"k": 1}, **expected}
+    assert failed(server, "carried-node", "fail") == {"errorMessage": "as asked", "errorType": "RangeError"}
+    assert server.invoke("carried-node", 2) == {"event": 2, **expected}
+
+
+@pytest.mark.parametrize("language", ["go", "c"])
+def test_a_static_binary_is_a_runtime(server: Server, tmp_path: Path, language: str) -> None:
+    """A compiled `bootstrap` needs nothing beside it, from the package or from a layer."""
+    if language == "go":
+        program = built(GO_RUNTIME, tmp_path)
+    else:
+        if shutil.which("cc") is None:
+            pytest.skip("needs a C compiler")
+        (tmp_path / "main.c").write_text(C_RUNTIME)
+        command = ["cc", "-D_GNU_SOURCE", "-static", "-O1", "-o", "program", "main.c"]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+        program = (tmp_path / "program").read_bytes()
+    create(server, f"binary-{language}", {"bootstrap": program})
+    assert [server.invoke(f"binary-{language}", event) for event in (1, {"k": "v"})] == [[language, 1], [language, {"k": "v"}]]
+    layer = server.client("lambda").publish_layer_version(
+        LayerName=f"binary-{language}", Content={"ZipFile": zipped({"bootstrap": program})}
+    )
+    create(server, f"binary-layer-{language}", {"data": "x"}, Layers=[layer["LayerVersionArn"]])
+    assert server.invoke(f"binary-layer-{language}", 3) == [language, 3]
