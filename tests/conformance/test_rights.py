@@ -76,6 +76,10 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
             "lambda", "GetEventSourceMapping", {"UUID": "u"},
             [("lambda:GetEventSourceMapping", f"{LAMBDA}event-source-mapping:u")],
         ),
+        (
+            "lambda", "PutResourcePolicy", {"ResourceArn": f"{FUNCTION}:1", "Policy": "{}"},
+            [(f"lambda:{action}", f"{FUNCTION}:1") for action in ("PutResourcePolicy", "AddPermission", "RemovePermission")],
+        ),
         ("s3", "PutObject", {"Bucket": "b", "Key": "a b"}, [("s3:PutObject", OBJECT)]),
         (
             "s3", "PutObject", {"Bucket": "b", "Key": "a b", "Tagging": "k=v"},

@@ -280,6 +280,31 @@ def test_another_account_needs_both_sides(world: World) -> None:
     assert invoke(world.client("lambda", carl), do="who").endswith("/worker/worker")
 
 
+def test_a_whole_policy_on_a_function_decides(world: World) -> None:
+    """A document lets in another account and denies one user of its own; putting it needs the rights to its statements too."""
+    boto = world.client("lambda")
+    allowed = [allow("lambda:InvokeFunction"), allow(["lambda:*ResourcePolicy", "lambda:GetPolicy"])]
+    lambda_ = world.client("lambda", world.user("shut-out", *allowed))
+    stranger = world.client("lambda", world.stranger())
+    user_arn = f"arn:aws:iam::{ACCOUNT}:user/shut-out"
+    let_in = allow("lambda:InvokeFunction", FUNCTION, Sid="other", Principal={"AWS": OTHER})
+    keep_out = {**allow("lambda:InvokeFunction", FUNCTION, Principal={"AWS": user_arn}), "Effect": "Deny"}
+    code, message = refusal(lambda_.put_resource_policy, ResourceArn=FUNCTION, Policy=document(let_in))
+    assert code == "AccessDeniedException" and "lambda:AddPermission" in message
+    put = boto.put_resource_policy(ResourceArn=FUNCTION, Policy=document(let_in, keep_out))
+    assert json.loads(put["Policy"])["Statement"] == [let_in, keep_out]
+    assert lambda_.get_resource_policy(ResourceArn=FUNCTION)["RevisionId"] == put["RevisionId"]
+    assert stranger.invoke(FunctionName=FUNCTION, InvocationType="DryRun")["StatusCode"] == 204
+    code, message = refusal(lambda_.invoke, FunctionName=FUNCTION, InvocationType="DryRun")
+    assert code == "AccessDeniedException" and message.endswith("with an explicit deny in a resource-based policy")
+    code, _ = refusal(boto.delete_resource_policy, ResourceArn=FUNCTION, RevisionId="0" * 8 + "-0000-0000-0000-" + "0" * 12)
+    assert code == "PreconditionFailedException"
+    boto.delete_resource_policy(ResourceArn=FUNCTION, RevisionId=put["RevisionId"])
+    assert lambda_.invoke(FunctionName=FUNCTION, InvocationType="DryRun")["StatusCode"] == 204
+    assert refusal(stranger.invoke, FunctionName=FUNCTION, InvocationType="DryRun")[0] == "AccessDeniedException"
+    assert refusal(boto.get_resource_policy, ResourceArn=FUNCTION)[0] == "ResourceNotFoundException"
+
+
 def test_an_inactive_key_ends_at_once(world: World) -> None:
     """And works again when it is made active; a deleted one is unknown."""
     iam = world.client("iam")

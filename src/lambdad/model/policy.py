@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from lambdad.model.policy_principal import Names
 
 _ACCOUNT = re.compile(r"\d{12}")
 _IAM_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}):.+")
+_UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,28}")
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 
 
@@ -25,12 +26,22 @@ class Policy:
 
     revision_id: str
     statements: tuple[Mapping[str, Any], ...] = ()
+    version: str = "2012-10-17"  #: of the policy language
+    id: str | None = "default"  #: None where a whole document was put without one
 
     def document(self) -> dict[str, Any]:
-        return {"Version": "2012-10-17", "Id": "default", "Statement": list(self.statements)}
+        named = {} if self.id is None else {"Id": self.id}
+        return {"Version": self.version, **named, "Statement": list(self.statements)}
 
     def has(self, statement_id: str) -> bool:
-        return any(statement["Sid"] == statement_id for statement in self.statements)
+        return any(statement.get("Sid") == statement_id for statement in self.statements)
+
+    def extended(self, added: Mapping[str, Any], revision_id: str) -> Policy:
+        return replace(self, revision_id=revision_id, statements=(*self.statements, added))
+
+    def reduced(self, statement_id: str, revision_id: str) -> Policy:
+        kept = tuple(each for each in self.statements if each.get("Sid") != statement_id)
+        return replace(self, revision_id=revision_id, statements=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,13 @@ class Caller:
 
 def service_caller(service_principal: str, source_arn: str, source_account: str) -> Caller:
     return Caller(service_principal, context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account})
+
+
+def is_principal(kind: str, text: str) -> bool:
+    """Whether an entry of a Principal element names somebody who can call Lambda: of the other kinds nobody does."""
+    if kind == "AWS":
+        return text == "*" or bool(_ACCOUNT.fullmatch(text) or _IAM_ARN.fullmatch(text) or _UNIQUE_ID.fullmatch(text))
+    return kind == "Service" and _SERVICE.fullmatch(text) is not None
 
 
 def principal_element(principal: str) -> Any:

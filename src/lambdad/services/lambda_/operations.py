@@ -52,6 +52,7 @@ from lambdad.services.lambda_.provisioned_concurrency import (
     put_provisioned_concurrency_config,
 )
 from lambdad.services.lambda_.recursion import get_function_recursion_config, put_function_recursion_config
+from lambdad.services.lambda_.resource_policy import delete_resource_policy, get_resource_policy, put_resource_policy
 from lambdad.services.lambda_.runtime_management import get_runtime_management_config, put_runtime_management_config
 from lambdad.services.lambda_.tag import list_tags, tag_resource, untag_resource
 from lambdad.services.lambda_.version import list_versions_by_function, publish_version
@@ -69,6 +70,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteFunctionUrlConfig": delete_function_url_config,
     "DeleteLayerVersion": delete_layer_version,
     "DeleteProvisionedConcurrencyConfig": delete_provisioned_concurrency_config,
+    "DeleteResourcePolicy": delete_resource_policy,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
     "GetFunction": get_function,
@@ -82,6 +84,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetLayerVersionPolicy": get_layer_version_policy,
     "GetPolicy": get_policy,
     "GetProvisionedConcurrencyConfig": get_provisioned_concurrency_config,
+    "GetResourcePolicy": get_resource_policy,
     "GetRuntimeManagementConfig": get_runtime_management_config,
     "Invoke": invoke,
     "InvokeAsync": invoke_async,
@@ -101,6 +104,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
     "PutFunctionRecursionConfig": put_function_recursion_config,
     "PutProvisionedConcurrencyConfig": put_provisioned_concurrency_config,
+    "PutResourcePolicy": put_resource_policy,
     "PutRuntimeManagementConfig": put_runtime_management_config,
     "RemoveLayerVersionPermission": remove_layer_version_permission,
     "RemovePermission": remove_permission,

@@ -31,7 +31,7 @@ async def add_permission(state: LambdaState, context: RequestContext, request: R
     _check_url_conditions(request)
     added = statement(request["StatementId"], principal, request["Action"], name.qualified_arn, request)
     async with state.functions.change(name.key) as change:
-        stored = _existing(change.stored, name)
+        stored = existing(change.stored, name)
         policy = stored.policies.get(name.qualifier or "")
         check_policy_revision(policy, request)
         extended = extend(policy, added, state.new_id(), state.quotas.policy_bytes)
@@ -42,7 +42,7 @@ async def add_permission(state: LambdaState, context: RequestContext, request: R
 async def remove_permission(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = _permitted_name(context, request)
     async with state.functions.change(name.key) as change:
-        stored = _existing(change.stored, name)
+        stored = existing(change.stored, name)
         policy = stored.policies.get(name.qualifier or "")
         if policy is None:
             raise not_found("No policy is associated with the given resource.")
@@ -73,19 +73,23 @@ def extend(policy: Policy | None, added: Mapping[str, Any], revision_id: str, li
             f"The statement id ({added['Sid']}) provided already exists. "
             "Please provide a new statement id, or remove the existing statement."
         )
-    extended = Policy(revision_id, (*(policy.statements if policy else ()), added))
-    size = len(json_text(extended.document()))
+    extended = (policy or Policy(revision_id)).extended(added, revision_id)
+    check_size(extended, limit)
+    return extended
+
+
+def check_size(policy: Policy, limit: int) -> None:
+    size = len(json_text(policy.document()).encode())
     if size > limit:
         message = f"The final policy size ({size}) is bigger than the limit ({limit})."
         raise ServiceError("PolicyLengthExceededException", message)
-    return extended
 
 
 def reduce(policy: Policy, statement_id: str, revision_id: str) -> Policy:
     """The policy without one statement."""
     if not policy.has(statement_id):
         raise not_found(f"Statement {statement_id} is not found in resource policy.")
-    return Policy(revision_id, tuple(each for each in policy.statements if each["Sid"] != statement_id))
+    return policy.reduced(statement_id, revision_id)
 
 
 def policy_shape(policy: Policy | None) -> dict[str, Any]:
@@ -106,13 +110,16 @@ def _check_url_conditions(request: Request) -> None:
 
 
 def _permitted_name(context: RequestContext, request: Request) -> FunctionName:
-    name = named(context, request["FunctionName"], request.get("Qualifier"))
+    return with_policy_of_its_own(named(context, request["FunctionName"], request.get("Qualifier")))
+
+
+def with_policy_of_its_own(name: FunctionName) -> FunctionName:
     if name.qualifier == LATEST:
         raise invalid_parameter("We currently do not support adding policies for $LATEST.")
     return name
 
 
-def _existing(stored: StoredFunction | None, name: FunctionName) -> StoredFunction:
+def existing(stored: StoredFunction | None, name: FunctionName) -> StoredFunction:
     """The function, if it has the version or alias that the policy is for."""
     if stored is None or not (name.qualifier is None or name.qualifier in stored.versions or name.qualifier in stored.aliases):
         raise function_not_found(name)

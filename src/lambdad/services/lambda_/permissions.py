@@ -107,6 +107,11 @@ def _on_function(action: str, *more: Permission) -> tuple[Permission, ...]:
     return (Permission(f"lambda:{action}", _function, _KEYS), *more)
 
 
+def _on_policy(actions: str) -> tuple[Permission, ...]:
+    """The rights to whole policies are no way around those to their statements: AWS asks for both."""
+    return tuple(Permission(f"lambda:{action}", _given("ResourceArn")) for action in _names(actions))
+
+
 def _names(text: str) -> list[str]:
     return text.split()
 
@@ -142,7 +147,9 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         ),
         _layer_version,
     ),
-    **permissions_for("lambda", _names("DeleteResourcePolicy GetResourcePolicy PutResourcePolicy"), _given("ResourceArn")),
+    "DeleteResourcePolicy": _on_policy("DeleteResourcePolicy RemovePermission"),
+    "GetResourcePolicy": _on_policy("GetResourcePolicy GetPolicy"),
+    "PutResourcePolicy": _on_policy("PutResourcePolicy AddPermission RemovePermission"),
     **permissions_for("lambda", _names("ListTags TagResource UntagResource"), _given("Resource")),
     **permissions_for(
         "lambda",

@@ -10,7 +10,6 @@ _MAPPINGS = "event source mappings come with their pollers"
 _SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
-_POLICY_DOCUMENTS = "whole policy documents are not built yet: use AddPermission and RemovePermission"
 
 NOT_YET: Mapping[str, str] = {
     "CheckpointDurableExecution": _DURABLE,
@@ -22,7 +21,6 @@ NOT_YET: Mapping[str, str] = {
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
     "DeleteFunctionCodeSigningConfig": _SIGNING,
-    "DeleteResourcePolicy": _POLICY_DOCUMENTS,
     "GetCapacityProvider": _INSTANCES,
     "GetCodeSigningConfig": _SIGNING,
     "GetDurableExecution": _DURABLE,
@@ -31,7 +29,6 @@ NOT_YET: Mapping[str, str] = {
     "GetEventSourceMapping": _MAPPINGS,
     "GetFunctionCodeSigningConfig": _SIGNING,
     "GetFunctionScalingConfig": _INSTANCES,
-    "GetResourcePolicy": _POLICY_DOCUMENTS,
     "ListCapacityProviders": _INSTANCES,
     "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
@@ -41,7 +38,6 @@ NOT_YET: Mapping[str, str] = {
     "PauseDurableExecution": _DURABLE,
     "PutFunctionCodeSigningConfig": _SIGNING,
     "PutFunctionScalingConfig": _INSTANCES,
-    "PutResourcePolicy": _POLICY_DOCUMENTS,
     "ResumeDurableExecution": _DURABLE,
     "SendDurableExecutionCallbackFailure": _DURABLE,
     "SendDurableExecutionCallbackHeartbeat": _DURABLE,
@@ -101,6 +97,8 @@ _COPY = "only COPY: what is in S3 is not part of a function here"
 
 _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
+_RUNTIME_POLICY: Mapping[str, str] = {"ResourceArn": "functions, versions and aliases only: runtimes have no policies here"}
+
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": {
@@ -111,9 +109,12 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
         "PackageType": "only Zip",
         "Code.S3ObjectStorageMode": _COPY,
     },
+    "DeleteResourcePolicy": _RUNTIME_POLICY,
+    "GetResourcePolicy": _RUNTIME_POLICY,
     "PublishLayerVersion": {"Content.S3ObjectStorageMode": _COPY},
     "PutRuntimeManagementConfig": {"RuntimeVersionArn": "only that of the one version which this machine has of the runtime"},
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
+    "PutResourcePolicy": _RUNTIME_POLICY,
     "UpdateFunctionCode": {**_ARCHITECTURES, "S3ObjectStorageMode": _COPY},
     "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
