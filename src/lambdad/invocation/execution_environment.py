@@ -110,10 +110,18 @@ class ExecutionEnvironment:
         try:
             source = await self._source()
             started = self._parts.monotonic()
-            async with self._making:
-                if self.state is not EnvironmentState.STARTING:
-                    return  # stopped meanwhile: nobody would take the sandbox down
-                sandbox, life = await self._make_sandbox(source)
+            try:
+                begun = await self._make_sandbox(source)
+            except SandboxError:
+                if source is None or not source.snapshot.is_lost:
+                    raise
+                self._give_back()  # it was lost while it was cloned, before the function could do anything: once more
+                source = await self._source()
+                started = self._parts.monotonic()
+                begun = await self._make_sandbox(source)
+            if begun is None:
+                return
+            sandbox, life = begun
             made = self._parts.monotonic()
             limit = init_limit(self._initialization, self._beginning, self.version, self._parts)
             failed = await life.start(sandbox, self._api, limit, sandbox.runtime)
@@ -153,13 +161,31 @@ class ExecutionEnvironment:
         self._token = source.token
         return source
 
-    async def _make_sandbox(self, source: VersionSnapshot | None) -> tuple[Sandbox, Life]:
+    async def _make_sandbox(self, source: VersionSnapshot | None) -> tuple[Sandbox, Life] | None:
+        """None when it was stopped meanwhile: nobody would take the sandbox down."""
+        async with self._making:
+            if self.state is not EnvironmentState.STARTING:
+                return None
+            spec = await self._spec(source)
+            sandbox = self._sandbox = await self._parts.sandboxes.start(spec)
+            self._environment = spec.environment
+            if source is None:
+                self._log.init_begins("init")
+            else:
+                self._log.restore_begins()
+            life = self._begin_life()  # before the first of its processes is let in
+            await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
+            if sandbox.endpoint_listener is not None and self._parts.serve_endpoint is not None:
+                self._endpoint = await self._parts.serve_endpoint(sandbox.endpoint_listener, self.version)
+            return sandbox, life
+
+    async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
         parts, version = self._parts, self.version
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
         self._extension_names = [] if opt_root is None else external_extensions(opt_root)
         self._credentials = parts.mint(version)
-        spec = SandboxSpec(
+        return SandboxSpec(
             sandbox_id=parts.new_id(),
             program=await parts.program_for(version.runtime),
             task_root=task_root,
@@ -178,17 +204,6 @@ class ExecutionEnvironment:
             is_template=self._beginning is Beginning.TEMPLATE,
             snapshot=None if source is None else source.snapshot,
         )
-        sandbox = self._sandbox = await parts.sandboxes.start(spec)
-        self._environment = spec.environment
-        if source is None:
-            self._log.init_begins("init")
-        else:
-            self._log.restore_begins()
-        life = self._begin_life()  # before the first of its processes is let in
-        await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
-        if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
-            self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
-        return sandbox, life
 
     def _limit_cpu(self, share: float | None) -> None:
         """As on AWS, Init runs at full speed."""
@@ -493,10 +508,11 @@ class ExecutionEnvironment:
         task.add_done_callback(self._tasks.discard)
 
     def _give_back(self) -> None:
-        for digests in self._code:
-            self._parts.code.release(digests)
+        while self._code:
+            self._parts.code.release(self._code.pop())
         if self._credentials is not None:
             self._parts.revoke(self._credentials)
+            self._credentials = None
 
     def _to(self, event: EnvironmentEvent) -> None:
         self.state = after(self.state, event)

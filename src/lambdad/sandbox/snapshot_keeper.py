@@ -147,6 +147,7 @@ class SnapshotKeeper:
             os.close(snapshot.handle)
             snapshot.handle = None
         del self._snapshots[snapshot.sandbox_id]
+        # In this order: whose clone fails can see why.
+        self._answer(SnapshotStep(snapshot.sandbox_id, "gone", _GONE), ())
         for sandbox_id in snapshot.clones.values():
             self._answer(Cloned(sandbox_id, None, _GONE), ())
-        self._answer(SnapshotStep(snapshot.sandbox_id, "gone", _GONE), ())

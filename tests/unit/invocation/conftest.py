@@ -221,6 +221,7 @@ class FakeSandboxes:
     def __init__(self) -> None:
         self.script: Script = echo
         self.refuse = 0
+        self.losses = 0  #: so many of the next snapshots are lost while they are cloned
         self.started: list[FakeSandbox] = []
         self.snapshots: list[FakeSnapshot] = []
         self.running = 0
@@ -231,6 +232,10 @@ class FakeSandboxes:
         if self.refuse:
             self.refuse -= 1
             raise SandboxError("no room for it")
+        if spec.snapshot is not None and self.losses:
+            self.losses -= 1
+            spec.snapshot.gone.set()  # type: ignore[attr-defined]
+            raise SandboxError("the snapshot is gone")
         sandbox = FakeSandbox(self, spec)
         if not spec.waits_with_runtime:
             await sandbox.run_runtime(spec.environment)

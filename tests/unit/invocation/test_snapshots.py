@@ -61,6 +61,36 @@ async def test_a_lost_snapshot_is_made_again(snap_world, version):
     assert snap_world.sandboxes.snapshots[0].is_closed
 
 
+async def test_a_snapshot_lost_while_it_is_cloned_fails_no_invocation(snap_world, version):
+    """The function has not run: its environment is made from another one, and what the first attempt took is given back."""
+    one = version(has_snapshot=True)
+    await snap_world.snapshots.prepare(one)
+    snap_world.sandboxes.losses = 1
+    assert (await snap_world.invoke(one)).function_error is None
+    assert len(snap_world.sandboxes.snapshots) == 2
+    template, second, clone = snap_world.sandboxes.started
+    assert (template.spec.is_template, second.spec.is_template, clone.spec.is_template) == (True, True, False)
+    assert clone.spec.snapshot is snap_world.sandboxes.snapshots[1]
+    token = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+    assert clone.spec.environment[token] == second.spec.environment[token] != template.spec.environment[token]
+    assert len(snap_world.minted) == 4
+    await snap_world.invoker.close(0)
+    assert sorted(snap_world.revoked, key=str) == sorted(snap_world.minted, key=str)
+    assert snap_world.code.held == 0
+
+
+async def test_a_snapshot_that_is_lost_again_and_again_is_our_failure(snap_world, version):
+    """It is tried twice."""
+    one = version(has_snapshot=True)
+    await snap_world.snapshots.prepare(one)
+    snap_world.sandboxes.losses = 2
+    with pytest.raises(ServiceError, match="the snapshot is gone") as failed:
+        await snap_world.invoke(one)
+    assert failed.value.status == 500
+    assert len(snap_world.sandboxes.snapshots) == 2
+    assert (await snap_world.invoke(one)).function_error is None
+
+
 async def test_a_snapshot_goes_with_its_version(snap_world, version):
     """And the memory that it took."""
     one = version(has_snapshot=True)

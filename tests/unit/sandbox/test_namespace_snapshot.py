@@ -275,6 +275,25 @@ async def test_the_loss_of_a_snapshot_is_told(tmp_path: Path, name: str) -> None
         assert _keepers() == []
 
 
+async def test_whose_clone_fails_can_see_that_the_snapshot_is_lost(tmp_path: Path) -> None:
+    """So that it takes another one, and does not fail an invocation that has not begun."""
+    async with opened(tmp_path, spares=0) as (sandboxes, program, task):
+        snapshot = await take((await run_template(sandboxes, program, task))[0])
+        for keeper in _keepers():
+            os.kill(keeper, signal.SIGSTOP)
+        starting = asyncio.ensure_future(sandboxes.start(make_spec(program, task, "two", snapshot=snapshot)))
+        while not sandboxes.snapshots._cloning:
+            await asyncio.sleep(0.01)
+        for keeper in _keepers():
+            os.kill(keeper, signal.SIGKILL)
+        starting.add_done_callback(lambda done: seen.append(snapshot.is_lost))
+        seen: list[bool] = []
+        with pytest.raises(SandboxError, match="the snapshot is gone"):
+            await starting
+        assert seen == [True]
+        await snapshot.close()
+
+
 async def test_nothing_is_left_of_a_snapshot(tmp_path: Path) -> None:
     """No process, no cgroup, no descriptor of the server's."""
     async with opened(tmp_path, spares=1) as (sandboxes, program, task):
