@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from lambdad.wire.protocols.scalar import (
+    INTEGER_LIMIT,
+    LONG_LIMIT,
     Unreadable,
     blob_from_text,
     epoch_seconds,
@@ -195,12 +197,18 @@ def _read_string(value: Any) -> Any:
     raise _refuse(value, "a String")
 
 
-def _read_integer(value: Any) -> Any:
-    if type(value) is int:
-        return value
-    if type(value) is float and value.is_integer():
-        return int(value)
-    raise _refuse(value, "an Integer")
+def _whole_number_reader(limit: int, wanted: str) -> Reader:
+    """Reads 2.0 as 2, as AWS does; beyond what the shape holds there is no number."""
+
+    def read_whole_number(value: Any) -> Any:
+        number = int(value) if type(value) is float and value.is_integer() else value
+        if type(number) is not int:
+            raise _refuse(value, wanted)
+        if not -limit <= number < limit:
+            raise Unreadable(f"NUMBER_VALUE can not be converted to {wanted}")
+        return number
+
+    return read_whole_number
 
 
 def _read_double(value: Any) -> Any:
@@ -234,8 +242,8 @@ def _read_timestamp(value: Any) -> Any:
 _SCALAR_READERS: dict[str, Reader] = {
     "string": _read_string,
     "character": _read_string,
-    "integer": _read_integer,
-    "long": _read_integer,
+    "integer": _whole_number_reader(INTEGER_LIMIT, "an Integer"),
+    "long": _whole_number_reader(LONG_LIMIT, "a Long"),
     "float": _read_double,
     "double": _read_double,
     "boolean": _read_boolean,

@@ -17,6 +17,8 @@ TextWriter = Callable[[Any], str]
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+#: What the models' numbers hold on AWS, where they are Java's.
+INTEGER_LIMIT, LONG_LIMIT = 2**31, 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,9 +62,17 @@ def _boolean(text: str) -> bool:
 
 
 def integer_from_text(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise Unreadable("STRING_VALUE can not be converted to an Integer", value=text)
-    return int(text)
+    return _whole_number(text, INTEGER_LIMIT, "an Integer")
+
+
+def long_from_text(text: str) -> int:
+    return _whole_number(text, LONG_LIMIT, "a Long")
+
+
+def _whole_number(text: str, limit: int, wanted: str) -> int:
+    if not _INTEGER.fullmatch(text) or not -limit <= (number := int(text)) < limit:
+        raise Unreadable(f"STRING_VALUE can not be converted to {wanted}", value=text)
+    return number
 
 
 def float_from_text(text: str) -> float:
@@ -118,7 +128,7 @@ _READERS: dict[str, TextReader] = {
     "character": str,
     "boolean": _boolean,
     "integer": integer_from_text,
-    "long": integer_from_text,
+    "long": long_from_text,
     "float": float_from_text,
     "double": float_from_text,
     "blob": blob_from_text,

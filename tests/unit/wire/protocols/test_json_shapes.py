@@ -38,6 +38,8 @@ WRONG_TYPES = [
     ({"FunctionName": {}}, "Start of structure or map found where not expected."),
     ({"Timeout": "3"}, "STRING_VALUE can not be converted to an Integer"),
     ({"Timeout": 1.5}, "NUMBER_VALUE can not be converted to an Integer"),
+    ({"Timeout": 2**31}, "NUMBER_VALUE can not be converted to an Integer"),
+    ({"Timeout": -1e300}, "NUMBER_VALUE can not be converted to an Integer"),
     ({"Timeout": True}, "TRUE_VALUE can not be converted to an Integer"),
     ({"Publish": 1}, "NUMBER_VALUE can not be converted to a Boolean"),
     ({"Code": {"ZipFile": 1}}, "NUMBER_VALUE can not be converted to a Blob"),

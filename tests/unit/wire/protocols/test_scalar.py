@@ -13,6 +13,7 @@ from lambdad.wire.protocols.scalar import (
     http_date,
     integer_from_text,
     iso_date,
+    long_from_text,
     timestamp_from_text,
 )
 
@@ -24,6 +25,16 @@ def test_integers_are_digits_only(text: str) -> None:
     """Python's int() takes more than AWS does."""
     with pytest.raises(Unreadable):
         integer_from_text(text)
+
+
+def test_numbers_end_where_javas_do() -> None:
+    """An Integer has 32 bits and a Long 64; one more is no such number."""
+    assert [integer_from_text(str(number)) for number in (2**31 - 1, -(2**31))] == [2**31 - 1, -(2**31)]
+    assert [long_from_text(str(number)) for number in (2**63 - 1, -(2**63))] == [2**63 - 1, -(2**63)]
+    for read, beyond in ((integer_from_text, 2**31), (long_from_text, 2**63)):
+        for number in (beyond, -beyond - 1):
+            with pytest.raises(Unreadable):
+                read(str(number))
 
 
 @pytest.mark.parametrize("text", ["", "inf", "nan", "1e99999", "0x1", "1 "])
