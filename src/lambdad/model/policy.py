@@ -14,8 +14,8 @@ from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument,
 from lambdad.model.policy_evaluation import Question, admits
 from lambdad.model.policy_principal import Names
 
-_ACCOUNT = re.compile(r"\d{12}")
-_IAM_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}):.+")
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_IAM_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}):.+", re.ASCII)
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,28}")
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 

@@ -34,7 +34,8 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a FutureWarning tells of set operations, which Java has and Python lacks
-            return re.compile(text)
+            # Java's \d, \s and \w are ASCII's; where \p{L} has become \w it is to mean every letter.
+            return re.compile(text, 0 if r"\p" in pattern else re.ASCII)
     except (re.error, FutureWarning, OverflowError):
         return None
 

@@ -54,6 +54,7 @@ def test_function_names(text: str, qualifier: str | None, name: str, expected: s
         ("f:1", "2", "InvalidParameterValueException"),
         ("arn:aws:lambda:eu-west-1:123456789012:function:f", None, "ResourceNotFoundException"),
         ("arn:aws:sqs:us-east-1:123456789012:f", None, "InvalidParameterValueException"),
+        ("١٢٣٤٥٦٧٨٩٠١٢:function:f", None, "InvalidParameterValueException"),
     ],
 )
 def test_bad_function_names(text: str, qualifier: str | None, code: str) -> None:
