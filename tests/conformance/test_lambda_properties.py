@@ -188,7 +188,7 @@ def test_any_calls_are_answered_in_the_models_words(server: Server, history: lis
 
 
 @pytest.mark.long
-@settings(max_examples=1500, **QUIET)
+@settings(max_examples=500, **QUIET)
 @given(history=st.lists(calls(), min_size=1, max_size=60))
 def test_many_more_calls(server: Server, history: list[tuple[str, dict[str, Any]]]) -> None:
     """As above, for minutes and with other calls each time."""
