@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test test-long test-tools check bench format docs clean
+.PHONY: help run serve test test-long test-tools check bench format docs java-client clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -49,6 +49,9 @@ format: $(VENV)/.installed-dev ## let ruff write the format
 
 docs: $(VENV)/.installed-dev ## write the generated pages of docs/reference again
 	@$(BIN)/python -m lambdad.cli.reference docs/reference
+
+java-client: $(VENV)/bin/python ## build the jar of the Java runtimes' client again; wants javac of a JDK 17
+	@PYTHONPATH=src $(BIN)/python -m lambdad.runtimes.java.jar
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,11 @@
+// Written anew for lambdad (Apache-2.0): the names by which functions know AWS Lambda, so that they link against them.
+package com.amazonaws.services.lambda.runtime;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+
+/** A handler of bytes. */
+public interface RequestStreamHandler {
+    void handleRequest(InputStream input, OutputStream output, Context context) throws IOException;
+}
