@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import zipfile
 from collections.abc import AsyncIterator
@@ -13,30 +12,68 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from lambdad.errors import SandboxError
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
-from support.sandbox import ENVIRONMENT, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
+from support.sandbox import ENVIRONMENT, Backend, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
 
 LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
 
 
-@pytest.fixture(params=backends())
-async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandboxes]:
-    backend = request.param.make(tmp_path / "state")
-    await backend.open()
-    yield backend
-    await backend.close()
+#: One backend of each kind serves most tests: opening one takes seconds where it tries out an OCI runtime.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module", params=backends())
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def home(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("contract")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandboxes(backend: Backend, home: Path) -> AsyncIterator[Sandboxes]:
+    made = backend.make(home / "state")
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> RuntimeProgram:
-    return make_program(tmp_path / "runtime")
+def own_state(home: Path) -> Path:
+    return home / f"state-{len(os.listdir(home))}"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_sandboxes(backend: Backend, own_state: Path) -> AsyncIterator[Sandboxes]:
+    """For who closes it, or counts to the last descriptor."""
+    made = backend.make(own_state)
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Path:
-    return make_task(tmp_path / "task")
+def tmp_path(sandboxes: Sandboxes, home: Path) -> Path:
+    """Where the backend, which may be somebody else's, gets to."""
+    folder = home / f"{len(os.listdir(home))}"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, home.stat().st_uid, home.stat().st_gid)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(sandboxes: Sandboxes, home: Path) -> RuntimeProgram:
+    return make_program(home / "runtime")
+
+
+@pytest.fixture(scope="module")
+def task(sandboxes: Sandboxes, home: Path) -> Path:
+    return make_task(home / "task")
 
 
 @pytest.fixture
@@ -153,11 +190,11 @@ class TestStart:
             with pytest.raises(SandboxError, match="already"):
                 await sandboxes.start(make_spec(program, task))
 
-    async def test_cancelled_start_leaves_nothing(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+    async def test_cancelled_start_leaves_nothing(self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """A start that is cancelled, however late, leaves no descriptor behind, and its successor works."""
         before = _descriptors()
         for steps in (0, 1, 2, 5):
-            starting = asyncio.create_task(sandboxes.start(make_spec(program, task, f"c{steps}")))
+            starting = asyncio.create_task(own_sandboxes.start(make_spec(program, task, f"c{steps}")))
             for _ in range(steps):
                 await asyncio.sleep(0)
             starting.cancel()
@@ -167,7 +204,7 @@ class TestStart:
                 continue
             await sandbox.stop()  # it was quicker than the cancellation
             os.close(sandbox.runtime.log_pipe)
-        async with started(sandboxes, make_spec(program, task)) as (_, peer):
+        async with started(own_sandboxes, make_spec(program, task)) as (_, peer):
             assert await peer.run("result = 1") == 1
         assert _descriptors() == before
 
@@ -234,30 +271,30 @@ class TestEnd:
             await peer.ask("import os; os._exit(7)")
             assert (await sandbox.runtime.exited()).code == 7
 
-    async def test_a_closed_backend_is_not_lost(self, sandboxes: Sandboxes) -> None:
+    async def test_a_closed_backend_is_not_lost(self, own_sandboxes: Sandboxes) -> None:
         """Who waits for the loss of the backend hears nothing while it works, nor when its owner closes it."""
-        waiting = asyncio.create_task(sandboxes.lost())
-        await sandboxes.close()
+        waiting = asyncio.create_task(own_sandboxes.lost())
+        await own_sandboxes.close()
         assert not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    async def test_close_stops_the_rest(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+    async def test_close_stops_the_rest(self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """close ends every sandbox that is left; afterwards starts are refused."""
-        sandbox = await sandboxes.start(make_spec(program, task))
-        await sandboxes.close()
+        sandbox = await own_sandboxes.start(make_spec(program, task))
+        await own_sandboxes.close()
         assert await sandbox.runtime.exited() == ExitStatus(signal=9)
         os.close(sandbox.runtime.log_pipe)
         with pytest.raises(SandboxError):
-            await sandboxes.start(make_spec(program, task, "two"))
+            await own_sandboxes.start(make_spec(program, task, "two"))
 
-    async def test_no_descriptor_is_left(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+    async def test_no_descriptor_is_left(self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """After any number of starts and stops the server holds as many descriptors as before."""
-        async with started(sandboxes, make_spec(program, task, "first")):
+        async with started(own_sandboxes, make_spec(program, task, "first")):
             pass
         before = _descriptors()
         for number in range(5):
-            async with started(sandboxes, make_spec(program, task, f"s{number}")):
+            async with started(own_sandboxes, make_spec(program, task, f"s{number}")):
                 pass
         assert _descriptors() == before
 
@@ -334,15 +371,15 @@ class TestProcesses:
         os.close(sandbox.runtime.log_pipe)
 
     async def test_a_runtime_that_was_never_wanted_leaves_nothing(
-        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path
+        self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path
     ) -> None:
         """Stopping, or killing, before the runtime was started closes everything."""
-        async with started(sandboxes, make_spec(program, task, "first")):
+        async with started(own_sandboxes, make_spec(program, task, "first")):
             pass
         before = _descriptors()
-        sandbox = await sandboxes.start(make_spec(program, task, waits_with_runtime=True))
+        sandbox = await own_sandboxes.start(make_spec(program, task, waits_with_runtime=True))
         await sandbox.stop()
-        sandbox = await sandboxes.start(make_spec(program, task, "two", waits_with_runtime=True))
+        sandbox = await own_sandboxes.start(make_spec(program, task, "two", waits_with_runtime=True))
         await sandbox.kill_all()
         await sandbox.run_runtime(ENVIRONMENT)
         peer = await Peer.of(sandbox)
@@ -369,9 +406,11 @@ class TestProcesses:
             for process in (first, deaf):
                 os.close(process.log_pipe)
 
-    async def test_twenty_runtimes_one_after_the_other(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+    async def test_twenty_runtimes_one_after_the_other(
+        self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path
+    ) -> None:
         """No descriptor is left of those before."""
-        async with started(sandboxes, make_spec(program, task)) as (sandbox, _):
+        async with started(own_sandboxes, make_spec(program, task)) as (sandbox, _):
             counts = set()
             for number in range(20):
                 old = sandbox.runtime
@@ -463,11 +502,11 @@ class TestFreeze:
             again.close()
             os.close(first.log_pipe)
 
-    async def test_closing_takes_the_frozen_along(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
-        """close ends frozen sandboxes like others."""
-        sandbox = await sandboxes.start(make_spec(program, task))
+    async def test_closing_takes_the_frozen_along(self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
+        """close ends frozen own_sandboxes like others."""
+        sandbox = await own_sandboxes.start(make_spec(program, task))
         await sandbox.freeze()
-        await asyncio.wait_for(sandboxes.close(), 20)
+        await asyncio.wait_for(own_sandboxes.close(), 20)
         assert await sandbox.runtime.exited() == ExitStatus(signal=9)
         os.close(sandbox.runtime.log_pipe)
 
@@ -485,13 +524,13 @@ class TestUnpack:
         await sandboxes.remove(tmp_path / "tree")
         assert not (tmp_path / "tree").exists()
 
-    async def test_refusal_leaves_nothing(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    async def test_refusal_leaves_nothing(self, sandboxes: Sandboxes, home: Path, tmp_path: Path) -> None:
         """A refused archive is said to be so, and no folder is left."""
         archive = _zip(tmp_path / "evil.zip", {"good": b"1", "../evil": b"2"})
         report = await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
         assert report.refusal == "slip"
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.zip", "state"]
-        assert not list((tmp_path / "state/unpacking").iterdir())
+        assert [path.name for path in tmp_path.iterdir()] == ["evil.zip"]
+        assert not list((home / "state/unpacking").iterdir())
 
     async def test_bomb_stops_at_the_limit(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         """An archive that unpacks to more than allowed is refused."""
@@ -518,15 +557,15 @@ class TestUnpack:
         await sandboxes.remove(tmp_path / "tree")
         assert not (tmp_path / "tree").exists()
 
-    async def test_leftovers_are_removed_at_the_next_open(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    async def test_leftovers_are_removed_at_the_next_open(self, own_sandboxes: Sandboxes, own_state: Path) -> None:
         """What a killed server was about to unpack is gone after the next open."""
-        await sandboxes.close()
-        (tmp_path / "state/unpacking/half").mkdir(parents=True)
-        owner = (tmp_path / "state").stat()
-        for folder in ("state/unpacking", "state/unpacking/half"):
-            os.chown(tmp_path / folder, owner.st_uid, owner.st_gid)
-        await sandboxes.open()
-        assert not list((tmp_path / "state/unpacking").iterdir())
+        await own_sandboxes.close()
+        (own_state / "unpacking/half").mkdir(parents=True)
+        owner = own_state.stat()
+        for folder in ("unpacking", "unpacking/half"):
+            os.chown(own_state / folder, owner.st_uid, owner.st_gid)
+        await own_sandboxes.open()
+        assert not list((own_state / "unpacking").iterdir())
 
 
 def _zip(path: Path, files: dict[str, bytes], modes: dict[str, int] | None = None) -> Path:
@@ -547,10 +586,3 @@ def _descriptors() -> list[str]:
         except FileNotFoundError:  # the listing's own
             continue
     return sorted(kinds)
-
-
-def test_sandbox_addresses_are_link_local() -> None:
-    """The Runtime API's address can be on no one's network."""
-    from lambdad.sandbox.base import SANDBOX_ADDRESS
-
-    assert socket.inet_aton(SANDBOX_ADDRESS)[:2] == bytes([169, 254])
