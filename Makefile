@@ -26,13 +26,13 @@ test: $(VENV)/.installed-dev ## the whole suite, two files at a time (WORKERS=..
 test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
 
-test-tools: ## install what tests want, where root can: Debian packages runc, crun, runsc, strace
+test-tools: ## install what tests want, where root can: Debian packages runc, crun, runsc, skopeo, strace
 	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
 		install="apt-get install --yes --no-install-recommends"; export DEBIAN_FRONTEND=noninteractive; \
-		for p in runc crun runsc strace; do command -v $$p >/dev/null && continue; \
+		for p in runc crun runsc skopeo strace; do command -v $$p >/dev/null && continue; \
 			$$install $$p >/dev/null 2>&1 || { apt-get update >/dev/null; $$install $$p >/dev/null; } \
 			|| echo "$$p could not be installed; the tests that need it are skipped by name." >&2; done; \
-	else echo "Not root on Debian: tests with OCI runtimes or strace that are not installed are skipped by name." >&2; fi
+	else echo "Not root on Debian: tests with OCI runtimes, skopeo or strace that are not installed are skipped by name." >&2; fi
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

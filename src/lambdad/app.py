@@ -41,8 +41,10 @@ from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
+from lambdad.model.request import Principal
 from lambdad.model.runtime_version import runtime_version
 from lambdad.model.service import BoundService
+from lambdad.model.site import Site, Sites
 from lambdad.model.version import Version
 from lambdad.remote import RemoteServices
 from lambdad.runtimes.find import InterpreterFinder, Places
@@ -53,6 +55,11 @@ from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
+from lambdad.services.ecr import SERVICE as ECR
+from lambdad.services.ecr.records import EcrRecords
+from lambdad.services.ecr.registry_site import RegistrySite
+from lambdad.services.ecr.state import EcrState
+from lambdad.services.ecr.token import Tokens
 from lambdad.services.iam import SERVICE as IAM
 from lambdad.services.iam.directory import Directory
 from lambdad.services.iam.records import IamRecords
@@ -188,6 +195,19 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         snapshot_problem=sandboxes.snapshot_problem,
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
+    ecr = EcrState(
+        EcrRecords(store, blobs),
+        blobs,
+        Tokens(secrets.token_bytes(32), clock=clock),
+        settings.account_id,
+        settings.region,
+        sock.getsockname()[1],
+        is_enforced,
+        partial(_principal_of, identities, clock),
+        clock,
+    )
+    registry = RegistrySite(ecr)
+    parts.push_async_callback(registry.close)
     iam = IamState(iam_records, identities, clock)
     sts = StsState(directory, identities, is_enforced, clock)
     delivery.register("lambda", LambdaReceiver(lambda_))
@@ -203,9 +223,10 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         BoundService(LOGS, logs),
         BoundService(IAM, iam),
         BoundService(STS, sts),
+        BoundService(ECR, ecr),
     ]
     status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
-    front = _build_front(settings, limits, services, identities, directory, status, FunctionUrlSite(lambda_))
+    front = _build_front(settings, limits, services, identities, directory, status, Sites(FunctionUrlSite(lambda_), registry))
     application = _with_code_downloads(front, code_locations)
     inside.listener = HttpListener(application)
 
@@ -247,7 +268,7 @@ def _build_front(
     identities: Identities,
     directory: Directory,
     status: ServerStatus,
-    site: FunctionUrlSite,
+    site: Site,
 ) -> Front:
     return Front(
         services,
@@ -264,6 +285,14 @@ def _build_front(
 async def _start(parts: AsyncExitStack, name: str, worker: Deliverer | Dispatcher, grace: Grace) -> asyncio.Task[None]:
     await worker.open()
     return _own_task(parts, name, worker.run(), lambda: worker.stop(grace_seconds=grace.left()))
+
+
+def _principal_of(identities: Identities, clock: Callable[[], float], access_key_id: str) -> Principal | None:
+    """Who has an access key whose time is not over."""
+    credential = identities.lookup(access_key_id)
+    if credential is None or (credential.expires_at is not None and credential.expires_at <= clock()):
+        return None
+    return Principal(credential.account_id, credential.principal_arn, access_key_id)
 
 
 async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:

@@ -41,6 +41,10 @@ class SiteRequest(Protocol):
         """The whole body; ServiceError RequestEntityTooLargeException above `limit` bytes."""
         ...
 
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces, as they come, instead of `body`; ServiceError when it is cut short."""
+        ...
+
     def caller(self, signing_name: str, body: bytes) -> SiteCaller:
         """Who signed the request and this body; ServiceError when nobody did, or not well. Verified as the API does it."""
         ...
@@ -69,3 +73,21 @@ class Site(Protocol):
         ...
 
     async def answer(self, request: SiteRequest) -> SiteResponse: ...
+
+
+class Sites:
+    """Several sites as one: a request is the first one's that owns it."""
+
+    def __init__(self, *sites: Site) -> None:
+        self._sites = sites
+
+    def owns(self, host: str, raw_path: str) -> bool:
+        return self._owner(host, raw_path) is not None
+
+    async def answer(self, request: SiteRequest) -> SiteResponse:
+        owner = self._owner(request.host, request.raw_path)
+        assert owner is not None  # nobody else's requests come here
+        return await owner.answer(request)
+
+    def _owner(self, host: str, raw_path: str) -> Site | None:
+        return next((site for site in self._sites if site.owns(host, raw_path)), None)

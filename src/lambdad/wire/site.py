@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -78,6 +78,9 @@ class ArrivedRequest:
             raise ServiceError(
                 "RequestEntityTooLargeException", f"The body has more than {limit} bytes.", status=413
             ) from error
+
+    def stream(self) -> AsyncIterator[bytes]:
+        return aiter(plain_body(self._request, self._receive))
 
     def caller(self, signing_name: str, body: bytes) -> SiteCaller:
         try:

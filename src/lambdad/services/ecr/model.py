@@ -1,0 +1,71 @@
+"""Repositories of images and what is in them, and the errors in ECR's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from lambdad.errors import ServiceError
+
+MUTABLE, IMMUTABLE = "MUTABLE", "IMMUTABLE"
+MOST_TAGS = 50
+
+
+class RepositoryName(NamedTuple):
+    account_id: str
+    region: str
+    name: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:ecr:{self.region}:{self.account_id}:repository/{self.name}"
+
+    @property
+    def key(self) -> str:
+        """No part of it has a colon in it."""
+        return f"{self.account_id}/{self.region}/{self.name}"
+
+
+class Repository(msgspec.Struct, frozen=True):
+    account_id: str
+    region: str
+    name: str
+    created_at: float
+    mutability: str = MUTABLE  #: whether a tag may be given to another image
+    tags: Mapping[str, str] = {}
+
+    @property
+    def named(self) -> RepositoryName:
+        return RepositoryName(self.account_id, self.region, self.name)
+
+
+class StoredManifest(msgspec.Struct, frozen=True):
+    """A manifest or an index in a repository; its bytes are a blob."""
+
+    digest: str  #: hex
+    media_type: str
+    size: int  #: bytes of all parts, as they are kept
+    pushed_at: float
+    parts: tuple[str, ...]  #: hex digests of configuration and layers; of an index, none
+    manifests: tuple[str, ...] = ()  #: of an index: hex digests of those that it names
+
+
+def no_repository(name: RepositoryName) -> ServiceError:
+    return ServiceError(
+        "RepositoryNotFoundException",
+        f"The repository with name '{name.name}' does not exist in the registry with id '{name.account_id}'",
+    )
+
+
+def no_image(name: RepositoryName, image: str) -> ServiceError:
+    return ServiceError(
+        "ImageNotFoundException",
+        f"The image with imageId {{{image}}} does not exist within the repository with name '{name.name}' in the registry"
+        f" with id '{name.account_id}'",
+    )
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError("InvalidParameterException", message)

@@ -1,0 +1,39 @@
+"""Which operation asks for which right on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lambdad.model.permission import Parameters, Permission, permissions_for
+from lambdad.model.request import RequestContext
+
+
+def _repository(context: RequestContext, parameters: Parameters) -> str:
+    if "resourceArn" in parameters:
+        return str(parameters["resourceArn"])
+    account_id = parameters.get("registryId", context.account_id)
+    return f"arn:aws:ecr:{context.region}:{account_id}:repository/{parameters.get('repositoryName', '*')}"
+
+
+PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    **permissions_for("ecr", ("GetAuthorizationToken",)),
+    **permissions_for(
+        "ecr",
+        (
+            "BatchCheckLayerAvailability",
+            "BatchDeleteImage",
+            "BatchGetImage",
+            "CreateRepository",
+            "DeleteRepository",
+            "DescribeImages",
+            "DescribeRepositories",
+            "ListImages",
+            "ListTagsForResource",
+            "PutImage",
+            "PutImageTagMutability",
+            "TagResource",
+            "UntagResource",
+        ),
+        _repository,
+    ),
+}

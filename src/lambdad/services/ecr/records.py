@@ -1,0 +1,135 @@
+"""How repositories are kept; no other module knows.
+
+    ecr-repository  <account>/<region>/<repository>              the repository
+    ecr-manifest    <account>/<region>/<repository>:<digest>     a manifest in it
+    ecr-tag         <account>/<region>/<repository>:<tag>        the digest of the manifest that has the tag
+    ecr-part        <account>/<region>/<repository>:<digest>     a part that was uploaded to it
+
+What is in a repository is kept by references of the repository's own, one for each blob.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
+from lambdad.store.base import Blobs, Change, Delete, Put, Record, Records, refer, unrefer
+
+_REPOSITORIES, _MANIFESTS, _TAGS, _PARTS = "ecr-repository", "ecr-manifest", "ecr-tag", "ecr-part"
+_PAGE = 500
+T = TypeVar("T")
+
+
+class EcrRecords:
+    """Whoever looks at a repository and then changes it holds `changing` all the while."""
+
+    def __init__(self, records: Records, blobs: Blobs) -> None:
+        self._records = records
+        self._blobs = blobs
+        self.changing = asyncio.Lock()
+
+    # Repositories
+
+    async def repository(self, name: RepositoryName) -> Repository | None:
+        record = await self._records.get(_REPOSITORIES, name.key)
+        return None if record is None else _decode(record, Repository)
+
+    async def repositories(self, account_id: str, region: str, after: str, limit: int) -> list[Repository]:
+        """In the order of their names, from the first one after the name `after`."""
+        prefix = f"{account_id}/{region}/"
+        found = await self._records.list(_REPOSITORIES, prefix=prefix, after=prefix + after, limit=limit)
+        return [_decode(record, Repository) for record in found]
+
+    async def save_repository(self, repository: Repository) -> None:
+        await self._records.commit([Put(_REPOSITORIES, repository.named.key, msgspec.json.encode(repository))])
+
+    async def delete_repository(self, name: RepositoryName) -> None:
+        """With everything in it."""
+        digests = {manifest.digest for manifest in await self.manifests(name)} | await self._parts(name)
+        changes: list[Change] = [Delete(_REPOSITORIES, name.key)]
+        for collection in (_MANIFESTS, _TAGS, _PARTS):
+            changes += [Delete(collection, record.key) async for record in self._all(collection, f"{name.key}:")]
+        await self._commit_and_release([*changes, *(unrefer(digest, _owner(name)) for digest in digests)], digests)
+
+    # Manifests
+
+    async def manifest(self, name: RepositoryName, digest: str) -> StoredManifest | None:
+        record = await self._records.get(_MANIFESTS, f"{name.key}:{digest}")
+        return None if record is None else _decode(record, StoredManifest)
+
+    async def manifests(self, name: RepositoryName) -> list[StoredManifest]:
+        return [_decode(record, StoredManifest) async for record in self._all(_MANIFESTS, f"{name.key}:")]
+
+    async def tagged(self, name: RepositoryName, tag: str) -> str | None:
+        """The digest of the manifest that has the tag."""
+        record = await self._records.get(_TAGS, f"{name.key}:{tag}")
+        return None if record is None else record.value.decode()
+
+    async def tags(self, name: RepositoryName) -> dict[str, str]:
+        """Tag -> digest, in the order of the tags."""
+        prefix = f"{name.key}:"
+        return {record.key[len(prefix) :]: record.value.decode() async for record in self._all(_TAGS, prefix)}
+
+    async def save_manifest(self, name: RepositoryName, manifest: StoredManifest, tag: str | None) -> None:
+        """The blob must be pinned."""
+        changes: list[Change] = [
+            Put(_MANIFESTS, f"{name.key}:{manifest.digest}", msgspec.json.encode(manifest)),
+            refer(manifest.digest, _owner(name)),
+        ]
+        if tag is not None:
+            changes.append(Put(_TAGS, f"{name.key}:{tag}", manifest.digest.encode()))
+        await self._records.commit(changes)
+
+    async def untag(self, name: RepositoryName, tags: Iterable[str]) -> None:
+        await self._records.commit([Delete(_TAGS, f"{name.key}:{tag}") for tag in tags])
+
+    async def delete_manifest(self, name: RepositoryName, manifest: StoredManifest) -> None:
+        """With its tags, and with those of its parts that no other manifest of the repository needs."""
+        others = [each for each in await self.manifests(name) if each.digest != manifest.digest]
+        gone = set(manifest.parts) - {part for other in others for part in other.parts}
+        tags = [tag for tag, digest in (await self.tags(name)).items() if digest == manifest.digest]
+        digests = {*gone, manifest.digest}
+        changes: list[Change] = [Delete(_MANIFESTS, f"{name.key}:{manifest.digest}")]
+        changes += [Delete(_TAGS, f"{name.key}:{tag}") for tag in tags]
+        changes += [Delete(_PARTS, f"{name.key}:{digest}") for digest in gone]
+        await self._commit_and_release([*changes, *(unrefer(digest, _owner(name)) for digest in digests)], digests)
+
+    # Parts
+
+    async def has_part(self, name: RepositoryName, digest: str) -> bool:
+        return await self._records.get(_PARTS, f"{name.key}:{digest}") is not None
+
+    async def add_part(self, name: RepositoryName, digest: str) -> None:
+        """The blob must be pinned."""
+        await self._records.commit([Put(_PARTS, f"{name.key}:{digest}", b""), refer(digest, _owner(name))])
+
+    async def _parts(self, name: RepositoryName) -> set[str]:
+        prefix = f"{name.key}:"
+        return {record.key[len(prefix) :] async for record in self._all(_PARTS, prefix)}
+
+    async def _commit_and_release(self, changes: Sequence[Change], digests: Iterable[str]) -> None:
+        await self._records.commit(changes)
+        for digest in digests:
+            await self._blobs.release(digest)
+
+    async def _all(self, collection: str, prefix: str) -> AsyncIterator[Record]:
+        after = ""
+        while True:
+            page = await self._records.list(collection, prefix=prefix, after=after, limit=_PAGE)
+            for record in page:
+                yield record
+            if len(page) < _PAGE:
+                return
+            after = page[-1].key
+
+
+def _owner(name: RepositoryName) -> str:
+    return f"ecr/{name.key}"
+
+
+def _decode(record: Record, kind: type[T]) -> T:
+    return msgspec.json.decode(record.value, type=kind)

@@ -1,0 +1,84 @@
+"""Parts of images on their way in: begun, sent in pieces, and kept when their digest is right. A restart ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+from lambdad.errors import ServiceError
+from lambdad.services.ecr.model import RepositoryName
+from lambdad.store.base import Blobs, BlobWriter
+
+MOST = 128  #: at a time; each holds a file open
+IDLE_SECONDS = 3600.0
+MOST_BYTES = 50 << 30
+
+
+class Upload:
+    """`received` counts the bytes that are in."""
+
+    def __init__(self, name: RepositoryName, upload_id: str, writer: BlobWriter, stack: AsyncExitStack) -> None:
+        self.name = name
+        self.upload_id = upload_id
+        self.received = 0
+        self.touched = 0.0
+        self.turn = asyncio.Lock()
+        self._writer = writer
+        self._stack = stack
+
+    async def add(self, pieces: AsyncIterator[bytes]) -> None:
+        """What was received before the sender was gone stays received: it goes on from there."""
+        async for piece in pieces:
+            if self.received + len(piece) > MOST_BYTES:
+                raise ServiceError("BLOB_UPLOAD_INVALID", f"A part has at most {MOST_BYTES} bytes.", status=400)
+            await self._writer.write(piece)
+            self.received += len(piece)
+
+    async def finish(self) -> str:
+        """The digest, hex, of what was received. It is pinned until `close`."""
+        return (await self._writer.finish()).digest
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+class Uploads:
+    def __init__(self, blobs: Blobs, monotonic: Callable[[], float]) -> None:
+        self._blobs = blobs
+        self._monotonic = monotonic
+        self._uploads: dict[str, Upload] = {}
+
+    async def begin(self, name: RepositoryName) -> Upload:
+        await self._end_idle()
+        if len(self._uploads) >= MOST:
+            raise ServiceError("TOOMANYREQUESTS", f"There are {MOST} uploads under way already.", status=429)
+        stack = AsyncExitStack()
+        writer = await stack.enter_async_context(self._blobs.receive())
+        upload = Upload(name, uuid.uuid4().hex, writer, stack)
+        upload.touched = self._monotonic()
+        self._uploads[upload.upload_id] = upload
+        return upload
+
+    def find(self, name: RepositoryName, upload_id: str) -> Upload:
+        upload = self._uploads.get(upload_id)
+        if upload is None or upload.name != name:
+            raise ServiceError("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin again.", status=404)
+        upload.touched = self._monotonic()
+        return upload
+
+    async def end(self, upload: Upload) -> None:
+        """What was not finished is gone."""
+        self._uploads.pop(upload.upload_id, None)
+        await upload.close()
+
+    async def close(self) -> None:
+        for upload in list(self._uploads.values()):
+            await self.end(upload)
+
+    async def _end_idle(self) -> None:
+        now = self._monotonic()
+        for upload in list(self._uploads.values()):
+            if now - upload.touched > IDLE_SECONDS and not upload.turn.locked():
+                await self.end(upload)

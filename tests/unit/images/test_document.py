@@ -1,0 +1,92 @@
+"""Manifests, indexes and configurations: read, and refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdad.images.document import DOCKER_LIST, Index, MalformedImage, Manifest, read_config, read_document
+from lambdad.model.image import ImageCommand
+from support.image_layers import Entry
+from support.images import MANIFEST, described, image
+
+TAR = "application/vnd.oci.image.layer.v1.tar"
+MADE = image([Entry("a")], Entrypoint=["/e"], Cmd=["c"], Env=["A=1=2", "B="], WorkingDir="/w")
+
+
+def changed(data: bytes, **members: Any) -> bytes:
+    return json.dumps({**json.loads(data), **members}).encode()
+
+
+def test_a_manifest_names_its_parts() -> None:
+    """With digests and sizes, in the order of the layers."""
+    manifest = read_document(MADE.manifest)
+    assert isinstance(manifest, Manifest)
+    assert [manifest.config.digest, *(layer.digest for layer in manifest.layers)] == list(MADE.blobs)
+
+
+def test_an_index_chooses_by_platform() -> None:
+    """Linux, and the architecture of the machine; another one is refused by name."""
+    arm = described(b"arm", MANIFEST, platform={"os": "linux", "architecture": "arm64"})
+    amd = described(b"amd", MANIFEST, platform={"os": "linux", "architecture": "amd64"})
+    windows = described(b"win", MANIFEST, platform={"os": "windows", "architecture": "amd64"})
+    index = read_document(json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [windows, arm, amd]}).encode())
+    assert isinstance(index, Index)
+    assert index.chosen("x86_64").digest == amd["digest"]
+    assert index.chosen("arm64").digest == arm["digest"]
+    alone = read_document(json.dumps({"schemaVersion": 2, "manifests": [arm]}).encode())
+    assert isinstance(alone, Index)
+    with pytest.raises(MalformedImage, match="for arm64, and not for amd64"):
+        alone.chosen("x86_64")
+
+
+def test_a_configuration_says_what_is_run() -> None:
+    """Entry point, command, folder and variables; nothing else of it has an effect."""
+    config = read_config(MADE.config)
+    assert config.command == ImageCommand(("/e",), ("c",), "/w", {"A": "1=2", "B": ""})
+    assert config.architecture == "x86_64"
+    assert len(config.diff_ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b"\xff{}", "cannot be read"),
+        (b"[" * 200_000, "cannot be read"),
+        (b"{}", "old schema"),
+        (changed(MADE.manifest, schemaVersion=1), "old schema"),
+        (changed(MADE.manifest, layers=None), "no configuration and layers"),
+        (changed(MADE.manifest, layers=[described(b"x", f"{TAR}+zstd")]), "tar\\+zstd"),
+        (changed(MADE.manifest, layers=[{**described(b"x", TAR), "digest": "md5:1"}]), "md5"),
+        (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 200), "200 layers"),
+        (changed(MADE.manifest, config=described(b"x", "application/vnd.cncf.helm.config.v1+json")), "helm"),
+        (b" " * (5 << 20), "more than"),
+    ],
+)  # fmt: skip
+def test_what_is_no_manifest_is_refused(data: bytes, reason: str) -> None:
+    """With the reason."""
+    with pytest.raises(MalformedImage, match=reason):
+        read_document(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{}", "no operating system"),
+        (changed(MADE.config, os="windows"), "windows"),
+        (changed(MADE.config, architecture="riscv64"), "riscv64"),
+        (changed(MADE.config, rootfs={}), "what its layers are"),
+        (changed(MADE.config, rootfs={"diff_ids": ["sha256:1"]}), "what its layers are"),
+        (changed(MADE.config, config={"Env": ["novalue"]}), "novalue"),
+        (changed(MADE.config, config={"Cmd": ["a\0b"]}), "zero byte"),
+        (changed(MADE.config, config={"Cmd": "text"}), "cannot be read"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(data: bytes, reason: str) -> None:
+    """With the reason."""
+    with pytest.raises(MalformedImage, match=reason):
+        read_config(data)
