@@ -47,8 +47,9 @@ from lambdad.model.service import BoundService
 from lambdad.model.site import Site, Sites
 from lambdad.model.version import Version
 from lambdad.remote import RemoteServices
-from lambdad.runtimes.find import InterpreterFinder, Places
-from lambdad.runtimes.programs import RuntimePrograms
+from lambdad.runtimes.families import FAMILIES
+from lambdad.runtimes.find import Places
+from lambdad.runtimes.programs import RuntimePrograms, finder_for
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
@@ -296,7 +297,7 @@ def _principal_of(identities: Identities, clock: Callable[[], float], access_key
 
 
 async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:
-    finder = InterpreterFinder(Places.usual(os.environ, Path.home()), settings.cache_dir / "interpreters.json")
+    finder = finder_for(FAMILIES, Places.usual(os.environ, Path.home()), settings.cache_dir)
     programs = RuntimePrograms(settings.cache_dir, finder, progress=lambda line: logger.info("%s", line))
     await programs.open()
     parts.push_async_callback(programs.close)

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
+from lambdad.runtimes.python.family import FAMILY as PYTHON
 from support.python_runtime import Python
 from support.runtime_api import RuntimeApi
 
@@ -28,7 +29,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
 def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Interpreter]:
     places = Places.usual(os.environ, Path.home())
     cache = tmp_path_factory.mktemp("interpreters") / "interpreters.json"
-    return asyncio.run(InterpreterFinder(places, cache).find())
+    return asyncio.run(InterpreterFinder(PYTHON.lookup, places, cache).find())
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.runtime(name), id=name) for name in RUNTIMES])

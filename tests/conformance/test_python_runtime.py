@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from lambdad.runtimes.programs import CLIENT
+from lambdad.runtimes.python.family import CLIENT
 from support.python_runtime import Python
 from support.runtime_api import ARN, REQUEST_ID, RuntimeApi, RuntimeProcess, Told
 

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from lambdad.errors import SandboxError
+from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
 from support.sandbox import ENVIRONMENT, Backend, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
 
@@ -109,6 +110,21 @@ async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tupl
         os.close(sandbox.runtime.log_pipe)
 
 
+def language_in(folder: Path) -> Path:
+    """An installation whose only program says what it is given, and ends."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "talk").write_text(
+        '#!/bin/sh\nfor word; do echo "$word"; done\ncat module.py\necho "$GREETING"\nexit 7\n'
+    )
+    for path in (folder, folder / "bin", folder / "bin" / "talk"):
+        path.chmod(0o755)
+    return folder
+
+
+def of_language(program: RuntimeProgram, language: Path, start: StartCommand) -> RuntimeProgram:
+    return RuntimeProgram("talk1.x", program.interpreter, language, program.runtime_dir, start, program.language_root)
+
+
 class TestStart:
     async def test_runtime_sees_its_package(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """The runtime runs in the package's folder, which LAMBDA_TASK_ROOT names."""
@@ -145,6 +161,57 @@ class TestStart:
             connection, _ = await loop.sock_accept(sandbox.runtime_listener)
             with connection:
                 assert await loop.sock_recv(connection, 10) == b"hello"
+
+    async def test_a_runtime_that_is_no_python_becomes_its_start_command(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, tmp_path: Path
+    ) -> None:
+        """The first program that is there runs in the package's folder, with its language at /var/lang, and with the function's
+        memory in its arguments; a wrapper gets the whole line."""
+        language = language_in(tmp_path / "language")
+        start = StartCommand(
+            ("/var/lang/missing", "/var/lang/bin/talk"), ("{memory:50}", "/var/runtime/x"), honours_wrapper=True
+        )
+        made = of_language(program, language, start)
+        (task / "wrap").write_text('#!/bin/sh\necho wrapped\nexec "$@"\n')
+        (task / "wrap").chmod(0o755)
+        environment = {**ENVIRONMENT, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}
+        sandbox = await sandboxes.start(make_spec(made, task, environment=environment))
+        assert (await sandbox.runtime.exited()).code == 7
+        lines = (await read_log(sandbox)).decode().split("\n")
+        await sandbox.stop()
+        isolated = sandbox.address != "127.0.0.1"
+        assert lines == [
+            "wrapped",
+            "256",
+            "/var/runtime/x" if isolated else f"{program.runtime_dir}/x",
+            "ANSWER = 42",
+            "grüß Gott",
+            "",
+        ]
+
+    async def test_a_wrapper_that_is_not_there_ends_the_runtime_as_a_shell_would(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, tmp_path: Path
+    ) -> None:
+        """127, and the log says which file."""
+        start = StartCommand(("/var/lang/bin/talk",), honours_wrapper=True)
+        made = of_language(program, language_in(tmp_path / "language"), start)
+        environment = {**ENVIRONMENT, "AWS_LAMBDA_EXEC_WRAPPER": "/nowhere/wrap"}
+        sandbox = await sandboxes.start(make_spec(made, task, environment=environment))
+        assert (await sandbox.runtime.exited()).code == 127
+        assert await read_log(sandbox) == b"/nowhere/wrap: No such file or directory\n"
+        await sandbox.stop()
+
+    async def test_lambdads_own_python_can_be_the_start_command(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path, tmp_path: Path
+    ) -> None:
+        """It is not in the way of the language."""
+        code = "import os, ssl; print(os.path.exists('/var/lang/bin/talk'), os.getcwd())"
+        made = of_language(program, language_in(tmp_path / "language"), StartCommand(("{python}",), ("-c", code)))
+        sandbox = await sandboxes.start(make_spec(made, task))
+        assert (await sandbox.runtime.exited()).code == 0
+        isolated = sandbox.address != "127.0.0.1"
+        assert (await read_log(sandbox)).decode() == f"{isolated} {'/var/task' if isolated else task}\n"
+        await sandbox.stop()
 
     async def test_output_goes_to_the_log_pipe(self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path) -> None:
         """stdout and stderr both arrive at the log pipe, in order, and nothing is read from stdin."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.runtimes.find import Interpreter
-from lambdad.runtimes.programs import CLIENT
+from lambdad.runtimes.python.family import CLIENT
 from support.runtime_api import REQUEST_ID, RuntimeApi, RuntimeProcess
 
 

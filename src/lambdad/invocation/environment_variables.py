@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lambdad.model.log_settings import DEFAULT_LEVEL
 from lambdad.model.version import Version
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
+from lambdad.runtimes.families import FAMILY_OF
 from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS
 
 #: Names with an underscore first are the platform's, except these, which AWS lets through.
@@ -63,13 +62,13 @@ def _is_customers(name: str) -> bool:
 
 
 def _replaceable(runtime: str) -> dict[str, str]:
-    # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7). What is there with a
-    # custom runtime is lambdad's.
-    is_custom = runtime in CUSTOM_RUNTIMES
+    # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7).
+    family = FAMILY_OF[runtime]
+    has_language = family.has_language_paths
     libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     return {
-        "PATH": ("" if is_custom else "/var/lang/bin:") + "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": ("" if is_custom else "/var/lang/lib:") + libraries,
+        "PATH": ("/var/lang/bin:" if has_language else "") + "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": ("/var/lang/lib:" if has_language else "") + libraries,
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PWD": "/var/task",
@@ -79,19 +78,8 @@ def _replaceable(runtime: str) -> dict[str, str]:
         "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
         "_AWS_XRAY_DAEMON_PORT": str(X_RAY_PORT),
         "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
-        **_python(runtime),
+        **family.variables(runtime),
     }
-
-
-def _python(runtime: str) -> Mapping[str, str]:
-    matched = re.fullmatch(r"python(\d+)\.(\d+)", runtime)
-    if matched is None:
-        return {}
-    number = (int(matched[1]), int(matched[2]))
-    variables = {} if number == (3, 7) else {"PYTHONPATH": "/var/runtime"}
-    if number >= (3, 12):
-        variables["LC_CTYPE"] = "C.UTF-8"
-    return variables
 
 
 def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, str]:
@@ -100,7 +88,10 @@ def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, st
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "AWS_SESSION_TOKEN": credentials.session_token,
     }
-    if runtime in {"python2.7", "python3.6"}:
+    if FAMILY_OF[runtime].has_old_key_names:
+        variables["AWS_ACCESS_KEY"] = credentials.access_key_id
+        variables["AWS_SECRET_KEY"] = credentials.secret_access_key
+    if runtime in {"python2.7", "python3.6", "go1.x"}:
         variables["AWS_SECURITY_TOKEN"] = credentials.session_token
     return variables
 
@@ -127,5 +118,6 @@ def _reserved(version: Version, log_stream: str, *, is_snapshot: bool) -> dict[s
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
     if version.runtime not in CUSTOM_RUNTIMES:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
+    if FAMILY_OF[version.runtime].has_frames:
         variables["_LAMBDA_TELEMETRY_LOG_FD"] = FRAMES_DESCRIPTOR
     return variables

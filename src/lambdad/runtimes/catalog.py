@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from lambdad.runtimes.custom import family as custom
+from lambdad.runtimes.families import FAMILY_OF
+
 #: Functions that bring their runtime along, as an executable file `bootstrap`.
-CUSTOM_RUNTIMES = frozenset({"provided", "provided.al2", "provided.al2023"})
+CUSTOM_RUNTIMES = frozenset(custom.FAMILY.runtimes)
 CUSTOM = "provided"  #: the name under which they are one to a sandbox
 #: The runtimes that this lambdad can start; most of them need an interpreter on the machine besides.
-RUNNABLE = frozenset({"python2.7", *(f"python3.{minor}" for minor in range(6, 15))}) | CUSTOM_RUNTIMES
+RUNNABLE = frozenset(FAMILY_OF)
 
 
 class Policy(StrEnum):
@@ -91,7 +94,8 @@ def _refused(message: str) -> Refusal:
 
 
 def _language(identifier: str) -> str:
-    return f"Python {identifier.removeprefix('python')}"
+    version = re.search(r"\d+(\.\d+)?", identifier)
+    return " ".join([FAMILY_OF[identifier].language, *([version[0]] if version else [])])
 
 
 _SEED_DAY = date(2021, 2, 24)

@@ -1,4 +1,4 @@
-"""The Python interpreters on this machine that can run functions: searched in the usual places and tried."""
+"""The interpreters on this machine that can run functions: searched in the usual places and tried."""
 
 from __future__ import annotations
 
@@ -9,40 +9,37 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 PROBE_SECONDS = 15.0
-_NAME = re.compile(r"python(2\.7|3\.\d+)")
 _FORMAT = 1  #: of the cache file
-
-#: Runs on every Python. A virtual environment answers with the installation behind it, whose files a sandbox can mount.
-_PROBE = """
-import json, platform, sys
-try:
-    import ctypes
-    has_ctypes = True
-except ImportError:
-    has_ctypes = False
-prefix = getattr(sys, "real_prefix", None) or getattr(sys, "base_prefix", None) or sys.prefix
-print(json.dumps({
-    "version": list(sys.version_info[:3]), "level": sys.version_info[3], "prefix": prefix, "executable": sys.executable,
-    "implementation": platform.python_implementation(), "has_ctypes": has_ctypes,
-}))
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
     """One installation. `problem` says in a sentence why functions cannot use it; None if they can."""
 
-    runtime: str  #: "python3.8"
+    runtime: str  #: "python3.8", or "nodejs20.x"
     version: tuple[int, int, int]
     is_final: bool  #: not an alpha, beta or candidate
     executable: Path
     language_root: Path
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How the interpreters of one language are recognized."""
+
+    pattern: re.Pattern[str]  #: the name of the file
+    probe: Sequence[str]  #: arguments with which it says of itself what `read` reads
+    #: From where it was found and what it said to the interpreters that it is: several perhaps (dotnet), or none if it is
+    #: something else.
+    read: Callable[[Path, str], Sequence[Interpreter]]
+    speaks_on_standard_error: bool = False  #: as `java -version` does
 
 
 def own_interpreter(runtime: str) -> Interpreter:
@@ -77,7 +74,8 @@ class Places:
 class InterpreterFinder:
     """Finds interpreters in `places`. What was learned of an executable is kept in `cache_file` until it changes."""
 
-    def __init__(self, places: Places, cache_file: Path, probe_seconds: float = PROBE_SECONDS) -> None:
+    def __init__(self, lookup: Lookup, places: Places, cache_file: Path, probe_seconds: float = PROBE_SECONDS) -> None:
+        self._lookup = lookup
         self._places = places
         self._cache_file = cache_file
         self._probe_seconds = probe_seconds
@@ -86,11 +84,13 @@ class InterpreterFinder:
         """By runtime, the newest patch of each minor version; one that functions cannot use only if there is no other."""
         cache = self._read_cache()
         slots = asyncio.Semaphore(2)
-        results = await asyncio.gather(*(self._examine(path, cache, slots) for path in candidates(self._places)))
+        paths = candidates(self._places, self._lookup.pattern)
+        results = await asyncio.gather(*(self._examine(path, cache, slots) for path in paths))
         kept = {key: answer for key, answer in results if answer is not None}
         if kept != cache:
             self._write_cache(kept)
-        return choose([interpreter for answer in kept.values() if (interpreter := read_answer(answer)) is not None])
+        answers = [(path, answer) for path, (_, answer) in zip(paths, results, strict=True) if answer is not None]
+        return choose([interpreter for path, answer in answers for interpreter in self._lookup.read(path, answer)])
 
     async def _examine(self, path: Path, cache: Mapping[str, str], slots: asyncio.Semaphore) -> tuple[str, str | None]:
         status = path.stat()
@@ -105,11 +105,11 @@ class InterpreterFinder:
         try:
             process = await asyncio.create_subprocess_exec(
                 path,
-                *("-E", "-s", "-c", _PROBE),
+                *self._lookup.probe,
                 cwd="/",
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.STDOUT if self._lookup.speaks_on_standard_error else asyncio.subprocess.DEVNULL,
             )
         except OSError:
             return None
@@ -122,7 +122,7 @@ class InterpreterFinder:
                 process.kill()
                 await process.wait()
         answer = output.decode("utf-8", "replace").strip()
-        return answer if process.returncode == 0 and read_answer(answer) is not None else None
+        return answer if process.returncode == 0 and self._lookup.read(path, answer) else None
 
     def _read_cache(self) -> dict[str, str]:
         """Empty when there is none or it cannot be read: it is only a cache."""
@@ -141,13 +141,13 @@ class InterpreterFinder:
         Path(file.name).replace(self._cache_file)
 
 
-def candidates(places: Places) -> list[Path]:
-    """Executables named like a Python version, each once, links followed as far as the folder they are in."""
+def candidates(places: Places, pattern: re.Pattern[str]) -> list[Path]:
+    """Executables with such a name, each once, links followed as far as the folder they are in."""
     found: dict[Path, Path] = {}
     for folder in [*places.programs, *_installed(places.installations)]:
         with contextlib.suppress(OSError):  # not there, not a folder, not ours to read
             for path in sorted(folder.iterdir()):
-                if _NAME.fullmatch(path.name) and path.is_file() and os.access(path, os.X_OK):
+                if pattern.fullmatch(path.name) and path.is_file() and os.access(path, os.X_OK):
                     found.setdefault(path.resolve(), path)
     return list(found.values())
 
@@ -158,29 +158,21 @@ def _installed(roots: Sequence[Path]) -> Iterator[Path]:
             yield from (version / "bin" for version in sorted(root.iterdir()))
 
 
-def read_answer(answer: str) -> Interpreter | None:
-    """The interpreter of a probe's answer; None if it is no CPython or the answer makes no sense."""
-    try:
-        told = json.loads(answer)
-        major, minor, micro = (int(part) for part in told["version"])
-        prefix, executable = Path(told["prefix"]), Path(told["executable"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    if told.get("implementation") != "CPython":
-        return None
-    name = f"python{major}.{minor}"
-    base = prefix / "bin" / name
-    problem = (
-        None if told.get("has_ctypes") else f"{executable} was built without ctypes, which lambdad needs to isolate functions."
-    )
-    return Interpreter(
-        runtime=name,
-        version=(major, minor, micro),
-        is_final=told.get("level") == "final",
-        executable=(base if base.is_file() else executable).resolve(),
-        language_root=prefix.resolve(),
-        problem=problem,
-    )
+class Finder(Protocol):
+    async def find(self) -> dict[str, Interpreter]:
+        """By runtime."""
+        ...
+
+
+class Finders:
+    """Of several languages, as one."""
+
+    def __init__(self, finders: Sequence[InterpreterFinder]) -> None:
+        self._finders = finders
+
+    async def find(self) -> dict[str, Interpreter]:
+        found = await asyncio.gather(*(finder.find() for finder in self._finders))
+        return {runtime: interpreter for each in found for runtime, interpreter in each.items()}
 
 
 def choose(interpreters: Sequence[Interpreter]) -> dict[str, Interpreter]:

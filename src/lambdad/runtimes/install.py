@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
-
 INSTALL_SECONDS = 300.0
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
@@ -42,7 +40,7 @@ class Installer(Protocol):
 
 def requirements_for(runtime: str) -> tuple[str, ...]:
     """Empty for runtimes that come without an SDK."""
-    if runtime in CUSTOM_RUNTIMES:
+    if not runtime.startswith("python"):
         return ()
     return _REQUIREMENTS.get(runtime, ("boto3",))
 

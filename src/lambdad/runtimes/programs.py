@@ -11,23 +11,21 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from lambdad.errors import SandboxError
 from lambdad.model.runtime_program import RuntimeProgram
 from lambdad.model.runtime_version import RuntimeVersion, runtime_version
-from lambdad.runtimes.catalog import CUSTOM, CUSTOM_RUNTIMES, RUNNABLE
-from lambdad.runtimes.find import Interpreter, InterpreterFinder, own_interpreter
+from lambdad.runtimes.families import FAMILY_OF
+from lambdad.runtimes.family import Family
+from lambdad.runtimes.find import Finder, Finders, Interpreter, InterpreterFinder, Places, own_interpreter
 from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
 
-CLIENT = Path(__file__).parent / "python"
-CUSTOM_CLIENT = Path(__file__).parent / "custom"
-COMPILE_SECONDS = 300.0
 TRIAL_SECONDS = 60.0
 RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
-_FORMAT = "1"  #: goes into a folder's name; a new one makes all folders anew
+_FORMAT = "2"  #: goes into a folder's name; a new one makes all folders anew
 _LOCK_POLL_SECONDS = 0.1
 _MANIFEST = "lambdad-runtime.json"
 
@@ -38,7 +36,7 @@ class RuntimePrograms:
     def __init__(
         self,
         cache_dir: Path,
-        finder: InterpreterFinder,
+        finder: Finder,
         installer: Installer | None = None,
         progress: Progress = lambda line: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,8 +59,10 @@ class RuntimePrograms:
     async def open(self) -> None:
         """Looks for interpreters; `available` is empty before."""
         found = await self._finder.find()
-        self._found = {name: interpreter for name, interpreter in found.items() if name in RUNNABLE}
-        self._found.update(dict.fromkeys(CUSTOM_RUNTIMES, own_interpreter(CUSTOM)))
+        self._found = {name: interpreter for name, interpreter in found.items() if name in FAMILY_OF}
+        for name, family in FAMILY_OF.items():
+            if family.lookup is None:
+                self._found[name] = own_interpreter(family.runtimes[0])
         self._versions = {name: version_of(name, interpreter) for name, interpreter in self.available().items()}
 
     async def close(self) -> None:
@@ -127,7 +127,7 @@ class RuntimePrograms:
                     folder = await self._build_locked(interpreter, name)
         if folder.name == name:
             self._without_sdk.pop(runtime, None)
-        return RuntimeProgram(runtime, interpreter.executable, interpreter.language_root, folder)
+        return program_of(interpreter, folder)
 
     async def _build_locked(self, interpreter: Interpreter, name: str) -> Path:
         """Under the lock nobody else builds this folder, so what an earlier, killed builder left may be removed."""
@@ -147,7 +147,7 @@ class RuntimePrograms:
             return self._folder / name
         await asyncio.to_thread(copy_client, content, interpreter)
         self._progress(f"Compiling for {interpreter.runtime}")
-        await compile_tree(interpreter, content)
+        await family_of(interpreter).finish(interpreter, content)
         return await asyncio.to_thread(publish, content, self._folder / name)
 
     async def _fetch_sdk(self, interpreter: Interpreter, content: Path) -> bool:
@@ -167,11 +167,44 @@ class RuntimePrograms:
         return True
 
 
+def finder_for(families: Sequence[Family], places: Places, cache_dir: Path) -> Finders:
+    """Finds what all of them run on."""
+    return Finders(
+        [
+            InterpreterFinder(family.lookup, places, cache_dir / f"interpreters-{family.name}.json")
+            for family in families
+            if family.lookup is not None
+        ]
+    )
+
+
+def family_of(interpreter: Interpreter) -> Family:
+    return FAMILY_OF[interpreter.runtime]
+
+
+def program_of(interpreter: Interpreter, folder: Path) -> RuntimeProgram:
+    """What a sandbox runs, with the runtime client in `folder`."""
+    family = family_of(interpreter)
+    if family.start is None:
+        return RuntimeProgram(interpreter.runtime, interpreter.executable, interpreter.language_root, folder)
+    own = own_interpreter(interpreter.runtime)
+    return RuntimeProgram(
+        interpreter.runtime,
+        own.executable,
+        Path("/usr") if family.lookup is None else interpreter.language_root,
+        folder,
+        family.start(interpreter),
+        own.language_root,
+    )
+
+
 def folder_name(interpreter: Interpreter) -> str:
     """Changes with everything that the folder is made from."""
     digest = hashlib.sha256()
+    client = family_of(interpreter).client
     for file in client_files(interpreter.runtime):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        assert client is not None
+        digest.update(file.relative_to(client).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
     digest.update("\n".join(parts).encode())
     return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
@@ -180,23 +213,31 @@ def folder_name(interpreter: Interpreter) -> str:
 def version_of(runtime: str, interpreter: Interpreter) -> RuntimeVersion:
     """The same for as long as neither the interpreter nor the client beside it changes."""
     made_from = f"{folder_name(interpreter)} {platform.machine()}"
-    if runtime in CUSTOM_RUNTIMES:  # the interpreter is not the function's
+    if FAMILY_OF[runtime].lookup is None:  # the interpreter is not the function's
         return runtime_version(runtime, made_from=made_from)
     return runtime_version(runtime, interpreter.version[2], made_from)
 
 
 def client_files(runtime: str) -> list[Path]:
-    return sorted((CUSTOM_CLIENT if runtime == CUSTOM else CLIENT).glob("*.py"))
+    """What becomes /var/runtime, without what tools leave behind."""
+    client = FAMILY_OF[runtime].client
+    if client is None:
+        return []
+    return sorted(path for path in client.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
 def copy_client(content: Path, interpreter: Interpreter) -> None:
     """Ours last, so that no package can put its own in the place of a client's file."""
     content.mkdir(exist_ok=True)
     shutil.rmtree(content / "bin", ignore_errors=True)  # pip's console scripts name the server's interpreter
+    client = family_of(interpreter).client
     for file in client_files(interpreter.runtime):
-        shutil.copyfile(file, content / file.name)
+        assert client is not None
+        copy = content / file.relative_to(client)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
     distributions = sorted(path.name.removesuffix(".dist-info") for path in content.glob("*.dist-info"))
-    manifest = {"python": ".".join(map(str, interpreter.version)), "packages": distributions}
+    manifest = {family_of(interpreter).name: ".".join(map(str, interpreter.version)), "packages": distributions}
     (content / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
@@ -210,24 +251,12 @@ async def try_sdk(interpreter: Interpreter, content: Path) -> None:
         raise InstallError(f"the installed boto3 does not run: {error}") from error
 
 
-async def compile_tree(interpreter: Interpreter, content: Path) -> None:
-    """Sandboxes see the folder read-only, so its bytecode has to be there. From Python 3.7 on it needs no source's date."""
-    mode = ["--invalidation-mode", "unchecked-hash"] if interpreter.version >= (3, 7) else []
-    # A status of 1 means that some file does not compile: packages carry files for other Pythons, which nobody imports.
-    script = "import compileall, sys; sys.argv[0] = 'compileall'; compileall.main(); sys.exit(0)"
-    command = [str(interpreter.executable), "-E", "-s", "-c", script, "-q", *mode, str(content)]
-    try:
-        await run(command, COMPILE_SECONDS, lambda line: None)
-    except (CommandError, TimeoutError, OSError) as error:
-        raise SandboxError(f"The runtime client cannot be compiled for {interpreter.runtime}: {error}") from error
-
-
 def publish(content: Path, destination: Path) -> Path:
     """Makes the tree readable for every sandbox's user, durable, and visible under its name in one step."""
     content.chmod(0o755)
     for path in content.rglob("*"):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     os.sync()
     content.rename(destination)
     return destination

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox import linux, private_root
 from lambdad.sandbox.base import RuntimeProgram
 from lambdad.sandbox.records import Channel, Program, Start
@@ -28,9 +29,17 @@ ENVIRONMENT = {
 }
 
 
+def zygote_variables(program: RuntimeProgram) -> dict[str, str]:
+    """As ENVIRONMENT, with the libraries of lambdad's own Python where it stands in a folder of its own."""
+    if program.python_root is None or program.python_root.is_relative_to("/usr"):
+        return ENVIRONMENT
+    return {**ENVIRONMENT, "LD_LIBRARY_PATH": f"{private_root.PYTHON_DIR}/lib:{ENVIRONMENT['LD_LIBRARY_PATH']}"}
+
+
 class ZygoteSettings(msgspec.Struct, frozen=True):
     filter: str  #: BPF program, base64
     user_namespace: UserNamespace | None = None  #: where sandboxes have one of their own
+    start: StartCommand | None = None  #: of a runtime that is no Python
 
 
 class UserNamespace(msgspec.Struct, frozen=True):
@@ -79,7 +88,7 @@ def start_zygote(program: Program, staging: Path, settings: ZygoteSettings, now:
         _become_zygote(program, staging, theirs.fileno(), launcher)
     theirs.close()
     channel = Channel(ours)
-    channel.send(settings)
+    channel.send(msgspec.structs.replace(settings, start=program.start))
     return Nursery(program, channel, pid, os.pidfd_open(pid), now, started=now)
 
 
@@ -90,18 +99,15 @@ def _become_zygote(program: Program, staging: Path, channel: int, launcher: int)
         if os.getppid() != launcher:  # it died before the line above
             os._exit(1)
         os.umask(0o022)
-        interpreter = private_root.enter(staging, _runtime_program(program))
+        made = program.as_runtime_program()
+        interpreter = private_root.enter(staging, made)
         nothing = os.open("/dev/null", os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
         os.dup2(channel, _CHANNEL_IN_ZYGOTE)
         os.set_inheritable(_CHANNEL_IN_ZYGOTE, True)
         linux.reset_signals()
-        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], ENVIRONMENT)
+        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], zygote_variables(made))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the launcher is told and this process ends
         os.write(channel, msgspec.json.encode({"failed": f"{type(error).__name__}: {error}"}))
     os._exit(1)
-
-
-def _runtime_program(program: Program) -> RuntimeProgram:
-    return RuntimeProgram(program.name, Path(program.interpreter), Path(program.language_root), Path(program.runtime_dir))

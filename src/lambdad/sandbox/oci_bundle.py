@@ -16,11 +16,10 @@ from typing import Any
 import msgspec
 
 from lambdad.model.processor_share import processors
-from lambdad.sandbox.base import RuntimeProgram
 from lambdad.sandbox.cgroup import MAX_PROCESSES
-from lambdad.sandbox.nursery import ENVIRONMENT
+from lambdad.sandbox.nursery import zygote_variables
 from lambdad.sandbox.oci_seccomp import oci_profile
-from lambdad.sandbox.private_root import ZYGOTE_DIR, ZYGOTE_SOURCE, interpreter_inside, lay_out
+from lambdad.sandbox.private_root import ZYGOTE_DIR, ZYGOTE_SOURCE, interpreter_inside, language_folders, lay_out
 from lambdad.sandbox.records import Start
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell import TMP_FILES_PER_MB
@@ -77,23 +76,18 @@ def write_bundle(folder: Path, start: Start, root: Root, uid: int, network: Path
 
 
 def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, cgroup: str, ways: Ways) -> Mapping[str, Any]:
-    program = RuntimeProgram(
-        start.program.name,
-        Path(start.program.interpreter),
-        Path(start.program.language_root),
-        Path(start.program.runtime_dir),
-    )
-    interpreter, is_language_mounted = interpreter_inside(program)
+    program = start.program.as_runtime_program()
     process: dict[str, Any] = {
         "terminal": False,
         "user": {"uid": ways.init_uid(uid), "gid": ways.init_uid(uid), "umask": 0o022},
         "args": [
-            interpreter,
+            interpreter_inside(program),
             *("-B", "-E", "-s", "-S", f"{ZYGOTE_DIR}/container_init.py"),
             base64.b64encode(filter_program()).decode(),
             str(uid),
+            msgspec.json.encode(program.start).decode(),
         ],
-        "env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
+        "env": [f"{name}={value}" for name, value in zygote_variables(program).items()],
         "cwd": "/",
         "capabilities": {name: [] if name in _NEVER_GIVEN else list(ways.init_capabilities) for name in _CAPABILITY_SETS},
         "rlimits": [_rlimit(f"RLIMIT_{name}", most) for name, most in _LIMITS.items()],
@@ -101,8 +95,7 @@ def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, 
     }
     folders = [(folder, folder) for folder in root.shown]
     folders += [(run, Path("/run")), (ZYGOTE_SOURCE, Path(ZYGOTE_DIR)), (program.runtime_dir, Path("/var/runtime"))]
-    if is_language_mounted:
-        folders.append((program.language_root, Path("/var/lang")))
+    folders += [(folder, Path(inside)) for folder, inside in language_folders(program)]
     folders.append((Path(start.task_root), Path("/var/task")))
     if start.opt_root is not None:
         folders.append((Path(start.opt_root), Path("/opt")))

@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from lambdad.sandbox import linux
 from lambdad.sandbox.base import RESOLVER_ADDRESS, SANDBOX_ADDRESS, RuntimeProgram
 
+LANGUAGE_DIR = PurePosixPath("/var/lang")
 ZYGOTE_DIR = PurePosixPath("/var/lambdad")
+PYTHON_DIR = PurePosixPath("/var/lambdad-python")  #: lambdad's own Python, where it is not the language
 ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
 #: Empty folders. Those under /var/task and /opt are covered by the function's files, but have to be there when the
 #: dynamic loader first looks at LD_LIBRARY_PATH: it never again tries a folder that it once found missing.
@@ -30,6 +32,7 @@ _FOLDERS = (
     "var/task/lib",
     "opt/lib",
     ZYGOTE_DIR.as_posix()[1:],
+    PYTHON_DIR.as_posix()[1:],
 )
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links into /usr on most distributions
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
@@ -93,12 +96,20 @@ def lay_out(root: Path) -> list[Path]:
     return shown
 
 
-def interpreter_inside(program: RuntimeProgram) -> tuple[str, bool]:
-    """Where the interpreter is inside, and whether its folder is mounted as /var/lang for that."""
-    if program.language_root.is_relative_to("/usr"):
-        return os.fspath(program.interpreter), False
-    relative = program.interpreter.relative_to(program.language_root)
-    return f"/var/lang/{relative}", True
+def language_folders(program: RuntimeProgram) -> list[tuple[Path, PurePosixPath]]:
+    """Folders of the machine to be seen inside, each with its path there. What is in /usr is seen there anyway."""
+    folders = [(program.language_root, LANGUAGE_DIR)]
+    if program.python_root is not None:
+        folders.append((program.python_root, PYTHON_DIR))
+    return [(folder, inside) for folder, inside in folders if not folder.is_relative_to("/usr")]
+
+
+def interpreter_inside(program: RuntimeProgram) -> str:
+    """Where the zygote's interpreter is inside."""
+    for folder, inside in reversed(language_folders(program)):
+        if program.interpreter.is_relative_to(folder):
+            return f"{inside}/{program.interpreter.relative_to(folder)}"
+    return os.fspath(program.interpreter)
 
 
 def _add_devices(folder: Path) -> None:
@@ -121,11 +132,9 @@ def _add_device(path: Path, device: int) -> None:
 
 
 def _add_language(root: Path, program: RuntimeProgram) -> str:
-    interpreter, is_mounted = interpreter_inside(program)
-    if is_mounted:
-        _bind(program.language_root, root / "var/lang")
-    _bind(program.runtime_dir, root / "var/runtime")
-    return interpreter
+    for folder, inside in [*language_folders(program), (program.runtime_dir, PurePosixPath("/var/runtime"))]:
+        _bind(folder, root / inside.relative_to("/"))
+    return interpreter_inside(program)
 
 
 def _bind(source: Path, target: Path, *, recursive: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import resource
@@ -18,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from lambdad.errors import SandboxEnded, SandboxError, StartupError
+from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 
 _WEAKNESSES = (
@@ -31,7 +33,11 @@ _NO_SNAPSHOTS = "functions that are not isolated cannot be cloned"
 _MAX_OPEN_FILES = 1024
 _UNPACKING_AT_ONCE = 2
 #: Variables whose values are paths inside a sandbox, alone or in lists parted by colons.
-_PATH_VARIABLES = ("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "PYTHONPATH", "PATH", "LD_LIBRARY_PATH", "AWS_LAMBDA_EXEC_WRAPPER")
+_STARTER = ("-B", "-E", "-s", "-S", os.fspath(Path(__file__).parent / "zygote" / "zygote_program.py"))
+_PATH_VARIABLES = (
+    *("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "PATH", "LD_LIBRARY_PATH", "AWS_LAMBDA_EXEC_WRAPPER"),
+    *("PYTHONPATH", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "GEM_HOME", "GEM_PATH", "RUBYLIB", "DOTNET_ROOT"),
+)
 _UNPACK = "import sys; sys.path.insert(0, sys.argv[1]); from lambdad.sandbox.unpack import main; main(*sys.argv[2:])"
 
 _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB", re.MULTILINE)
@@ -101,9 +107,18 @@ class ProcessSandbox:
         if self.runtime is not None and not self.runtime.has_ended:
             raise SandboxError("a runtime is running already")
         program = self._spec.program
-        command = [os.fspath(program.interpreter), os.fspath(program.runtime_dir / "bootstrap.py")]
+        if program.start is None:
+            command = [os.fspath(program.interpreter), os.fspath(program.runtime_dir / "bootstrap.py")]
+        else:
+            command = [os.fspath(program.interpreter), *_STARTER, self._real_command(program.start)]
         self.runtime = await self._start(command, environment, self._spec.task_root)
         return self.runtime
+
+    def _real_command(self, start: StartCommand) -> str:
+        """With paths as they are on this machine; error messages have those inside."""
+        real = self._real_paths()
+        programs, arguments = ([_real_paths(text, real) for text in part] for part in (start.programs, start.arguments))
+        return json.dumps({**msgspec.to_builtins(start), "programs": programs, "arguments": arguments, "names": start.programs})
 
     async def run(self, path: str, environment: Mapping[str, str]) -> PlainProcess:
         return await self._start([_real_path(path, self._real_paths())], environment, self._folder)
@@ -193,7 +208,7 @@ class ProcessSandbox:
         environment = dict(variables)
         for name in _PATH_VARIABLES:
             if name in environment:
-                environment[name] = ":".join(_real_path(path, real) for path in environment[name].split(":"))
+                environment[name] = _real_paths(environment[name], real)
         environment["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{self.runtime_listener.getsockname()[1]}"
         environment["AWS_ENDPOINT_URL"] = self._endpoint_url
         environment["TMPDIR"] = os.fspath(self._folder)
@@ -312,6 +327,11 @@ class ProcessSandboxes:
             await process.wait()
             raise
         return msgspec.json.decode(output, type=UnpackReport)
+
+
+def _real_paths(paths: str, real: Mapping[str, Path]) -> str:
+    """Of one path, or a list parted by colons."""
+    return ":".join(_real_path(path, real) for path in paths.split(":"))
 
 
 def _real_path(path: str, real: Mapping[str, Path]) -> str:

@@ -11,10 +11,12 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from lambdad.model.runtime_program import RuntimeProgram, StartCommand
 from lambdad.sandbox.base import NetworkStatus
 
 MAX_RECORD_BYTES = 128 * 1024
@@ -36,6 +38,18 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpreter: AbsolutePath
     language_root: AbsolutePath
     runtime_dir: AbsolutePath
+    start: StartCommand | None = None
+    python_root: AbsolutePath | None = None
+
+    def as_runtime_program(self) -> RuntimeProgram:
+        return RuntimeProgram(
+            self.name,
+            Path(self.interpreter),
+            Path(self.language_root),
+            Path(self.runtime_dir),
+            self.start,
+            None if self.python_root is None else Path(self.python_root),
+        )
 
 
 class Start(_Record, frozen=True, tag="start"):

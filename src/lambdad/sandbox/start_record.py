@@ -20,7 +20,12 @@ def start_record(spec: SandboxSpec) -> Start:
     paths = {name: absolute(getattr(program, name)) for name in ("interpreter", "language_root", "runtime_dir")}
     return Start(
         spec.sandbox_id,
-        Program(program.name, **paths),
+        Program(
+            program.name,
+            **paths,
+            start=program.start,
+            python_root=None if program.python_root is None else absolute(program.python_root),
+        ),
         absolute(spec.task_root),
         None if spec.opt_root is None else absolute(spec.opt_root),
         spec.memory_mb,

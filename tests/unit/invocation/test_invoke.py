@@ -60,7 +60,7 @@ async def invoker(tmp_path):
     await sandboxes.open()
 
     async def program(name):
-        client = Path(lambdad.runtimes.__file__).parent / "python"
+        client = Path(lambdad.runtimes.__file__).parent / "python" / "client"
         return RuntimeProgram(name, Path(sys.executable), Path(sys.prefix), client)
 
     parts = EnvironmentParts(

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places, candidates, choose, read_answer
+from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places, candidates, choose
+from lambdad.runtimes.python.family import FAMILY as PYTHON
+from lambdad.runtimes.python.family import read_answer
 
 OURS = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -33,7 +35,7 @@ def program(path: Path, script: str) -> Path:
 
 
 def finder(tmp_path: Path, *folders: Path, seconds: float = 15.0) -> InterpreterFinder:
-    return InterpreterFinder(Places(folders), tmp_path / "cache" / "interpreters.json", seconds)
+    return InterpreterFinder(PYTHON.lookup, Places(folders), tmp_path / "cache" / "interpreters.json", seconds)
 
 
 async def test_a_real_interpreter_is_found_behind_its_virtual_environment(tmp_path: Path) -> None:
@@ -157,4 +159,4 @@ def test_one_executable_under_several_names_is_tried_once(tmp_path: Path) -> Non
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3.8").symlink_to(real)
     places = Places([tmp_path / "bin", tmp_path / "bin"], [tmp_path / "versions", tmp_path / "nowhere"])
-    assert candidates(places) == [tmp_path / "bin" / "python3.8"]
+    assert candidates(places, PYTHON.lookup.pattern) == [tmp_path / "bin" / "python3.8"]

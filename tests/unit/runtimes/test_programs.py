@@ -16,6 +16,7 @@ from lambdad.errors import SandboxError
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.install import InstallError, Progress
 from lambdad.runtimes.programs import RuntimePrograms, client_files, file_lock, folder_name, version_of
+from lambdad.runtimes.python.family import FAMILY as PYTHON
 
 OURS = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -59,7 +60,7 @@ async def programs(tmp_path: Path, installer: FakeInstaller, clock: Clock | None
     link = tmp_path / "bin" / OURS
     if not link.is_symlink():
         link.symlink_to(sys.executable)
-    finder = InterpreterFinder(Places([tmp_path / "bin"]), tmp_path / "interpreters.json")
+    finder = InterpreterFinder(PYTHON.lookup, Places([tmp_path / "bin"]), tmp_path / "interpreters.json")
     made = RuntimePrograms(tmp_path / "cache", finder, installer, monotonic=clock or Clock(), retry_seconds=60)
     await made.open()
     return made
@@ -230,7 +231,7 @@ async def test_a_file_lock_is_waited_for(tmp_path: Path) -> None:
 )
 async def test_the_real_sdk_is_installed_and_imported(tmp_path: Path, runtime: str) -> None:
     """pip fetches boto3 for another Python, which then makes a client with nothing but the folder on its path."""
-    finder = InterpreterFinder(Places.usual(os.environ, Path.home()), tmp_path / "interpreters.json")
+    finder = InterpreterFinder(PYTHON.lookup, Places.usual(os.environ, Path.home()), tmp_path / "interpreters.json")
     made = RuntimePrograms(tmp_path / "cache", finder)
     await made.open()
     if runtime not in made.available():

@@ -5,7 +5,8 @@ requests and never go out, since gVisor lets them pass in that direction only: t
 request that starts it. A runtime is a program here, which finds the Runtime API by AWS_LAMBDA_RUNTIME_API.
 
 Where process 1 has no protection from its equals (gVisor), it is root, with the capabilities to kill and to become another user, and
-what it starts becomes the user whose number is its second argument. Elsewhere it is that user, without any capability.
+what it starts becomes the user whose number is its second argument. Its third is the start command of a runtime that is no Python.
+Elsewhere it is that user, without any capability.
 
 Before the first request it tells the launcher what the OCI runtime has made of it: its status as /proc has it, or its failure.
 """
@@ -17,6 +18,7 @@ import sys
 
 import zygote_init
 import zygote_linux as linux
+import zygote_program
 
 try:
     import _signal as signal
@@ -36,7 +38,22 @@ class ContainerInit(zygote_init.Init):
         self._uid = uid
 
     def _start_runtime(self, command):
-        return self._start_program([sys.executable, RUNTIME], TASK_ROOT, command)
+        if zygote_program.command is None:
+            return self._start_program([sys.executable, RUNTIME], TASK_ROOT, command)
+        variables = zygote_init.variables(command["environment"])
+        pid, log = self._fork(command, lambda writer: self._become_start_command(writer, variables))
+        self._numbers[pid] = command["number"]
+        return log
+
+    def _become_start_command(self, log, variables):
+        for target in (1, 2):
+            os.dup2(log, target)
+        zygote_init.be_ordinary([])
+        self._step_down()
+        os.chdir(TASK_ROOT)
+        os.environ.clear()
+        os.environ.update(variables)
+        zygote_program.serve(None)
 
     def _step_down(self):
         if os.getuid() != self._uid:
@@ -84,4 +101,5 @@ def _status():
 
 
 if __name__ == "__main__":
+    zygote_program.command = json.loads(sys.argv[3])
     main(base64.b64decode(sys.argv[1]), int(sys.argv[2]))

@@ -18,7 +18,6 @@ REHEARSALS = 20  # more often than any Python runs code before it rewrites it
 
 
 def main():
-    sys.path[0] = RUNTIME_DIR
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the launcher learns of the end of a sandbox by itself
     for number in (signal.SIGINT, signal.SIGTERM):  # the launcher decides when to end
         signal.signal(number, signal.SIG_IGN)
@@ -32,9 +31,7 @@ def main():
         # What a snapshotter leaves behind comes here, where nobody has to wait for it: see SIGCHLD above.
         linux.prctl(PR_SET_CHILD_SUBREAPER, 1)
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        import bootstrap
-
-        bootstrap.preload()
+        _import_client(settings["start"]).preload()
     except BaseException as error:
         _answer({"failed": "%s: %s" % (type(error).__name__, error)})
         raise
@@ -55,6 +52,17 @@ def main():
             continue
         number, uid = record.split()
         _make_sandbox(settings, int(number), int(uid), descriptors, own_namespace)
+
+
+def _import_client(start):
+    """What is called in each fork: the runtime client, or what becomes the start command of a runtime that is no Python."""
+    if start is None:
+        sys.path[0] = RUNTIME_DIR
+        import bootstrap
+    else:
+        bootstrap = sys.modules["bootstrap"] = program
+        program.command = start
+    return bootstrap
 
 
 def _make_sandbox(settings, number, uid, descriptors, own_namespace):
@@ -116,5 +124,6 @@ if __name__ == "__main__":
     import zygote_environment as environment
     import zygote_linux as linux
     import zygote_memory as memory
+    import zygote_program as program
 
     main()

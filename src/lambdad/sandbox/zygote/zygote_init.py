@@ -121,7 +121,7 @@ class Init(object):
         return self._start_program([_native(command["path"])], "/", command)
 
     def _start_program(self, arguments, folder, command):
-        environment = _variables(command["environment"])
+        environment = variables(command["environment"])
         failure, failed = os.pipe()
         try:
             program = (arguments, folder, environment)
@@ -318,7 +318,7 @@ def _become_program(program, log, failed, step_down):
     os._exit(1)
 
 
-def _variables(environment):
+def variables(environment):
     return dict((_native(name), _native(value)) for name, value in environment.items())
 
 

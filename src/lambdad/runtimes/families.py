@@ -1,0 +1,17 @@
+"""All families of runtimes, a row each."""
+
+from __future__ import annotations
+
+from lambdad.runtimes.custom.family import FAMILY as CUSTOM
+from lambdad.runtimes.family import Family
+from lambdad.runtimes.node.family import FAMILY as NODE
+from lambdad.runtimes.python.family import FAMILY as PYTHON
+
+FAMILIES: tuple[Family, ...] = (
+    PYTHON,
+    NODE,
+    CUSTOM,
+)
+
+#: By runtime identifier.
+FAMILY_OF = {runtime: family for family in FAMILIES for runtime in family.runtimes}

@@ -1,0 +1,50 @@
+"""What a family of runtimes is: the identifiers of one language, how its interpreters are found, and how it is started.
+
+A family is a folder beside this file, of one shape: `family.py` with a `FAMILY`, and `client/` with what becomes /var/runtime.
+A row in `families.py` adds it; nothing else names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lambdad.model.runtime_program import StartCommand
+from lambdad.runtimes.find import Interpreter, Lookup
+
+
+async def _nothing(interpreter: Interpreter, content: Path) -> None:
+    """The folder is right as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    name: str  #: its folder's: "node"
+    language: str  #: as one says it: "Node.js"
+    runtimes: tuple[str, ...]  #: AWS's identifiers that it can run
+    #: Folder whose files become /var/runtime; None where that is to be empty.
+    client: Path | None
+    #: How interpreters are found; None if nothing of the language has to be on the machine.
+    lookup: Lookup | None
+    #: The runtime is a Python and its client's `bootstrap.py` is imported by a zygote of it; otherwise there is a `start`.
+    is_python: bool = False
+    #: The command line that serves the Runtime API, with paths as they are inside. It finds the API by AWS_LAMBDA_RUNTIME_API.
+    start: Callable[[Interpreter], StartCommand] | None = None
+    #: Variables of this runtime which a function may replace (NODE_PATH), besides those of all.
+    variables: Callable[[str], Mapping[str, str]] = lambda runtime: {}
+    #: PATH and LD_LIBRARY_PATH begin with those of /var/lang.
+    has_language_paths: bool = True
+    #: The client writes messages in frames to the descriptor _LAMBDA_TELEMETRY_LOG_FD names; else each line is a message.
+    has_frames: bool = True
+    #: It also gets AWS_ACCESS_KEY and AWS_SECRET_KEY.
+    has_old_key_names: bool = False
+    #: Finishes a copy of `client` for one interpreter: compiles it, say. SandboxError where that cannot be done.
+    finish: Callable[[Interpreter, Path], Awaitable[None]] = _nothing
+
+
+def inside(interpreter: Interpreter) -> str:
+    """Where an interpreter is inside a sandbox: below /var/lang, or where the machine has it if that is in /usr."""
+    if interpreter.language_root.is_relative_to("/usr"):
+        return str(interpreter.executable)
+    return f"/var/lang/{interpreter.executable.relative_to(interpreter.language_root)}"

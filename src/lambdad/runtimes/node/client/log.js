@@ -1,0 +1,93 @@
+'use strict';
+// The console as functions on AWS have it: lines with time, request id and level, or JSON.
+
+const fs = require('fs');
+const util = require('util');
+const { forCaller, forLog } = require('./errors');
+
+const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
+const TEXT_FRAME = 0xa55a0003;
+const JSON_FRAME = 0xa55a0002;
+const METHODS = { trace: 'TRACE', debug: 'DEBUG', info: 'INFO', log: 'INFO', warn: 'WARN', error: 'ERROR', fatal: 'FATAL' };
+
+const descriptor = process.env._LAMBDA_TELEMETRY_LOG_FD;
+delete process.env._LAMBDA_TELEMETRY_LOG_FD;
+const isJson = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
+const least = isJson ? LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()] || 0 : 0;
+let requestId;
+
+function setRequestId(id) {
+  requestId = id;
+}
+
+function patchConsole() {
+  for (const name of Object.keys(METHODS)) {
+    const level = METHODS[name];
+    console[name] = (...values) => write(level, values);
+  }
+}
+
+function write(level, values) {
+  if (LEVELS[level] < least) return;
+  const time = new Date().toISOString();
+  const text = isJson ? jsonLine(time, level, values) : `${time}\t${requestId}\t${level}\t${util.format(...values)}`;
+  if (descriptor === undefined) {
+    writeAll(1, Buffer.from(`${isJson ? text : text.replace(/\n/g, '\r')}\n`));
+    return;
+  }
+  const body = Buffer.from(`${text}\n`);
+  const head = Buffer.alloc(16);
+  head.writeUInt32BE(((isJson ? JSON_FRAME : TEXT_FRAME) | (LEVELS[level] << 2)) >>> 0, 0);
+  head.writeUInt32BE(body.length, 4);
+  const now = Date.now() * 1000;
+  head.writeUInt32BE(Math.floor(now / 0x100000000), 8);
+  head.writeUInt32BE(now % 0x100000000, 12);
+  writeAll(Number(descriptor), Buffer.concat([head, body]));
+}
+
+function jsonLine(timestamp, level, values) {
+  const line = { timestamp, level, requestId };
+  if (values.length === 1) {
+    line.message = values[0];
+    try {
+      return JSON.stringify(line, asJson);
+    } catch (_circular) {
+      line.message = util.format(values[0]);
+      return JSON.stringify(line);
+    }
+  }
+  line.message = util.format(...values);
+  for (const error of values.filter((value) => value instanceof Error).slice(0, 1)) {
+    line.errorType = error.name;
+    line.errorMessage = error.message;
+    line.stackTrace = String(error.stack || '').split('\n').slice(1);
+  }
+  return JSON.stringify(line);
+}
+
+function asJson(_key, value) {
+  if (value instanceof Error) {
+    const { errorType, errorMessage, trace } = forCaller(value);
+    return Object.assign({}, value, { errorType, errorMessage, stackTrace: trace.slice(1) });
+  }
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+// The log is a pipe that somebody may have made non-blocking; nothing is lost for that.
+function writeAll(fd, data) {
+  for (let sent = 0; sent < data.length; ) {
+    try {
+      sent += fs.writeSync(fd, data, sent);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+function error(title, thrown) {
+  if (isJson) write('ERROR', [thrown]);
+  else write('ERROR', [`${title} \t${forLog(thrown)}`]);
+}
+
+module.exports = { error, patchConsole, setRequestId };

@@ -1,0 +1,53 @@
+"""Node.js 10 to 26: any Node.js of the right major version, with the client in `client/`, which is CommonJS for the oldest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lambdad.model.runtime_program import StartCommand
+from lambdad.runtimes.family import Family, inside
+from lambdad.runtimes.find import Interpreter, Lookup
+
+MAJORS = (10, 12, 14, 16, 18, 20, 22, 24, 26)
+#: Of V8's spaces, in per cent of the function's memory.
+_OLD_SPACE, _SEMI_SPACE = 90, 5
+
+
+def read_answers(path: Path, output: str) -> Sequence[Interpreter]:
+    matched = re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)(-\S+)?", output)
+    if matched is None:
+        return []
+    executable = path.resolve()
+    root = executable.parents[1]
+    version = (int(matched[1]), int(matched[2]), int(matched[3]))
+    problem = None
+    if executable.parent.name != "bin" or root in (Path("/"), Path.home()):
+        problem = f"{executable} is not in a folder of its own (NAME/bin/node) that a sandbox could be shown."
+    return [Interpreter(f"nodejs{version[0]}.x", version, matched[4] is None, executable, root, problem)]
+
+
+def start(interpreter: Interpreter) -> StartCommand:
+    spaces = (f"--max-old-space-size={{memory:{_OLD_SPACE}}}", f"--max-semi-space-size={{memory:{_SEMI_SPACE}}}")
+    arguments = ("--expose-gc", "--max-http-header-size=81920", *spaces, "/var/runtime/index.js")
+    return StartCommand((inside(interpreter),), arguments, honours_wrapper=True)
+
+
+def variables(runtime: str) -> Mapping[str, str]:
+    major = int(runtime.removeprefix("nodejs").removesuffix(".x"))
+    return {
+        "NODE_PATH": f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
+        "/var/runtime/node_modules:/var/runtime:/var/task"
+    }
+
+
+FAMILY = Family(
+    name="node",
+    language="Node.js",
+    runtimes=tuple(f"nodejs{major}.x" for major in MAJORS),
+    client=Path(__file__).parent / "client",
+    lookup=Lookup(re.compile("node"), ("--version",), read_answers),
+    start=start,
+    variables=variables,
+)
