@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec.structs
+
 from lambdad import admin
 from lambdad.config import Settings, endpoint_credentials, endpoint_url
 from lambdad.delivery import Delivery
@@ -41,7 +43,7 @@ from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.snapshots import Snapshots
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
-from lambdad.model.request import Principal
+from lambdad.model.request import Principal, RequestContext
 from lambdad.model.runtime_version import runtime_version
 from lambdad.model.service import BoundService
 from lambdad.model.site import Site, Sites
@@ -82,8 +84,12 @@ from lambdad.services.logs.state import LogsState
 from lambdad.services.s3 import SERVICE as S3
 from lambdad.services.s3.notifier import Notifier
 from lambdad.services.s3.object_reader import open_object
+from lambdad.services.s3.object_write import put_object
 from lambdad.services.s3.receiver import S3Receiver
 from lambdad.services.s3.state import S3State
+from lambdad.services.signer import SERVICE as SIGNER
+from lambdad.services.signer.records import SignerRecords
+from lambdad.services.signer.state import SignerState
 from lambdad.services.sts import SERVICE as STS
 from lambdad.services.sts.state import StsState
 from lambdad.store.files import FileBlobs
@@ -142,6 +148,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     iam_records = IamRecords(store)
     await iam_records.open()
     directory = Directory(iam_records, identities.lookup)
+    signer_records = SignerRecords(store)
     is_enforced = settings.checks_signatures
 
     # The data plane.
@@ -211,6 +218,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     parts.push_async_callback(registry.close)
     iam = IamState(iam_records, identities, clock)
     sts = StsState(directory, identities, is_enforced, clock)
+    signer = _signer_state(settings, signer_records, s3, limits, clock)
     delivery.register("lambda", LambdaReceiver(lambda_))
     delivery.register("s3", S3Receiver(s3))
     remote = RemoteServices(settings.endpoints, endpoint_credentials(os.environ, settings))
@@ -225,6 +233,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         BoundService(IAM, iam),
         BoundService(STS, sts),
         BoundService(ECR, ecr),
+        BoundService(SIGNER, signer),
     ]
     status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
     front = _build_front(settings, limits, services, identities, directory, status, Sites(FunctionUrlSite(lambda_), registry))
@@ -387,11 +396,6 @@ def _lambda_state(
     archives = Archives(records, blobs, code, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
 
-    async def fetch_object(account_id: str, bucket: str, key: str, version_id: str | None) -> AsyncIterator[bytes]:
-        _, content = await open_object(s3, account_id, bucket, key, version_id)
-        async for piece in content:
-            yield piece
-
     return LambdaState(
         records=records,
         functions=functions,
@@ -403,7 +407,7 @@ def _lambda_state(
         events=events,
         counters=counters,
         runtimes=programs,
-        fetch_object=fetch_object,
+        fetch_object=_fetch_from(s3),
         delivery=delivery,
         clock=clock,
         quotas=limits,
@@ -412,6 +416,35 @@ def _lambda_state(
         can_assume=can_assume,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )
+
+
+def _signer_state(
+    settings: Settings, records: SignerRecords, s3: S3State, limits: Quotas, clock: Callable[[], float]
+) -> SignerState:
+    async def store_object(context: RequestContext, bucket: str, key: str, content: bytes) -> None:
+        as_caller = msgspec.structs.replace(context, service="s3", operation="PutObject", headers={})
+        await put_object(s3, as_caller, {"Bucket": bucket, "Key": key, "Body": content})
+
+    scratch = settings.data_dir / "signing"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    return SignerState(
+        records=records,
+        fetch_object=_fetch_from(s3),
+        store_object=store_object,
+        scratch=scratch,
+        max_package_bytes=limits.zip_bytes,
+        max_unpacked_bytes=limits.unzipped_bytes,
+        clock=clock,
+    )
+
+
+def _fetch_from(s3: S3State) -> Callable[[str, str, str, str | None], AsyncIterator[bytes]]:
+    async def fetch_object(account_id: str, bucket: str, key: str, version_id: str | None) -> AsyncIterator[bytes]:
+        _, content = await open_object(s3, account_id, bucket, key, version_id)
+        async for piece in content:
+            yield piece
+
+    return fetch_object
 
 
 def _mint_from(identities: Identities) -> Callable[[Version], FunctionCredentials]:

@@ -1,0 +1,115 @@
+"""The signature of a zip: looked for, checked, and put in.
+
+`unpack.py` of the sandbox reads zips with the same library, and has refused what two readers could take for different things.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import time
+import zipfile
+import zlib
+from typing import BinaryIO
+
+from lambdad.model.code_signature import CodeSignature
+from lambdad.signature import envelope
+from lambdad.signature.envelope import Claims, Digests
+
+FOLDER = "META_INF/"
+NAME = f"{FOLDER}aws_signer_signature_v1.0.SF"
+
+_UTF8_FLAG = 0x800
+_PIECE_BYTES = 1 << 18
+_MAX_DIRECTORY_BYTES = 8 << 20
+_END = struct.Struct("<4s4H2LH")
+_END_MAGIC = b"PK\x05\x06"
+
+#: What reading a broken zip raises.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError)
+
+
+class Unsignable(ValueError):
+    """The file is not one that can be signed; the text says why."""
+
+
+def examine(package: BinaryIO) -> CodeSignature | None:
+    """What the package's signature says; None when it has none. The package has passed the checks of unpacking."""
+    with zipfile.ZipFile(package) as archive:
+        try:
+            entry = archive.getinfo(NAME)
+        except KeyError:
+            return None
+        if entry.file_size > envelope.MAX_BYTES:
+            return CodeSignature(problem="its signature is too large")
+        return envelope.examine(archive.read(entry), _digests(archive))
+
+
+def sign(package: BinaryIO, claims: Claims, private_key: bytes, certificate: bytes, *, max_unpacked_bytes: int) -> None:
+    """Adds the signature to the zip; what was in it stays as it is, byte for byte."""
+    try:
+        _check_directory_size(package)
+        with zipfile.ZipFile(package) as archive:
+            entries = archive.infolist()
+            _check_signable(entries, max_unpacked_bytes)
+        now = time.gmtime(claims.signed_at)[:6]
+        with zipfile.ZipFile(package, "a") as archive:
+            if not any(entry.orig_filename == FOLDER for entry in entries):
+                folder = zipfile.ZipInfo(FOLDER, now)
+                folder.external_attr = 0o40755 << 16 | 0x10
+                archive.writestr(folder, b"")
+        with zipfile.ZipFile(package) as archive:
+            sealed = envelope.seal(_digests(archive), claims, private_key, certificate)
+        with zipfile.ZipFile(package, "a") as archive:
+            signature = zipfile.ZipInfo(NAME, now)
+            signature.external_attr = 0o100644 << 16
+            archive.writestr(signature, sealed, zipfile.ZIP_DEFLATED)
+    except Unsignable:
+        raise
+    except _BROKEN as error:
+        raise Unsignable(f"it is not a zip that can be read: {error or type(error).__name__}") from error
+
+
+def _check_signable(entries: list[zipfile.ZipInfo], max_unpacked_bytes: int) -> None:
+    if not entries:
+        raise Unsignable("the zip is empty")
+    names = [entry.orig_filename for entry in entries]
+    if NAME in names:
+        raise Unsignable("the zip is already signed")
+    if len(set(names)) != len(names):
+        raise Unsignable("the zip has a name twice")
+    if sum(entry.file_size for entry in entries) > max_unpacked_bytes:
+        raise Unsignable(f"the zip is larger than {max_unpacked_bytes} bytes unpacked")
+
+
+def _digests(archive: zipfile.ZipFile) -> Digests:
+    """In the order of the entries. Reading one checks its CRC, and never gives more than the directory says."""
+    plain, framed = hashlib.sha384(), hashlib.sha384()
+    for entry in archive.infolist():
+        if entry.orig_filename == NAME:
+            continue
+        name = entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8_FLAG else "cp437")
+        plain.update(name)
+        framed.update(struct.pack("<QQLB", len(name), entry.file_size, entry.external_attr, entry.create_system))
+        framed.update(name)
+        with archive.open(entry) as content:
+            while piece := content.read(_PIECE_BYTES):
+                plain.update(piece)
+                framed.update(piece)
+    return Digests(plain.digest(), framed.digest())
+
+
+def _check_directory_size(package: BinaryIO) -> None:
+    """A zip's directory is read whole: its size decides how much memory that takes. It is sought where `zipfile` does."""
+    size = package.seek(0, os.SEEK_END)
+    package.seek(max(0, size - (1 << 16) - _END.size))
+    tail = package.read()
+    at = len(tail) - _END.size
+    if tail[at : at + 4] != _END_MAGIC or tail[-2:] != b"\0\0":
+        at = tail.rfind(_END_MAGIC)
+    if at < 0 or len(tail) < at + _END.size:
+        raise Unsignable("it is not a zip")
+    directory_bytes = _END.unpack_from(tail, at)[5]
+    if directory_bytes > _MAX_DIRECTORY_BYTES:
+        raise Unsignable(f"the zip's directory is larger than {_MAX_DIRECTORY_BYTES} bytes")
