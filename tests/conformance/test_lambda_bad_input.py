@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lambdad.services.lambda_ import SERVICE
 from lambdad.wire.pattern import satisfies
 from support.answers import assert_declared
 from support.lambda_account import MODEL, SERVED, call, furnish, is_known, kept, sound_value, sound_values, wait_active
@@ -176,6 +177,45 @@ def _is_allowed(member: Any, text: str) -> bool:
     """A name that the model takes is no attack, whatever it looks like."""
     pattern = member.metadata.get("pattern")
     return pattern is not None and satisfies(pattern, text)
+
+
+@pytest.mark.parametrize("operation", sorted(SERVICE.not_yet))
+def test_an_operation_that_is_not_served_says_so(attacked: WireClient, unchanged: None, operation: str) -> None:
+    """At its own address, in the words of `lambdad support`, whatever is sent."""
+    for values in (sound_values(operation, ATTACKED), {}):
+        answer = attacked.send(request_of(MODEL.operation_model(operation), values))
+        assert answer.message == f"{operation} is not supported: {SERVICE.not_yet[operation]}"
+        assert (answer.status, answer.error) == (400, "InvalidParameterValueException")
+
+
+REFUSED_MEMBERS = [(operation, path) for operation, members in SERVICE.refused.items() for path in members]
+
+
+@pytest.mark.parametrize(("operation", "path"), REFUSED_MEMBERS)
+def test_a_member_without_effect_is_refused(attacked: WireClient, unchanged: None, operation: str, path: str) -> None:
+    """A request in which nothing is wrong but that it sets the member is refused for it by name, and nothing comes of it."""
+    shape = MODEL.operation_model(operation).input_shape
+    first, *deeper = path.split(".")
+    value = _set_at(shape.members[first], deeper)
+    sound = sound_values(operation, ATTACKED)
+    values = {**sound, first: {**sound[first], **value} if isinstance(sound.get(first), dict) else value}
+    answer = attacked.send(request_of(MODEL.operation_model(operation), values))
+    assert answer.message.startswith(f"{path} is not supported: "), answer
+    assert_declared(operation, answer)
+
+
+def _set_at(shape: Any, path: list[str]) -> Any:
+    """A value in which something stands at the path, and in structures on the way what they require."""
+    if not path:
+        value = sound_value("", shape)
+        return (
+            value
+            if value or shape.type_name != "structure"
+            else {name: sound_value(name, m) for name, m in shape.members.items()}
+        )
+    if shape.type_name == "list":
+        return [_set_at(shape.member, path)]
+    return {**sound_value("", shape), path[0]: _set_at(shape.members[path[0]], path[1:])}
 
 
 def test_what_stands_at_a_limit_is_let_through(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import botocore.loaders
@@ -11,6 +12,7 @@ import botocore.model
 import pytest
 
 from lambdad.model.service import Service
+from lambdad.wire.spec import ServiceSpec
 
 SERVICES = ("lambda_", "s3", "logs", "iam", "sts", "signer")
 SOURCE = Path(__file__).parents[2] / "src" / "lambdad"
@@ -28,6 +30,7 @@ def service(folder: str) -> Service:
     return importlib.import_module(f"lambdad.services.{folder}").SERVICE
 
 
+@cache
 def model(name: str) -> botocore.model.ServiceModel:
     return botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model(name, "service-2"), name)
 
@@ -39,6 +42,14 @@ def test_every_operation_is_served_or_refused_with_a_reason(folder: str) -> None
     assert not served & refused
     assert served | refused == set(model(service(folder).name).operation_names)
     assert all(reason.strip() for reason in service(folder).not_yet.values())
+
+
+@pytest.mark.parametrize("folder", SERVICES)
+def test_the_newest_model_is_served(folder: str) -> None:
+    """What the server routes and checks by is the newest version of the model that botocore has, and all its operations."""
+    spec = ServiceSpec(service(folder).name)
+    assert spec.api_version == max(botocore.loaders.Loader().list_api_versions(service(folder).name, "service-2"))
+    assert set(spec.operation_names) == set(model(service(folder).name).operation_names)
 
 
 @pytest.mark.parametrize("folder", SERVICES)

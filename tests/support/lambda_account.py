@@ -58,6 +58,7 @@ _BY_PATTERN = (
     "arn:aws:lambda:us-east-1:123456789012:layer:a:1", "arn:aws:signer:us-east-1:123456789012:/signing-profiles/a/b",
     "arn:aws:lambda:us-east-1:123456789012:capacity-provider:a", "/mnt/a", "00000000-0000-4000-8000-000000000000",
     "sg-0123456789abcdef0", "subnet-0123456789abcdef0", "arn:aws:lambda:us-east-1::runtime:0a", "us-east-1",
+    "arn:aws:lambda:us-east-1:123456789012:runtime/abcdefgh",
     "arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/fsap-0123456789abcdef0", "https://a", "GET",
 )  # fmt: skip
 
