@@ -17,6 +17,11 @@ settings.register_profile("any-speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any-speed")
 
 
+# Where this is set, each of the hundreds of servers and commands that tests start would compile all of lambdad for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     can_isolate = sys.platform == "linux" and os.geteuid() == 0
     for item in items:
