@@ -51,7 +51,7 @@ from lambdad.model.version import Version
 from lambdad.remote import RemoteServices
 from lambdad.runtimes.families import FAMILIES
 from lambdad.runtimes.find import Places
-from lambdad.runtimes.programs import RuntimePrograms, finder_for
+from lambdad.runtimes.programs import RuntimePrograms, check_substitutes, finder_for
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
@@ -307,7 +307,13 @@ def _principal_of(identities: Identities, clock: Callable[[], float], access_key
 
 async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:
     finder = finder_for(FAMILIES, Places.usual(os.environ, Path.home()), settings.cache_dir)
-    programs = RuntimePrograms(settings.cache_dir, finder, progress=lambda line: logger.info("%s", line))
+    check_substitutes(settings.runtime_substitutes)
+    programs = RuntimePrograms(
+        settings.cache_dir,
+        finder,
+        progress=lambda line: logger.info("%s", line),
+        substitutes=settings.runtime_substitutes,
+    )
     await programs.open()
     parts.push_async_callback(programs.close)
     return programs

@@ -25,6 +25,7 @@ CONFIG_VARIABLE = "LAMBDAD_CONFIG"  #: names the settings file, as --config does
 CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing else is named
 DEFAULT_PORT = 4566
 _ENDPOINTS = "endpoints"  #: table of the settings file in which endpoint_sqs is sqs
+_RUNTIMES = "runtimes"  #: table of the settings file that is runtime_substitutes
 
 Environment = Mapping[str, str]
 
@@ -46,6 +47,7 @@ class Settings:
     host: str
     data_dir: Path
     cache_dir: Path
+    runtime_substitutes: Mapping[str, str]  #: runtime -> the one whose interpreter runs it where it has none
     isolation: str  #: "auto", "namespace", "oci" or "process"
     oci_runtime: str  #: the name of a program, or its absolute path; empty where nothing was said
     cpu: str  #: "weight" or "strict"
@@ -236,6 +238,11 @@ def _read_file(file: Path) -> dict[str, str]:
     if not isinstance(endpoints, dict):
         raise StartupError(f"{_ENDPOINTS!r} in the settings file {file} must be a table: [{_ENDPOINTS}].")
     content |= {f"endpoint_{service}": url for service, url in endpoints.items()}
+    runtimes = content.pop(_RUNTIMES, {})
+    if not isinstance(runtimes, dict) or not all(isinstance(value, str) for value in runtimes.values()):
+        raise StartupError(f'{_RUNTIMES!r} in the settings file {file} must be a table of texts, "ruby2.5" = "ruby2.7" say.')
+    if runtimes:
+        content["runtime_substitutes"] = ",".join(f"{name}={other}" for name, other in runtimes.items())
     return {key: _as_text(key, value, file) for key, value in content.items()}
 
 
@@ -309,6 +316,15 @@ def _quota_overrides(text: str) -> dict[str, int]:
             raise ValueError(text)
         overrides[name] = _whole(0, 2**40)(number)
     return overrides
+
+
+def _substitutes(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
+    substitutes = {name: other for name, _, other in pairs}
+    names = [*substitutes, *substitutes.values()]
+    if len(substitutes) < len(pairs) or not all(re.fullmatch(r"[a-z][a-z0-9.]{1,39}", name) for name in names):
+        raise ValueError(text)
+    return substitutes
 
 
 def _seconds(most: int) -> Callable[[str], float]:
@@ -393,6 +409,12 @@ SETTINGS: tuple[Setting, ...] = (
         "cache_dir", "PATH", "a path", _path, _base_folder("XDG_CACHE_HOME", ".cache"),
         "Folder of what can be made again, such as SDKs for the runtimes.",
         default_text="~/.cache/lambdad",
+    ),
+    Setting(
+        "runtime_substitutes", "NAME=NAME,...", "pairs such as ruby2.5=ruby2.7, parted by commas", _substitutes, "",
+        "Runtimes that run on another one's interpreter where they have none of their own; none is ever taken unasked. In the "
+        "settings file a table: `[runtimes]`, with lines such as `\"ruby2.5\" = \"ruby2.7\"`.",
+        default_text="none",
     ),
     Setting(
         "isolation", "auto|namespace|oci|process", "auto, namespace, oci or process",

@@ -96,12 +96,16 @@ class FakeInvoker:
 class FakeRuntimes:
     names: tuple[str, ...] = ("python3.8", "python3.11", "python3.12")
     patch: int = 1  #: of every interpreter
+    installed: tuple[str, ...] = ()  #: since the last look
     failure: str | None = None
     gate: asyncio.Event | None = None  #: while set and not open, preparation waits
     prepared: list[str] = field(default_factory=list)
 
     def available(self) -> tuple[str, ...]:
         return self.names
+
+    async def look_again(self) -> None:
+        self.names += self.installed
 
     def version(self, runtime: str) -> RuntimeVersion | None:
         return runtime_version(runtime, self.patch) if runtime in self.names else None

@@ -97,6 +97,9 @@ def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
         ("quota_overrides", "concurrent_executions=1,concurrent_executions=2"),
         ("quota_overrides", "concurrent_executions=1,"),
         ("quota_overrides", "patience=1"),
+        ("runtime_substitutes", "ruby2.5"),
+        ("runtime_substitutes", "a=b,a=c"),
+        ("runtime_substitutes", "../x=b1"),
         ("memory_budget_mb", "127"),
         ("keep_alive_seconds", "nan"),
         ("keep_alive_seconds", "1e3"),
@@ -289,6 +292,20 @@ def test_endpoints_that_are_refused(tmp_path: Path, text: str, said: str) -> Non
     (tmp_path / "lambdad.toml").write_text(text)
     with pytest.raises(StartupError, match=said):
         config.load({}, {})
+
+
+def test_substitutes_of_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in the file, pairs in a flag or a variable; none is there by default."""
+    assert config.load({}, {}).runtime_substitutes == {}
+    file = tmp_path / "lambdad.toml"
+    file.write_text('[runtimes]\n"ruby2.5" = "ruby2.7"\n"java8" = "java11"\n')
+    assert config.load({}, {}, config_file=file).runtime_substitutes == {"ruby2.5": "ruby2.7", "java8": "java11"}
+    flags = {"runtime_substitutes": "nodejs14.x=nodejs16.x"}
+    assert config.load(flags, {}, config_file=file).runtime_substitutes == {"nodejs14.x": "nodejs16.x"}
+    for text in ("runtimes = 1", "[runtimes]\nruby = 2"):
+        file.write_text(text)
+        with pytest.raises(StartupError, match="must be a table of texts"):
+            config.load({}, {}, config_file=file)
 
 
 def test_credentials_for_endpoints() -> None:

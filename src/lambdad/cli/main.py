@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from lambdad import __version__
-from lambdad.cli import credentials, functions, health, invoke, logs, support, up, version
+from lambdad.cli import credentials, functions, health, invoke, logs, runtime, support, up, version
 from lambdad.cli.failure import EXIT_CODES, FAILED, INTERRUPTED, CommandError
 from lambdad.errors import StartupError
 
@@ -91,6 +91,7 @@ app.command("logs")(logs.logs)
 app.command("support")(support.support)
 app.command("version")(version.version)
 app.add_typer(credentials.app, name="credentials")
+app.add_typer(runtime.app, name="runtime")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from lambdad.runtimes.custom import family as custom
 from lambdad.runtimes.families import FAMILY_OF
+from lambdad.runtimes.languages import advice
 
 #: Functions that bring their runtime along, as an executable file `bootstrap`.
 CUSTOM_RUNTIMES = frozenset(custom.FAMILY.runtimes)
@@ -71,6 +72,7 @@ def refusal(identifier: str, change: Change, policy: Policy, today: date, availa
         found = ", ".join(sorted_names(available)) or "none"
         return _refused(
             f"The runtime {identifier} needs {_language(identifier)} on this machine, and no usable one was found."
+            f" {sentence(advice(identifier))}"
             f" Runtimes with an interpreter here: {found}."
         )
     return None
@@ -91,6 +93,10 @@ def sorted_names(identifiers: Collection[str]) -> list[str]:
 
 def _refused(message: str) -> Refusal:
     return Refusal("InvalidParameterValueException", message)
+
+
+def sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _language(identifier: str) -> str:

@@ -6,12 +6,13 @@ A row in `families.py` adds it; nothing else names it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.source import Source
 
 
 async def _nothing(interpreter: Interpreter, content: Path) -> None:
@@ -39,6 +40,10 @@ class Family:
     has_frames: bool = True
     #: It also gets AWS_ACCESS_KEY and AWS_SECRET_KEY.
     has_old_key_names: bool = False
+    #: Where an interpreter for this runtime can be fetched from, the best first, for `lambdad runtime install`.
+    sources: Callable[[str], Sequence[Source]] = lambda runtime: ()
+    #: What else to do about a runtime that is not there, in a sentence.
+    advice: Callable[[str], str] = lambda runtime: f"install what {runtime} needs, with its program on the PATH of lambdad"
     #: Finishes a copy of `client` for one interpreter: compiles it, say. SandboxError where that cannot be done.
     finish: Callable[[Interpreter, Path], Awaitable[None]] = _nothing
 

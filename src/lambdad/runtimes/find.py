@@ -68,7 +68,11 @@ class Places:
         shims = {root / "shims" for root in pyenv}
         path = [folder for folder in map(Path, environment.get("PATH", "").split(os.pathsep)) if folder.is_absolute()]
         programs = [folder for folder in path if folder not in shims] + [Path("/usr/local/bin"), Path("/usr/bin")]
-        return cls(programs, [*(root / "versions" for root in pyenv), *uv, Path("/opt"), Path("/opt/python")])
+        nvm = Path(environment.get("NVM_DIR") or home / ".nvm") / "versions/node"
+        return cls(programs, [*(root / "versions" for root in pyenv), *uv, nvm, Path("/opt"), Path("/opt/python")])
+
+    def also(self, installations: Path) -> Places:
+        return Places(self.programs, [*self.installations, installations])
 
 
 class InterpreterFinder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import os
@@ -11,22 +10,23 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lambdad.errors import SandboxError
+from lambdad.errors import SandboxError, StartupError
 from lambdad.model.runtime_program import RuntimeProgram
 from lambdad.model.runtime_version import RuntimeVersion, runtime_version
 from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.family import Family
+from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Finder, Finders, Interpreter, InterpreterFinder, Places, own_interpreter
 from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
+from lambdad.runtimes.languages import advice, languages_dir
 
 TRIAL_SECONDS = 60.0
 RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
 _FORMAT = "2"  #: goes into a folder's name; a new one makes all folders anew
-_LOCK_POLL_SECONDS = 0.1
 _MANIFEST = "lambdad-runtime.json"
 
 
@@ -41,8 +41,13 @@ class RuntimePrograms:
         progress: Progress = lambda line: None,
         monotonic: Callable[[], float] = time.monotonic,
         retry_seconds: float = RETRY_SECONDS,
+        substitutes: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = cache_dir / "runtimes"
+        self._languages = languages_dir(cache_dir)
+        self._looked_at: int | None = None  #: the date of that folder when interpreters were looked for
+        self._looking = asyncio.Lock()
+        self._substitutes = substitutes or {}
         self._finder = finder
         self._installer = installer or PipInstaller()
         self._progress = progress
@@ -58,11 +63,30 @@ class RuntimePrograms:
 
     async def open(self) -> None:
         """Looks for interpreters; `available` is empty before."""
-        found = await self._finder.find()
+        async with self._looking:
+            await self._look()
+
+    async def look_again(self) -> None:
+        """Finds what `lambdad runtime install` has put in place since."""
+        async with self._looking:
+            if self._date() != self._looked_at:
+                await self._look()
+
+    def _date(self) -> int | None:
+        return self._languages.stat().st_mtime_ns if self._languages.is_dir() else None
+
+    async def _look(self) -> None:
+        self._looked_at = self._date()
+        before, found = self._found, await self._finder.find()
+        for name, other in self._substitutes.items():
+            if name not in found and other in found:
+                found[name] = replace(found[other], runtime=name)
         self._found = {name: interpreter for name, interpreter in found.items() if name in FAMILY_OF}
         for name, family in FAMILY_OF.items():
             if family.lookup is None:
                 self._found[name] = own_interpreter(family.runtimes[0])
+        for name in [name for name in self._ready if self._found.get(name) != before.get(name)]:
+            del self._ready[name]
         self._versions = {name: version_of(name, interpreter) for name, interpreter in self.available().items()}
 
     async def close(self) -> None:
@@ -104,7 +128,10 @@ class RuntimePrograms:
 
     def _why_missing(self, runtime: str) -> str:
         known = self._found.get(runtime)
-        return (known and known.problem) or f"There is no interpreter for {runtime} on this machine."
+        if known is not None and known.problem is not None:
+            return known.problem
+        way = f" {advice(runtime)}" if runtime in FAMILY_OF else ""
+        return f"There is no interpreter for {runtime} on this machine.{way}"
 
     def _retry_later(self, interpreter: Interpreter) -> None:
         runtime = interpreter.runtime
@@ -171,11 +198,24 @@ def finder_for(families: Sequence[Family], places: Places, cache_dir: Path) -> F
     """Finds what all of them run on."""
     return Finders(
         [
-            InterpreterFinder(family.lookup, places, cache_dir / f"interpreters-{family.name}.json")
+            InterpreterFinder(
+                family.lookup, places.also(languages_dir(cache_dir)), cache_dir / f"interpreters-{family.name}.json"
+            )
             for family in families
             if family.lookup is not None
         ]
     )
+
+
+def check_substitutes(substitutes: Mapping[str, str]) -> None:
+    """StartupError unless each is for a runtime of the same language that has interpreters."""
+    for name, other in substitutes.items():
+        family = FAMILY_OF.get(name)
+        if family is None or family is not FAMILY_OF.get(other) or family.lookup is None:
+            raise StartupError(
+                f"{other} cannot stand in for {name}: both must be runtimes of one language that lambdad runs, such as"
+                " nodejs14.x and nodejs16.x."
+            )
 
 
 def family_of(interpreter: Interpreter) -> Family:
@@ -260,23 +300,3 @@ def publish(content: Path, destination: Path) -> Path:
     os.sync()
     content.rename(destination)
     return destination
-
-
-@asynccontextmanager
-async def file_lock(path: Path) -> AsyncIterator[None]:
-    """Held by one process at a time, and by none that has died."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while not _try_lock(fd):  # noqa: ASYNC110 - another process's end of work sets no event here
-            await asyncio.sleep(_LOCK_POLL_SECONDS)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

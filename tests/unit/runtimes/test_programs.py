@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.errors import SandboxError
+from lambdad.errors import SandboxError, StartupError
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.install import InstallError, Progress
-from lambdad.runtimes.programs import RuntimePrograms, client_files, file_lock, folder_name, version_of
+from lambdad.runtimes.programs import RuntimePrograms, check_substitutes, client_files, folder_name, version_of
 from lambdad.runtimes.python.family import FAMILY as PYTHON
 
 OURS = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -200,29 +200,33 @@ async def test_an_unusable_interpreter_is_a_problem_and_not_available(tmp_path: 
         await made.prepare(OURS)
 
 
+async def test_a_substitute_runs_what_has_no_interpreter_and_keeps_its_name(tmp_path: Path) -> None:
+    """Only as the settings say, and never in the place of an interpreter that is there."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / OURS).symlink_to(sys.executable)
+    finder = InterpreterFinder(PYTHON.lookup, Places([tmp_path / "bin"]), tmp_path / "interpreters.json")
+    substitutes = {"python2.7": OURS, OURS: "python3.9", "python3.6": "python3.7"}
+    made = RuntimePrograms(tmp_path / "cache", finder, FakeInstaller(), substitutes=substitutes)
+    await made.open()
+    program = await made.prepare("python2.7")
+    assert (program.name, program.interpreter) == ("python2.7", made.available()[OURS].executable)
+    assert made.available()[OURS].runtime == OURS
+    assert "python3.6" not in made.available()
+
+
+@pytest.mark.parametrize("name, other", [("ruby9", "python3.8"), ("nodejs14.x", "python3.8"), ("provided", "provided.al2")])
+def test_a_substitute_is_of_the_same_language(name: str, other: str) -> None:
+    """Anything else is refused when the server starts."""
+    with pytest.raises(StartupError, match=f"{other} cannot stand in for {name}"):
+        check_substitutes({name: other})
+    check_substitutes({"nodejs14.x": "nodejs16.x"})
+
+
 def test_a_folders_name_changes_with_the_interpreter() -> None:
     """Another patch release may have other bytecode, so it gets a folder of its own."""
     one = Interpreter(OURS, (3, 11, 1), True, Path("/x"), Path("/"))
     assert folder_name(one) == folder_name(replace(one, executable=Path("/y")))
     assert folder_name(one) != folder_name(replace(one, version=(3, 11, 2)))
-
-
-async def test_a_file_lock_is_waited_for(tmp_path: Path) -> None:
-    """The second holder enters after the first has left."""
-    order: list[str] = []
-    entered = asyncio.Event()
-
-    async def second() -> None:
-        entered.set()
-        async with file_lock(tmp_path / "lock"):
-            order.append("second")
-
-    async with file_lock(tmp_path / "lock"):
-        task = asyncio.create_task(second())
-        await entered.wait()
-        order.append("first")
-    await task
-    assert order == ["first", "second"]
 
 
 @pytest.mark.slow

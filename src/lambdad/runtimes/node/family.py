@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.source import NpmSource, Source
 
 MAJORS = (10, 12, 14, 16, 18, 20, 22, 24, 26)
 #: Of V8's spaces, in per cent of the function's memory.
 _OLD_SPACE, _SEMI_SPACE = 90, 5
+_MEGABYTES = {10: 15, 12: 20, 14: 28, 16: 31, 18: 42, 20: 44, 22: 50, 24: 52, 26: 55}  #: of the npm package
 
 
 def read_answers(path: Path, output: str) -> Sequence[Interpreter]:
@@ -42,6 +46,14 @@ def variables(runtime: str) -> Mapping[str, str]:
     }
 
 
+def sources(runtime: str) -> Sequence[Source]:
+    major = runtime.removeprefix("nodejs").removesuffix(".x")
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine())
+    if machine is None or sys.platform != "linux":
+        return ()
+    return [NpmSource(f"node-linux-{machine}@{major}", _MEGABYTES[int(major)])]
+
+
 FAMILY = Family(
     name="node",
     language="Node.js",
@@ -50,4 +62,6 @@ FAMILY = Family(
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
     variables=variables,
+    sources=sources,
+    advice=lambda runtime: f"put Node.js {runtime.removeprefix('nodejs').removesuffix('.x')} on the PATH of lambdad",
 )

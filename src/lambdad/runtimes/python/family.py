@@ -90,5 +90,6 @@ FAMILY = Family(
     lookup=Lookup(re.compile(r"python(2\.7|3\.\d+)"), ("-E", "-s", "-c", _PROBE), read_answers),
     is_python=True,
     variables=variables,
+    advice=lambda runtime: f"install Python {runtime.removeprefix('python')} with pyenv, uv or the system's packages",
     finish=compile_tree,
 )

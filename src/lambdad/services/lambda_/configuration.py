@@ -16,7 +16,7 @@ from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.role import check_role
-from lambdad.services.lambda_.runtime import check_runtime
+from lambdad.services.lambda_.runtime import check_runtime, look_for
 from lambdad.services.lambda_.runtime_management import check_runtime_change
 from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.settings import chosen_settings
@@ -37,6 +37,7 @@ async def update_function_configuration(
     name = named_unqualified(context, request["FunctionName"])
     settings = chosen_settings(request, state.quotas, state.architecture)
     if "Runtime" in request:
+        await look_for(state, request)
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
     if "role" in settings:
         check_role(state, settings["role"])

@@ -23,7 +23,7 @@ from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, re
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.role import check_role
-from lambdad.services.lambda_.runtime import check_runtime
+from lambdad.services.lambda_.runtime import check_runtime, look_for
 from lambdad.services.lambda_.settings import check_tags, chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape, listed_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
@@ -34,6 +34,7 @@ Request = Mapping[str, Any]
 
 async def create_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = named_unqualified(context, request["FunctionName"], "A function's name must not carry a qualifier.")
+    await look_for(state, request)
     settings = _new_settings(state, request)
     check_role(state, settings["role"])
     tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)

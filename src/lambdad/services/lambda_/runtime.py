@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from lambdad.runtimes.catalog import CATALOG, Change, refusal
 from lambdad.services.lambda_.refusal import invalid_parameter
@@ -17,6 +18,12 @@ def check_runtime(state: LambdaState, runtime: str, change: Change) -> str:
     if refused is not None:
         raise invalid_parameter(refused.message)
     return runtime
+
+
+async def look_for(state: LambdaState, request: Mapping[str, Any]) -> None:
+    """To be called before `check_runtime`: a runtime may have been installed a moment ago."""
+    if request.get("Runtime", "") not in state.runtimes.available():
+        await state.runtimes.look_again()
 
 
 def check_known_runtimes(runtimes: Iterable[str]) -> None:

@@ -44,6 +44,10 @@ class Runtimes(Protocol):
         """Identifiers of the runtimes that functions can run on this machine."""
         ...
 
+    async def look_again(self) -> None:
+        """Finds runtimes that were installed since the last look."""
+        ...
+
     def version(self, runtime: str) -> RuntimeVersion | None:
         """Which version of the runtime that is; None where functions cannot run it."""
         ...

@@ -1,0 +1,125 @@
+"""The languages that lambdad has installed itself, a folder each in its cache: what can be had, and getting it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lambdad.runtimes.families import FAMILY_OF
+from lambdad.runtimes.file_lock import file_lock
+from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
+from lambdad.runtimes.install import InstallError, Progress
+from lambdad.runtimes.source import Source
+
+
+def languages_dir(cache_dir: Path) -> Path:
+    return cache_dir / "languages"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a runtime needs of this machine, and whether it is there."""
+
+    runtime: str
+    state: str  #: "ready", "installable" or "missing"
+    detail: str  #: where it is, where it comes from, or what to do
+
+
+def standings(found: Mapping[str, Interpreter], substitutes: Mapping[str, str]) -> list[Standing]:
+    """Of all runtimes that lambdad can run, in the order of their families."""
+    return [_standing(runtime, found, substitutes) for runtime in FAMILY_OF]
+
+
+def _standing(runtime: str, found: Mapping[str, Interpreter], substitutes: Mapping[str, str]) -> Standing:
+    if FAMILY_OF[runtime].lookup is None:
+        return Standing(runtime, "ready", "needs nothing of a language")
+    interpreter = found.get(runtime)
+    if interpreter is not None and interpreter.problem is None:
+        return Standing(runtime, "ready", f"{_number(interpreter)} at {interpreter.executable}")
+    substitute = substitutes.get(runtime)
+    if substitute is not None and substitute in found and found[substitute].problem is None:
+        return Standing(runtime, "ready", f"by {substitute}, as the settings say: {found[substitute].executable}")
+    source = usable_source(runtime)
+    if source is not None:
+        return Standing(
+            runtime, "installable", f"lambdad runtime install {runtime} ({source.name}, about {source.megabytes} MB)"
+        )
+    return Standing(runtime, "missing", (interpreter and interpreter.problem) or advice(runtime))
+
+
+def _number(interpreter: Interpreter) -> str:
+    return ".".join(map(str, interpreter.version))
+
+
+def usable_source(runtime: str) -> Source | None:
+    """The first that this machine has all for."""
+    return next((source for source in FAMILY_OF[runtime].sources(runtime) if source.problem() is None), None)
+
+
+def advice(runtime: str) -> str:
+    """What to do about a runtime that is not there, in a sentence."""
+    family = FAMILY_OF[runtime]
+    if usable_source(runtime) is not None:
+        return f"Install it with: lambdad runtime install {runtime}"
+    problems = [f"{source.name}: {source.problem()}" for source in family.sources(runtime)]
+    return "; ".join([*problems, family.advice(runtime)])
+
+
+async def install(runtime: str, cache_dir: Path, progress: Progress) -> Interpreter:
+    """Gets the language, tries it, and puts it in place, whole or not at all. InstallError says why it could not."""
+    source = usable_source(runtime)
+    if source is None:
+        raise InstallError(advice(runtime))
+    folder = languages_dir(cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    async with file_lock(folder / f".{runtime}.lock"):
+        for rubbish in folder.glob(f".building-{runtime}-*"):  # of an installation that was killed
+            await asyncio.to_thread(shutil.rmtree, rubbish, ignore_errors=True)
+        building = Path(tempfile.mkdtemp(prefix=f".building-{runtime}-", dir=folder))
+        try:
+            await source.fetch(building / "content", progress)
+            await asyncio.to_thread(_open_to_all, building / "content")
+            await _try(runtime, building, source)
+            await asyncio.to_thread(_publish, building, folder / runtime)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
+        return await _find(runtime, folder / runtime, folder)
+
+
+async def _try(runtime: str, building: Path, source: Source) -> None:
+    try:
+        interpreter = await _find(runtime, building / "content", building)
+    except InstallError as error:
+        raise InstallError(f"what the {source.name} holds does not run here as {runtime}") from error
+    if interpreter.problem is not None:
+        raise InstallError(interpreter.problem)
+
+
+async def _find(runtime: str, root: Path, folder: Path) -> Interpreter:
+    lookup = FAMILY_OF[runtime].lookup
+    assert lookup is not None
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".building-{runtime}-") as empty:
+        found = await InterpreterFinder(lookup, Places([root / "bin"]), Path(empty) / "none.json").find()
+    if runtime not in found:
+        raise InstallError(f"there is no {FAMILY_OF[runtime].language} for {runtime} in {root}")
+    return found[runtime]
+
+
+def _open_to_all(root: Path) -> None:
+    """Every sandbox's user reads it, whatever the package and the umask said."""
+    for path in [root, *root.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _publish(building: Path, destination: Path) -> None:
+    """What runs from an older one goes on: its files live until it ends."""
+    os.sync()
+    if destination.is_dir():
+        destination.rename(building / "old")
+    (building / "content").rename(destination)

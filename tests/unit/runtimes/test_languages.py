@@ -1,0 +1,118 @@
+"""Installing a language: tried, in place whole or not at all, and found by a server that runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lambdad.runtimes import families, languages
+from lambdad.runtimes.find import Interpreter, Places
+from lambdad.runtimes.install import InstallError, Progress
+from lambdad.runtimes.languages import advice, install, standings
+from lambdad.runtimes.node.family import FAMILY as NODE
+from lambdad.runtimes.programs import RuntimePrograms, finder_for
+
+RUNTIME = "nodejs18.x"
+
+
+class FakeSource:
+    """Puts a Node.js of two lines in place."""
+
+    name = "fake package"
+    megabytes = 3
+
+    def __init__(self, version: str = "v18.1.2", failure: str | None = None, problem: str | None = None) -> None:
+        self.version = version
+        self.failure = failure
+        self._problem = problem
+
+    def problem(self) -> str | None:
+        return self._problem
+
+    async def fetch(self, target: Path, progress: Progress) -> None:
+        (target / "bin").mkdir(parents=True, mode=0o700)
+        (target / "bin" / "node").write_text(f"#!/bin/sh\necho {self.version}\n")
+        (target / "bin" / "node").chmod(0o700)
+        if self.failure is not None:
+            raise InstallError(self.failure)
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+    made = FakeSource()
+    monkeypatch.setitem(families.FAMILY_OF, RUNTIME, replace(NODE, sources=lambda runtime: [made]))
+    return made
+
+
+async def test_an_installed_language_is_taken_up_by_a_running_server(source: FakeSource, tmp_path: Path) -> None:
+    """`available` has it after the next look, every user can run it, and a newer patch takes its place."""
+    made = RuntimePrograms(tmp_path, finder_for([NODE], Places([]), tmp_path))
+    await made.open()
+    assert RUNTIME not in made.available()
+    interpreter = await install(RUNTIME, tmp_path, lambda line: None)
+    assert interpreter.executable == tmp_path / "languages" / RUNTIME / "bin" / "node"
+    assert interpreter.executable.stat().st_mode & 0o777 == 0o755
+    await made.look_again()
+    assert made.available()[RUNTIME].version == (18, 1, 2)
+    first = await made.prepare(RUNTIME)
+    source.version = "v18.2.0"
+    await install(RUNTIME, tmp_path, lambda line: None)
+    await made.look_again()
+    assert made.available()[RUNTIME].version == (18, 2, 0)
+    assert (await made.prepare(RUNTIME)).runtime_dir != first.runtime_dir
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"failure": "The registry is away."}, "The registry is away."),
+        ({"version": "v17.0.0"}, f"what the fake package holds does not run here as {RUNTIME}"),
+        ({"version": "nonsense"}, f"what the fake package holds does not run here as {RUNTIME}"),
+        ({"_problem": "npm is not installed"}, "fake package: npm is not installed; put Node.js 18 on the PATH"),
+    ],
+)
+async def test_what_cannot_be_installed_leaves_what_was_there(
+    source: FakeSource, tmp_path: Path, change: dict[str, str], reason: str
+) -> None:
+    """An installation that fails, or does not run, changes nothing and leaves nothing."""
+    before = await install(RUNTIME, tmp_path, lambda line: None)
+    for name, value in change.items():
+        setattr(source, name, value)
+    with pytest.raises(InstallError, match=reason):
+        await install(RUNTIME, tmp_path, lambda line: None)
+    assert "echo v18.1.2" in before.executable.read_text()
+    assert sorted(path.name for path in (tmp_path / "languages").iterdir()) == [f".{RUNTIME}.lock", RUNTIME]
+
+
+async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tmp_path: Path) -> None:
+    """By the next one of the same runtime."""
+    rubbish = tmp_path / "languages" / f".building-{RUNTIME}-old" / "content"
+    rubbish.mkdir(parents=True)
+    await install(RUNTIME, tmp_path, lambda line: None)
+    assert not rubbish.parent.exists()
+
+
+def test_each_runtime_is_ready_installable_or_missing(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With where it is, where it comes from, or what to do."""
+    found = {
+        "python3.11": Interpreter("python3.11", (3, 11, 7), True, Path("/py/bin/python3.11"), Path("/py")),
+        "python3.8": Interpreter("python3.8", (3, 8, 1), True, Path("/x"), Path("/"), problem="It has no ctypes."),
+    }
+    shown = {each.runtime: (each.state, each.detail) for each in standings(found, {"python3.10": "python3.11"})}
+    assert shown["python3.11"] == ("ready", "3.11.7 at /py/bin/python3.11")
+    assert shown["python3.10"] == ("ready", "by python3.11, as the settings say: /py/bin/python3.11")
+    assert shown["python3.8"] == ("missing", "It has no ctypes.")
+    assert shown["python3.9"] == ("missing", "install Python 3.9 with pyenv, uv or the system's packages")
+    assert shown[RUNTIME] == ("installable", f"lambdad runtime install {RUNTIME} (fake package, about 3 MB)")
+    assert shown["provided.al2"][0] == "ready"
+    assert list(shown) == list(families.FAMILY_OF)
+
+
+def test_advice_names_the_command_or_what_is_lacking_for_it(source: FakeSource) -> None:
+    """It is what the refusal of CreateFunction says."""
+    assert advice(RUNTIME) == f"Install it with: lambdad runtime install {RUNTIME}"
+    source._problem = "npm is not installed"
+    assert advice(RUNTIME) == "fake package: npm is not installed; put Node.js 18 on the PATH of lambdad"
+    assert languages.usable_source(RUNTIME) is None
