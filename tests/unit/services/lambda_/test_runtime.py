@@ -13,6 +13,7 @@ async def test_a_runtime_that_was_just_installed_can_be_named_at_once(world: Wor
     world.runtimes.installed = ("nodejs18.x",)
     await world.call("CreateFunction", **{**function_request("f"), "Runtime": "nodejs18.x"})
     await world.call("CreateFunction", **function_request("g"))
+    await world.settled("g")
     world.runtimes.installed = ("nodejs22.x",)
     changed = await world.call("UpdateFunctionConfiguration", FunctionName="g", Runtime="nodejs22.x")
     assert changed["Runtime"] == "nodejs22.x"
