@@ -183,6 +183,7 @@ def test_restores_are_in_the_log(server: Server) -> None:
 
 
 def test_states_and_settings_are_awss(server: Server) -> None:
+    """A version is Pending until its snapshot is there; $LATEST, which has none, is not held up."""
     lambda_ = server.client("lambda")
     source = "import time; time.sleep(2)" + HANDLER
     server.create_function("snap-states", source, SnapStart=SNAP_START)

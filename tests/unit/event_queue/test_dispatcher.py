@@ -348,11 +348,24 @@ async def test_stop_while_receiving(
     assert len(await receive(queue_of(), limit=1, lease_seconds=1)) == 1
 
 
-async def test_long_runs_keep_their_lease(tmp_path: Path, functions: Functions) -> None:
-    """A function that runs longer than the lease is not started twice."""
+async def test_long_runs_keep_their_lease(tmp_path: Path, functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that runs longer than the lease, which is prolonged at each third of it, is not started twice."""
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
-    functions.behaviour = lambda invocation: asyncio.sleep(1.0)
+    prolonged, extend = asyncio.Semaphore(0), store.extend
+
+    async def noticing(queue: str, receipt: str, *, lease_seconds: float) -> bool:
+        try:
+            return await extend(queue, receipt, lease_seconds=lease_seconds)
+        finally:
+            prolonged.release()
+
+    async def run(invocation: Invocation) -> None:
+        for _ in range(7):
+            await prolonged.acquire()
+
+    monkeypatch.setattr(store, "extend", noticing)
+    functions.behaviour = run
     async with dispatching(store, functions, time.time, lease_seconds=0.3) as events:
         await events.accept(event("a", accepted_at=time.time()))
         await functions.until(lambda: functions.ended == ["a"])
@@ -391,6 +404,7 @@ async def test_a_clock_put_back_makes_no_event_wait_long(
         clock.now += 1
         await events.accept(event("c"))
         await functions.until(lambda: "a" in functions.ended)
+    assert functions.started.count("a") >= 2
 
 
 @pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
@@ -413,6 +427,7 @@ async def test_events_of_a_time_before_the_clock_was_moved(tmp_path: Path, funct
         await EventQueue(store).accept(event("other", "other"))
         await store.bring_forward(queue_of(), within_seconds=0)  # wakes who waits for it
         await functions.until(lambda: functions.ended == ["a"])
+    assert await store.count(queue_of()) == 0
     await store.close()
 
 
@@ -422,7 +437,8 @@ async def test_idle_lane_ends_and_comes_back(store: MemoryStore, functions: Func
         for number in range(20):
             await events.accept(event(number))
             await functions.until(lambda number=number: functions.ended[-1:] == [f"{number}"])  # type: ignore[misc]
-            await asyncio.sleep(0.012 if number % 2 else 0)
+            await asyncio.sleep(0.012 if number % 2 else 0)  # the lane may have ended, be ending, or still be there
+    assert functions.started == [f"{number}" for number in range(20)]
 
 
 async def test_store_trouble(

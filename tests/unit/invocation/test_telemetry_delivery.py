@@ -220,10 +220,13 @@ async def test_nobody_listens(receiver: Receiver) -> None:
     await receiver.open()
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    one = subscribed(replace(WISH, port=port))
+    memory = DeliveryMemory()
+    one = subscribed(replace(WISH, port=port), memory)
     one.hear(0, platform_events.line("function", "x"))
+    assert memory.used > 0
     await asyncio.wait_for(one.flush(0.2), 5)
     await asyncio.wait_for(one.close(), 5)
+    assert memory.used == 0
 
 
 @pytest.mark.parametrize(
@@ -231,18 +234,23 @@ async def test_nobody_listens(receiver: Receiver) -> None:
 )
 async def test_answers_that_make_no_sense(answer: bytes) -> None:
     """A hostile subscriber harms nobody: the delivery is given up."""
+    asked = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"]")
+        asked.set()
         writer.write(answer)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    one = subscribed(replace(WISH, port=port))
+    memory = DeliveryMemory()
+    one = subscribed(replace(WISH, port=port), memory)
     one.hear(0, platform_events.line("function", "x"))
     await asyncio.wait_for(one.flush(0.3), 5)
+    await asyncio.wait_for(asked.wait(), 5)
     await asyncio.wait_for(one.close(), 5)
+    assert memory.used == 0
     server.close()
 
 
@@ -293,10 +301,12 @@ async def test_one_that_never_answers(receiver: Receiver) -> None:
 
 async def test_an_answer_that_does_not_end() -> None:
     """An answer of any length is not kept: its connection is given up once it has grown too long."""
-    connections = []
+    connections, second = [], asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
+        if len(connections) == 2:
+            second.set()
         await reader.readuntil(b"]")
         with contextlib.suppress(ConnectionError):
             while True:
@@ -304,12 +314,12 @@ async def test_an_answer_that_does_not_end() -> None:
                 await writer.drain()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    one = subscribed(replace(WISH, port=server.sockets[0].getsockname()[1]))
+    memory = DeliveryMemory()
+    one = subscribed(replace(WISH, port=server.sockets[0].getsockname()[1]), memory)
     one.hear(0, platform_events.line("function", "x"))
-    async with asyncio.timeout(10):
-        while len(connections) < 2:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(second.wait(), 10)
     await asyncio.wait_for(one.close(), 5)
+    assert memory.used == 0
     server.close()
     for writer in connections:
         writer.transport.abort()

@@ -363,6 +363,7 @@ async def test_operation_runs_to_its_end_when_the_caller_goes(state: Recorder) -
         await writer.wait_closed()
         release.set()
         await asyncio.wait_for(ended.wait(), 10)
+    assert [context.operation for context, _ in state.calls] == ["ListFunctions"]
 
 
 async def test_answers_are_closed_when_the_caller_goes(state: Recorder) -> None:
@@ -387,6 +388,7 @@ async def test_answers_are_closed_when_the_caller_goes(state: Recorder) -> None:
         writer.close()
         await writer.wait_closed()
         await asyncio.wait_for(closed.wait(), 10)
+    assert [context.operation for context, _ in state.calls] == ["GetObjectTorrent"]
 
 
 async def test_cut_short_uploads_are_told_to_the_operation(state: Recorder) -> None:

@@ -223,6 +223,10 @@ async def test_harmless_defaults_pass(world: World, call: Call) -> None:
     )
     await world.settled()
     await call("update_function_configuration", FunctionName="f", KMSKeyArn="", Timeout=5, ImageConfig={})
+    await world.settled()
+    configuration = await call("get_function_configuration", FunctionName="f")
+    assert (configuration["Timeout"], configuration["LastUpdateStatus"]) == (5, "Successful")
+    assert not {"KMSKeyArn", "FileSystemConfigs", "Layers", "ImageConfigResponse"} & configuration.keys()
 
 
 async def test_expired_link(world: World, call: Call) -> None:
