@@ -15,6 +15,7 @@ ON_ONE_SERVER = (
     rows.cold_start,
     rows.cold_start_shell,
     rows.cold_start_node,
+    rows.java,
     rows.cold_start_snap_start,
     rows.burst,
     rows.events,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+import subprocess
 import tempfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bench import client, memory
 from bench.server import RUNTIME, Server, zipped
+from lambdad.runtimes.java.jar import JAR
 
 ECHO = "def handler(event, context):\n    return event\n"
 SLOW = "import time\n\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n"
@@ -60,6 +65,17 @@ const call = (method, path, body, done) => {
 const next = () => call('GET', 'next', undefined, (headers, event) =>
   call('POST', headers['lambda-runtime-aws-request-id'] + '/response', event, next));
 next();
+"""
+
+
+JAVA = """
+import com.amazonaws.services.lambda.runtime.Context;
+import com.amazonaws.services.lambda.runtime.RequestHandler;
+import java.util.Map;
+
+public class Hello implements RequestHandler<Map<String, Object>, Map<String, Object>> {
+    public Map<String, Object> handleRequest(Map<String, Object> event, Context context) { return event; }
+}
 """
 
 
@@ -190,6 +206,32 @@ def cold_start_node(server: Server) -> list[Figure]:
     return [Figure("cold start, Node hello (provided), p50", _cold_start_provided(server, "node", NODE), "ms", 60, 20)]
 
 
+def java(server: Server) -> list[Figure]:
+    """A function in Java, from a jar; nearly all of a cold start is what the virtual machine itself takes to start."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=30) as answer:
+        ready = [name for name in json.load(answer)["runtimes"]["available"] if name in ("java17", "java21", "java25")]
+    javac = shutil.which("javac")
+    if not ready or javac is None:
+        return []
+    runtime = max(ready)
+    settings = {"Runtime": runtime, "Handler": "Hello", "Code": {"ZipFile": _java_package(javac)}, "MemorySize": 512}
+    cold = _cold_start(server, runtime, settings)
+    timings = client.run(server.port, client.invoke_request(f"{runtime}-30"), connections=1, requests=3000, status=200)
+    warm = sorted(timings.each[1000:])
+    return [
+        Figure(f"cold start, Java hello ({runtime}), p50", cold, "ms", 400, 150),
+        Figure(f"warm sync invoke, Java echo ({runtime}), p50", warm[len(warm) // 2] * 1e3, "ms", 0.9, 0.4),
+    ]
+
+
+def _java_package(javac: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="lambdad-bench-") as folder:
+        Path(folder, "Hello.java").write_text(JAVA)
+        command = [javac, "--release", "8", "-Xlint:-options", "-cp", str(JAR), "-d", folder, str(Path(folder, "Hello.java"))]
+        subprocess.run(command, check=True)
+        return zipped(Path(folder, "Hello.class").read_bytes(), "Hello.class")
+
+
 def cold_start_snap_start(server: Server) -> list[Figure]:
     """The example with pandas and xlrd, initialised when its version is published; each of its environments ends before the
     next invocation. An event without records: what is measured is the start."""
@@ -234,6 +276,11 @@ def _layer_recipe() -> ModuleType:
 def _cold_start_provided(server: Server, prefix: str, bootstrap: str) -> float:
     """The median in milliseconds."""
     settings = {"Runtime": "provided.al2023", "Code": {"ZipFile": zipped(bootstrap, "bootstrap")}, "MemorySize": 512}
+    return _cold_start(server, prefix, settings)
+
+
+def _cold_start(server: Server, prefix: str, settings: dict[str, Any]) -> float:
+    """The median in milliseconds. Leaves the functions {prefix}-0 to -30."""
     seconds = []
     for number in range(31):  # the first one prepares the runtime
         name = f"{prefix}-{number}"

@@ -90,7 +90,7 @@ class Server:
             lambda_.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
 
 
-def zipped(source: str, name: str = "lambda_function.py") -> bytes:
+def zipped(source: str | bytes, name: str = "lambda_function.py") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         entry = zipfile.ZipInfo(name)

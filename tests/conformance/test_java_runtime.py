@@ -56,6 +56,7 @@ def outcomes(machine: Path) -> Outcomes:
     rows += [("Orders::" + name, '""') for name in UNWRITABLE]
     rows += [("Methods::fails", '"x"'), ("Methods::recurses", '"x"')]
     rows = [("example." + handler, event) for handler, event in rows] + [(handler, "{}") for handler in FAULTS]
+    rows += [(EVENT_CLASS + name, event) for name, event, _ in EVENTS]
     return dict(zip(rows, table(machine, rows), strict=True))
 
 
@@ -182,6 +183,30 @@ def test_type_parameters_are_found_and_values_written_as_aws_does(outcomes: Outc
     """Through generic classes between, for generic arguments, and for times, numbers and every letter."""
     for handler, event, result in OTHERS:
         assert outcomes["example." + handler, event] == {"result": result}, handler
+
+
+EVENT_CLASS = "com.amazonaws.services.lambda.runtime.events.Events::"
+EVENTS = [
+    (
+        "storage",
+        '{"Records":[{"awsRegion":"r","eventTime":"2026-01-02T03:04:05.000Z","size":7,"x-amz-request-id":"i","other":1}]}',
+        '"[r 2026-01-02T03:04:05Z 7 i]"',
+    ),
+    (
+        "message",
+        '{"Sns":"s","eventSourceARN":"a","detail-type":"d","Time":1.5,"data":"AQI=","NULL":true,"M":{"k":{"SNS":"t"}}}',
+        '"s a d 1500 2 true {k=t null null 0 0 null null}"',
+    ),
+    ("message", '{"detailType":"d","Time":0}', '"null null d 0 0 null null"'),
+    ("response", '{"isBase64Encoded":true}', '{"statusCode":200,"isBase64Encoded":true}'),
+]
+
+
+def test_classes_of_awss_events_are_filled_in(outcomes: Outcomes) -> None:
+    """Those that functions bring along from aws-lambda-java-events are not named after the letters of the events; dates in them
+    are seconds, and some have no constructor but one that wants everything."""
+    for name, event, result in EVENTS:
+        assert outcomes[EVENT_CLASS + name, event] == {"result": result}, name
 
 
 UNWRITABLE = {
@@ -380,13 +405,14 @@ def test_one_process_serves_many_and_a_failure_is_one_invocations(java: Java) ->
 
 @pytest.mark.parametrize("what, kind", [("stack", "java.lang.StackOverflowError"), ("memory", "java.lang.OutOfMemoryError")])
 def test_a_virtual_machine_at_its_end_answers_and_leaves(java: Java, what: str, kind: str) -> None:
-    """The invoker hears of it; the process, whose state nobody knows, ends."""
+    """The invoker hears of it; the process, whose state nobody knows, ends without having asked for another invocation."""
     java.options.append("-Xmx24m")
     with java.run() as process:
         told = do(process, what)
         assert told.kind == "error"
         assert json.loads(told.body)["errorType"] == kind
         assert process.wait() == 1
+    assert java.api.asked.qsize() == 1
 
 
 def test_a_function_ends_its_process(java: Java) -> None:

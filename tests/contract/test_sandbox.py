@@ -169,7 +169,9 @@ class TestStart:
         memory in its arguments; a wrapper gets the whole line."""
         language = language_in(tmp_path / "language")
         start = StartCommand(
-            ("/var/lang/missing", "/var/lang/bin/talk"), ("{memory:50}", "/var/runtime/x"), honours_wrapper=True
+            ("/var/lang/missing", "/var/lang/bin/talk"),
+            ("{memory:50}", "{memory_kb:50:1024}k", "{memory_kb:85:512000}", "/var/runtime/x", "--of=/var/runtime/x"),
+            honours_wrapper=True,
         )
         made = of_language(program, language, start)
         (task / "wrap").write_text('#!/bin/sh\necho wrapped\nexec "$@"\n')
@@ -183,7 +185,10 @@ class TestStart:
         assert lines == [
             "wrapped",
             "256",
+            "262144k",
+            "12288",
             "/var/runtime/x" if isolated else f"{program.runtime_dir}/x",
+            "--of=/var/runtime/x" if isolated else f"--of={program.runtime_dir}/x",
             "ANSWER = 42",
             "grüß Gott",
             "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lambdad.runtimes.java.family import options
 from lambdad.runtimes.java.jar import JAR
 from support.runtime_api import RuntimeApi, RuntimeProcess, Told
 
@@ -48,15 +49,10 @@ class Java:
     options: list[str] = field(default_factory=list)
 
     def command(self) -> list[str]:
-        return [
-            str(self.executable),
-            *self.options,
-            "-XX:+UseSerialGC",
-            "-cp",
-            str(JAR),
-            "lambdad.runtime.Main",
-            str(self.task_root.parent / "opt"),
-        ]
+        """As the runtime's own, without what is made when a runtime is installed."""
+        ours = [option for option in options(self.feature) if "{" not in option and "/var/runtime" not in option]
+        layers = str(self.task_root.parent / "opt")
+        return [str(self.executable), *ours, *self.options, "-cp", str(JAR), "lambdad.runtime.Main", layers]
 
     def start(self, handler: str, **environment: str) -> RuntimeProcess:
         return RuntimeProcess(self.command(), self.task_root, JAR.parent, self.api, handler, environment)

@@ -11,7 +11,8 @@ import msgspec
 class StartCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The command line of a runtime that is no Python, with paths as they are inside.
 
-    In arguments `{memory:80}` stands for 80 per cent of the function's memory in MB, and `{memory_kb:80}` for the same in KB.
+    In arguments `{memory:80}` stands for 80 per cent of the function's memory in MB, and `{memory_kb:80}` for the same in KB;
+    `{memory_kb:80:1024}` leaves at least 1024 KB.
     """
 
     #: The first of these that is an executable file is run. `{python}` is the Python that lambdad brings along.

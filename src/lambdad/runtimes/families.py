@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from lambdad.runtimes.custom.family import FAMILY as CUSTOM
 from lambdad.runtimes.family import Family
+from lambdad.runtimes.java.family import FAMILY as JAVA
 from lambdad.runtimes.node.family import FAMILY as NODE
 from lambdad.runtimes.python.family import FAMILY as PYTHON
 
 FAMILIES: tuple[Family, ...] = (
     PYTHON,
     NODE,
+    JAVA,
     CUSTOM,
 )
 

@@ -68,8 +68,11 @@ class Places:
         shims = {root / "shims" for root in pyenv}
         path = [folder for folder in map(Path, environment.get("PATH", "").split(os.pathsep)) if folder.is_absolute()]
         programs = [folder for folder in path if folder not in shims] + [Path("/usr/local/bin"), Path("/usr/bin")]
+        java = Path(environment.get("JAVA_HOME") or "-", "bin")
+        programs += [java] if java.is_absolute() else []
         nvm = Path(environment.get("NVM_DIR") or home / ".nvm") / "versions/node"
-        return cls(programs, [*(root / "versions" for root in pyenv), *uv, nvm, Path("/opt"), Path("/opt/python")])
+        others = [nvm, Path("/opt"), Path("/opt/python"), Path("/usr/lib/jvm")]
+        return cls(programs, [*(root / "versions" for root in pyenv), *uv, *others])
 
     def also(self, installations: Path) -> Places:
         return Places(self.programs, [*self.installations, installations])

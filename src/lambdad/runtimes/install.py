@@ -70,10 +70,10 @@ class CommandError(Exception):
     """A command ended with a status other than 0; the text is the end of what it wrote."""
 
 
-async def run(command: Sequence[str], timeout_seconds: float, progress: Progress) -> None:
+async def run(command: Sequence[str], timeout_seconds: float, progress: Progress, folder: Path = Path("/")) -> None:
     """Runs a command to its end in a process group of its own, which is gone afterwards however this call ends."""
     last: list[str] = []
-    async with asyncio.timeout(timeout_seconds), _process(command) as process:
+    async with asyncio.timeout(timeout_seconds), _process(command, folder) as process:
         assert process.stdout is not None
         async for line in process.stdout:
             text = line.decode("utf-8", "replace").rstrip()
@@ -85,10 +85,10 @@ async def run(command: Sequence[str], timeout_seconds: float, progress: Progress
 
 
 @asynccontextmanager
-async def _process(command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(command: Sequence[str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *command,
-        cwd="/",
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

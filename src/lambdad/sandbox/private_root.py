@@ -39,6 +39,8 @@ _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "u
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 #: Taken over from the machine as they are now: certificates and what the loader and OpenSSL need to find their files.
 _COPIED = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/ssl/openssl.cnf", "etc/mime.types", "etc/services", "etc/protocols")
+#: In /etc: where links in /usr lead to. Distributions keep Java's settings there.
+_COPIED_FOLDERS = ("alternatives", "java", "java-*-openjdk")
 _CERTIFICATES = ("etc/ssl/certs", "etc/pki/tls/certs", "etc/pki/ca-trust/extracted")
 _WRITTEN = {
     "etc/hosts": f"127.0.0.1 localhost\n{SANDBOX_ADDRESS} sandbox.localdomain sandbox\n",
@@ -76,8 +78,8 @@ def lay_out(root: Path) -> list[Path]:
     for name in _COPIED:
         if Path("/", name).is_file():
             shutil.copyfile(Path("/", name), root / name)
-    if Path("/etc/alternatives").is_dir():
-        shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
+    for folder in (one for pattern in _COPIED_FOLDERS for one in Path("/etc").glob(pattern) if one.is_dir()):
+        shutil.copytree(folder, root / folder.relative_to("/"), symlinks=True, ignore=_hidden)
     for name, text in _WRITTEN.items():
         (root / name).write_text(text)
     for name in ("passwd", "group"):  # each sandbox writes its own there
@@ -94,6 +96,12 @@ def lay_out(root: Path) -> list[Path]:
     for folder in shown:
         (root / folder.relative_to("/")).mkdir(parents=True, exist_ok=True)
     return shown
+
+
+def _hidden(folder: str, names: list[str]) -> list[str]:
+    """What not everybody may read is no business of functions."""
+    paths = [Path(folder, name) for name in names]
+    return [path.name for path in paths if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH]
 
 
 def language_folders(program: RuntimeProgram) -> list[tuple[Path, PurePosixPath]]:

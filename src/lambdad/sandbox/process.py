@@ -117,7 +117,7 @@ class ProcessSandbox:
     def _real_command(self, start: StartCommand) -> str:
         """With paths as they are on this machine; error messages have those inside."""
         real = self._real_paths()
-        programs, arguments = ([_real_paths(text, real) for text in part] for part in (start.programs, start.arguments))
+        programs, arguments = ([_real_argument(text, real) for text in part] for part in (start.programs, start.arguments))
         return json.dumps({**msgspec.to_builtins(start), "programs": programs, "arguments": arguments, "names": start.programs})
 
     async def run(self, path: str, environment: Mapping[str, str]) -> PlainProcess:
@@ -332,6 +332,11 @@ class ProcessSandboxes:
 def _real_paths(paths: str, real: Mapping[str, Path]) -> str:
     """Of one path, or a list parted by colons."""
     return ":".join(_real_path(path, real) for path in paths.split(":"))
+
+
+def _real_argument(text: str, real: Mapping[str, Path]) -> str:
+    """Also of "--option=/var/runtime/file" and "-option:/var/runtime/file"."""
+    return "=".join(_real_paths(part, real) for part in text.split("="))
 
 
 def _real_path(path: str, real: Mapping[str, Path]) -> str:

@@ -68,7 +68,12 @@ def _own_python():
 def _filled_in(argument):
     memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 128)
     argument = re.sub(r"\{memory:(\d+)\}", lambda found: str(memory_mb * int(found.group(1)) // 100), argument)
-    return re.sub(r"\{memory_kb:(\d+)\}", lambda found: str(memory_mb * 1024 * int(found.group(1)) // 100), argument)
+    return re.sub(r"\{memory_kb:(\d+)(?::(\d+))?\}", lambda found: str(_share(memory_mb * 1024, *found.groups())), argument)
+
+
+def _share(memory, per_cent, rest=None):
+    """So many hundredths, but leaving at least `rest`."""
+    return max(min(memory * int(per_cent) // 100, memory - int(rest or 0)), 1)
 
 
 def _wrap(wrapper, line):

@@ -7,6 +7,7 @@ import com.amazonaws.services.lambda.runtime.LambdaRuntime;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
 import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 
+import java.io.File;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -46,6 +47,11 @@ public class Process implements RequestHandler<Map<String, Object>, Object> {
                 return "interrupted";
             case "isInterrupted":
                 return Thread.currentThread().isInterrupted();
+            case "sleep":
+                sleep(60_000);
+                return null;
+            case "surroundings":
+                return surroundings();
             case "hostile":
                 throw new Hostile();
             case "circularCause":
@@ -58,6 +64,25 @@ public class Process implements RequestHandler<Map<String, Object>, Object> {
             default:
                 throw new IllegalArgumentException("what is " + event.get("do") + "?");
         }
+    }
+
+    private static void sleep(long milliseconds) {
+        try {
+            Thread.sleep(milliseconds);
+        } catch (InterruptedException interrupted) {
+            throw new IllegalStateException(interrupted);
+        }
+    }
+
+    private static Object surroundings() {
+        Map<String, Object> found = new LinkedHashMap<>();
+        found.put("environment", System.getenv());
+        found.put("temporary", new File("/tmp").list());
+        found.put("folder", System.getProperty("user.dir"));
+        found.put("heap", Runtime.getRuntime().maxMemory());
+        found.put("machine", System.getProperty("java.vm.info"));
+        found.put("wrapped", System.getProperty("wrapped"));
+        return found;
     }
 
     private static int deeper(int depth) {

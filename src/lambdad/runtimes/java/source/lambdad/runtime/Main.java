@@ -20,18 +20,12 @@ public final class Main {
 
     /** `arguments[0]` is the folder of the layers. */
     public static void main(String[] arguments) {
-        run(System.getenv().getOrDefault("AWS_LAMBDA_RUNTIME_API", ""), System.getenv().getOrDefault("_HANDLER", ""),
-                System.getenv().getOrDefault("_LAMBDA_TELEMETRY_LOG_FD", ""), arguments[0]);
-    }
-
-    /** Never returns. */
-    static void run(String address, String handlerName, String framesDescriptor, String optRoot) {
         Map<String, String> environment = System.getenv();
-        FunctionLogger logger = FunctionLogger.open(framesDescriptor, environment);
+        FunctionLogger logger =
+                FunctionLogger.open(environment.getOrDefault("_LAMBDA_TELEMETRY_LOG_FD", ""), environment);
         try {
-            RuntimeApi api = RuntimeApi.connect(address);
-            String taskRoot = environment.getOrDefault("LAMBDA_TASK_ROOT", "/var/task");
-            new Main(api, logger).serve(handlerName, FunctionClasses.open(taskRoot, optRoot));
+            run(environment.getOrDefault("AWS_LAMBDA_RUNTIME_API", ""), environment.getOrDefault("_HANDLER", ""), arguments[0],
+                    logger);
         } catch (RuntimeApi.Closed closed) {
             Runtime.getRuntime().halt(1); // the environment is being taken down, and nobody is to hear of that
         } catch (IOException error) {
@@ -41,6 +35,12 @@ public final class Main {
     }
 
     /** Returns when the process has to end. */
+    static void run(String address, String handlerName, String optRoot, FunctionLogger logger) throws IOException {
+        RuntimeApi api = RuntimeApi.connect(address);
+        String taskRoot = System.getenv().getOrDefault("LAMBDA_TASK_ROOT", "/var/task");
+        new Main(api, logger).serve(handlerName, FunctionClasses.open(taskRoot, optRoot));
+    }
+
     private void serve(String handlerName, ClassLoader classes) throws IOException {
         Handler handler;
         try {
@@ -92,8 +92,12 @@ public final class Main {
         if (payload.length > RuntimeApi.MAX_RESPONSE_BYTES) {
             payload = ErrorPayload.bare(thrown);
         }
+        if (thrown instanceof VirtualMachineError || thrown instanceof IOError) { // nobody knows what state it has left
+            api.reportLastError(invocation.requestId(), payload, "Runtime.UserException");
+            return false;
+        }
         api.reportError(invocation.requestId(), payload, "Runtime.UserException");
-        return !(thrown instanceof VirtualMachineError || thrown instanceof IOError);
+        return true;
     }
 
     private void report(Fault fault) {

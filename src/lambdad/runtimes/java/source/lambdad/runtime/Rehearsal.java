@@ -33,7 +33,13 @@ public final class Rehearsal {
         });
         api.setDaemon(true);
         api.start();
-        Main.run("127.0.0.1:" + listener.getLocalPort(), Sample.class.getName(), "1", "/opt");
+        FunctionLogger logger = FunctionLogger.open("1", System.getenv());
+        try {
+            Main.run("127.0.0.1:" + listener.getLocalPort(), Sample.class.getName(), "/opt", logger);
+        } catch (RuntimeApi.Closed ended) {
+            return; // when all events were handed out
+        }
+        throw new IllegalStateException("the client ended by itself");
     }
 
     /** Hands out the events, each when the client asks for it, and hangs up. */

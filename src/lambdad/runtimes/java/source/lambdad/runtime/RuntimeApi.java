@@ -85,6 +85,13 @@ final class RuntimeApi {
         send("invocation/" + requestId + "/error", payload, payload.length, errorHeader(type));
     }
 
+    /** Without a question for another: the process is about to end, and no invocation may come to it meanwhile. */
+    void reportLastError(String requestId, byte[] payload, String type) throws IOException {
+        String path = "invocation/" + requestId + "/error";
+        output.write(message(path, payload, payload.length, errorHeader(type), new byte[0]));
+        check(read());
+    }
+
     void reportInitError(byte[] payload, String type) throws IOException {
         output.write(message("init/error", payload, payload.length, errorHeader(type), new byte[0]));
         read();
