@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from lambdad.wire.pattern import compiled
 from support.answers import assert_of_the_model
-from support.lambda_account import CODE, MODEL, OTHER_CODE, SERVED, call, sound_values, wait_active
+from support.lambda_account import CODE, MODEL, OTHER_CODE, SERVED, call, kept, sound_values, wait_active
 from support.model_cases import broken_values
 from support.model_request import request_of
 from support.server import RUNTIME, Server
@@ -45,6 +46,11 @@ _POOL: Mapping[str, list[Any]] = {
 }  # fmt: skip
 #: Bounded to what the pool has: the number of environments that a draw may start.
 _ONLY_POOL = frozenset({"ProvisionedConcurrentExecutions"})
+#: Collections of the store in which something may stand when all functions are gone: layers with their code, logs, and the
+#: names of event queues, which go at the next start.
+OUTLIVING = frozenset(
+    {"lambda-layer", "lambda-layer-version", "lambda-layer-policy", "blob-reference", "log-group", "log-stream", "event-queue"}
+)
 _EXAMPLES = itertools.count(700_100_000_000)
 
 
@@ -150,8 +156,8 @@ def _of_account(value: Any, account_id: str) -> Any:
     return value
 
 
-def _sound_history(server: Server, history: list[tuple[str, dict[str, Any]]]) -> None:
-    """In an account of its own, so that an example fails the same way again."""
+def _run(server: Server, histories: list[list[tuple[str, dict[str, Any]]]]) -> None:
+    """Each history is one caller's. All have an account of their own, so that an example fails the same way again."""
     account_id = str(next(_EXAMPLES))
     with WireClient(server, account_id) as client:
         assert (
@@ -160,10 +166,19 @@ def _sound_history(server: Server, history: list[tuple[str, dict[str, Any]]]) ->
         wait_active(client, "a")
         assert call(client, "PublishVersion", FunctionName="a").status == 201
         assert call(client, "CreateAlias", FunctionName="a", Name="live", FunctionVersion="1").status == 201
+        with ThreadPoolExecutor(len(histories)) as callers:
+            for done in [callers.submit(_call_all, server, account_id, history) for history in histories]:
+                done.result()
+        _take_away(client)
+    left = {collection for collection, _ in kept(server, account_id)}
+    assert left <= OUTLIVING
+
+
+def _call_all(server: Server, account_id: str, history: list[tuple[str, dict[str, Any]]]) -> None:
+    with WireClient(server, account_id) as client:
         for operation, values in history:
             answer = client.send(request_of(MODEL.operation_model(operation), _of_account(values, account_id)))
             assert_of_the_model(operation, answer)
-        _take_away(client)
 
 
 def _take_away(client: WireClient) -> None:
@@ -178,11 +193,11 @@ def _take_away(client: WireClient) -> None:
 QUIET = {"deadline": None, "database": None, "phases": [Phase.generate], "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=20, derandomize=True, **QUIET)
+@settings(max_examples=15, derandomize=True, **QUIET)
 @given(history=st.lists(calls(), min_size=10, max_size=30))
 def test_any_calls_are_answered_in_the_models_words(server: Server, history: list[tuple[str, dict[str, Any]]]) -> None:
     """Status below 500, errors that are declared, outputs whose required members, types and choices are those of the model."""
-    _sound_history(server, history)
+    _run(server, [history])
 
 
 @pytest.mark.long
@@ -190,4 +205,19 @@ def test_any_calls_are_answered_in_the_models_words(server: Server, history: lis
 @given(history=st.lists(calls(), min_size=1, max_size=60))
 def test_many_more_calls(server: Server, history: list[tuple[str, dict[str, Any]]]) -> None:
     """As above, for minutes and with other calls each time."""
-    _sound_history(server, history)
+    _run(server, [history])
+
+
+@settings(max_examples=3, derandomize=True, **QUIET)
+@given(histories=st.lists(st.lists(calls(), min_size=5, max_size=10), min_size=12, max_size=12))
+def test_any_calls_at_once(server: Server, histories: list[list[tuple[str, dict[str, Any]]]]) -> None:
+    """The same by twelve callers at a time; of what they made nothing is left when the functions are deleted but layers."""
+    _run(server, histories)
+
+
+@pytest.mark.long
+@settings(max_examples=200, **QUIET)
+@given(histories=st.lists(st.lists(calls(), min_size=1, max_size=20), min_size=16, max_size=16))
+def test_many_more_calls_at_once(server: Server, histories: list[list[tuple[str, dict[str, Any]]]]) -> None:
+    """As above, for minutes and with other calls each time."""
+    _run(server, histories)
