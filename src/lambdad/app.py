@@ -10,7 +10,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -201,6 +201,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         clock,
         network_can_be_withheld=sandboxes.network.mode != "host",
         snapshot_problem=sandboxes.snapshot_problem,
+        file_systems=settings.file_systems,
+        file_system_problem=sandboxes.file_system_problem,
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
     ecr = EcrState(
@@ -371,9 +373,17 @@ def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
         return ProcessSandboxes(state_dir, endpoint)
     if settings.isolation == "oci":
         runtime = settings.oci_runtime or DEFAULT_RUNTIME
-        return OciSandboxes(state_dir, runtime, has_cpu_quota=has_cpu_quota, network=settings.network)
+        return OciSandboxes(
+            state_dir, runtime, has_cpu_quota=has_cpu_quota, network=settings.network, file_systems=settings.file_systems
+        )
     try:
-        return NamespaceSandboxes(state_dir, spares=settings.spares, has_cpu_quota=has_cpu_quota, network=settings.network)
+        return NamespaceSandboxes(
+            state_dir,
+            spares=settings.spares,
+            has_cpu_quota=has_cpu_quota,
+            network=settings.network,
+            file_systems=settings.file_systems,
+        )
     except StartupError as error:
         raise StartupError(
             f"Functions cannot be isolated here: {str(error).rstrip('.')}. "
@@ -397,6 +407,8 @@ def _lambda_state(
     *,
     network_can_be_withheld: bool,
     snapshot_problem: str | None,
+    file_systems: Collection[str],
+    file_system_problem: str | None,
     can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, limits.unzipped_bytes)
@@ -419,6 +431,8 @@ def _lambda_state(
         quotas=limits,
         network_can_be_withheld=network_can_be_withheld,
         snapshot_problem=snapshot_problem,
+        file_systems=file_systems,
+        file_system_problem=file_system_problem,
         can_assume=can_assume,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )

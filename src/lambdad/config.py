@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lambdad.errors import StartupError
+from lambdad.model.file_system import is_access_point
 from lambdad.model.quota import QUOTA_NAMES
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 
@@ -26,6 +27,7 @@ CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing el
 DEFAULT_PORT = 4566
 _ENDPOINTS = "endpoints"  #: table of the settings file in which endpoint_sqs is sqs
 _RUNTIMES = "runtimes"  #: table of the settings file that is runtime_substitutes
+_FILE_SYSTEMS = "file_systems"  #: table of the settings file with folders by the ARNs of access points
 
 Environment = Mapping[str, str]
 
@@ -62,6 +64,7 @@ class Settings:
     account_id: str
     region: str
     drain_seconds: float
+    file_systems: Mapping[str, Path]  #: ARN of an access point -> folder that functions see as it
     endpoint_sqs: str  #: URL; empty when there is none
     endpoint_sns: str
     endpoint_events: str
@@ -243,7 +246,18 @@ def _read_file(file: Path) -> dict[str, str]:
         raise StartupError(f'{_RUNTIMES!r} in the settings file {file} must be a table of texts, "ruby2.5" = "ruby2.7" say.')
     if runtimes:
         content["runtime_substitutes"] = ",".join(f"{name}={other}" for name, other in runtimes.items())
+    if isinstance(content.get(_FILE_SYSTEMS), dict):
+        content[_FILE_SYSTEMS] = _pairs_as_text(content[_FILE_SYSTEMS], file)
     return {key: _as_text(key, value, file) for key, value in content.items()}
+
+
+def _pairs_as_text(table: Mapping[str, object], file: Path) -> str:
+    for arn, folder in table.items():
+        if not isinstance(folder, str) or "," in folder:
+            raise StartupError(
+                f"{arn!r} in [{_FILE_SYSTEMS}] of the settings file {file} must be a folder's path without a comma."
+            )
+    return ",".join(f"{arn}={folder}" for arn, folder in table.items())
 
 
 def _as_text(key: str, value: object, file: Path) -> str:
@@ -325,6 +339,16 @@ def _substitutes(text: str) -> dict[str, str]:
     if len(substitutes) < len(pairs) or not all(re.fullmatch(r"[a-z][a-z0-9.]{1,39}", name) for name in names):
         raise ValueError(text)
     return substitutes
+
+
+def _file_systems(text: str) -> dict[str, Path]:
+    folders = {}
+    for pair in text.split(",") if text else []:
+        arn, _, folder = pair.partition("=")
+        if arn in folders or not is_access_point(arn) or not folder.startswith("/"):
+            raise ValueError(text)
+        folders[arn] = _path(folder)
+    return folders
 
 
 def _seconds(most: int) -> Callable[[str], float]:
@@ -480,6 +504,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "drain_seconds", "SECONDS", "seconds from 0 to 3600", _seconds(3600), "30",
         "How long running invocations may take to finish when the server is told to stop.",
+    ),
+    Setting(
+        "file_systems", "ARN=FOLDER,...", "pairs ARN=FOLDER, parted by commas: access points' ARNs and absolute paths",
+        _file_systems, "",
+        "Folders that functions can mount as file systems, by the ARNs of the access points that they stand for. In the "
+        "settings file: `\"ARN\" = \"/folder\"` in the table `[file_systems]`.",
+        default_text="none",
     ),
     *(
         Setting(

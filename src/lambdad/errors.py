@@ -44,5 +44,17 @@ class SandboxEnded(SandboxError):
     """Something was asked of a sandbox that has ended: whatever was asked, it is not what is wrong."""
 
 
+class FileSystemTrouble(SandboxError):
+    """Why a function's file system could not be mounted, and what its owner can do about it."""
+
+    MISSING = "missing"  #: it is not there, or not configured any more
+    UNSUITABLE = "unsuitable"  #: functions may not be let in
+    SILENT = "silent"  #: it does not answer
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class CannotSnapshot(Exception):
     """Why an initialised function cannot be cloned, for its owner to read."""

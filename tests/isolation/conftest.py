@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from support.arena import HOST_SECRET, Arena
+from support import ordinary_user
+from support.arena import ACCESS_POINT, HOST_SECRET, Arena
 from support.ordinary_server import OrdinaryUser, make_home
 from support.sandbox import Backend, backends
 from support.server import Server, running
@@ -53,13 +55,25 @@ def arena(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
 
 
+def _sharing(folder: Path) -> list[str]:
+    """A folder of an ordinary user's in it, as a file system for functions."""
+    shared = folder / "shared"
+    shared.mkdir(mode=0o770)
+    shared.chmod(0o770)
+    os.chown(shared, ordinary_user.UID, ordinary_user.UID)
+    return ["--file-systems", f"{ACCESS_POINT}={shared}"]
+
+
 @contextmanager
 def started(backend: Backend, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     if backend.name != _WITHOUT_ROOT:
-        with running(folder, *backend.options, isolation=backend.isolation, environment=environment) as server:
+        options = (*backend.options, *_sharing(folder))
+        with running(folder, *options, isolation=backend.isolation, environment=environment) as server:
             yield server
     else:
-        user = OrdinaryUser(make_home(folder), isolation=backend.isolation, environment=environment).start()
+        user = OrdinaryUser(make_home(folder), isolation=backend.isolation, environment=environment)
+        user.options += _sharing(user.folder)
+        user.start()
         try:
             yield user
         finally:

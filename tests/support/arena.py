@@ -45,6 +45,9 @@ SLACK = {
 #: In the server's own environment. Here in two halves, so that no function holds it by mistake.
 HOST_SECRET = "tr0ub4dor-" + "and-three"
 
+#: For which the server has a folder `shared`.
+ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0"
+
 #: What attacks find there besides Python's builtins.
 TOOLS = """
 import ctypes, ctypes.util, errno, fcntl, glob, io, json, mmap, os, platform, resource, select, signal, socket, stat, struct

@@ -74,7 +74,7 @@ class Backend:
 
     name: str
     isolation: str  #: as in `--isolation`
-    make: Callable[[Path], Sandboxes]  #: with its state folder; to be opened
+    make: Callable[..., Sandboxes]  #: with its state folder and, as `file_systems`, folders by ARN; to be opened
     options: Sequence[str] = ()  #: what else `lambdad up` has to be told: `running(folder, *backend.options, isolation=...)`
     isolates: bool = True
     missing: str | None = None  #: why it cannot run on this machine
@@ -104,7 +104,7 @@ def _all_backends() -> Iterator[Backend]:
     yield Backend("namespace-rootless", "namespace", RootlessSandboxes if is_root else NamespaceSandboxes, missing=obstacle)
     for runtime in ("runc", "crun", "runsc"):
         yield _oci_backend(runtime, is_root)
-    yield Backend("process", "process", lambda state: ProcessSandboxes(state, "http://127.0.0.1:4566"), isolates=False)
+    yield Backend("process", "process", lambda state, **_: ProcessSandboxes(state, "http://127.0.0.1:4566"), isolates=False)
 
 
 def _oci_backend(runtime: str, is_root: bool) -> Backend:
@@ -117,7 +117,7 @@ def _oci_backend(runtime: str, is_root: bool) -> Backend:
     return Backend(
         f"oci-{runtime}",
         "oci",
-        lambda state: OciSandboxes(state, runtime),
+        lambda state, **options: OciSandboxes(state, runtime, **options),
         options=("--oci-runtime", runtime),
         missing=missing,
         is_long=runtime == "crun",

@@ -10,6 +10,9 @@ import pytest
 from lambdad import config
 from lambdad.errors import StartupError
 
+ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0"
+OTHER_ACCESS_POINT = ACCESS_POINT[:-1] + "1"
+
 
 @pytest.fixture(autouse=True)
 def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +114,13 @@ def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
         ("region", "US-EAST-1"),
         ("region", "../../etc"),
         ("drain_seconds", ""),
+        ("file_systems", "/srv/data"),
+        ("file_systems", f"{ACCESS_POINT}=data"),
+        ("file_systems", f"{ACCESS_POINT}="),
+        ("file_systems", f"{ACCESS_POINT}=/a\0b"),
+        ("file_systems", f"{ACCESS_POINT}=/a,"),
+        ("file_systems", f"{ACCESS_POINT}=/a,{ACCESS_POINT}=/b"),
+        ("file_systems", "arn:aws:s3:::bucket=/a"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_source_and_what_is_wanted(name: str, text: str) -> None:
@@ -306,6 +316,34 @@ def test_substitutes_of_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         file.write_text(text)
         with pytest.raises(StartupError, match="must be a table of texts"):
             config.load({}, {}, config_file=file)
+
+
+def test_file_systems(tmp_path: Path) -> None:
+    """A table of the settings file, or pairs; a flag replaces the whole table."""
+    assert config.load({}, {}).file_systems == {}
+    (tmp_path / "lambdad.toml").write_text(
+        f'[file_systems]\n"{ACCESS_POINT}" = "/srv/my data=1"\n"{OTHER_ACCESS_POINT}" = "/b"\n'
+    )
+    assert config.load({}, {}).file_systems == {ACCESS_POINT: Path("/srv/my data=1"), OTHER_ACCESS_POINT: Path("/b")}
+    settings = config.load({"file_systems": f"{ACCESS_POINT}=/c"}, {"LAMBDAD_FILE_SYSTEMS": f"{ACCESS_POINT}=/d"})
+    assert settings.file_systems == {ACCESS_POINT: Path("/c")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"[file_systems]\n'{ACCESS_POINT}' = 'srv'", "'file_systems' in lambdad.toml must be pairs ARN=FOLDER"),
+        (f"[file_systems]\n'{ACCESS_POINT}' = '/a,b'", "must be a folder's path without a comma"),
+        (f"[file_systems]\n'{ACCESS_POINT}' = 1", "must be a folder's path without a comma"),
+        (f"[file_systems.'{ACCESS_POINT}']\nfolder = '/a'", "must be a folder's path without a comma"),
+        ("[file_systems]\ndata = '/a'", "'file_systems' in lambdad.toml must be pairs ARN=FOLDER"),
+    ],
+)
+def test_file_systems_that_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    """With a sentence that says which and why."""
+    (tmp_path / "lambdad.toml").write_text(text)
+    with pytest.raises(StartupError, match=said):
+        config.load({}, {})
 
 
 def test_credentials_for_endpoints() -> None:

@@ -200,6 +200,7 @@ class ExecutionEnvironment:
                 is_provisioned=self._initialization is Initialization.PROVISIONED,
             ),
             waits_with_runtime=bool(self._extension_names),
+            file_system=version.file_system,
             has_network=version.has_network,
             is_template=self._beginning is Beginning.TEMPLATE,
             snapshot=None if source is None else source.snapshot,

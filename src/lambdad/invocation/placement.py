@@ -12,9 +12,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from lambdad.errors import SandboxError, ServiceError
+from lambdad.errors import FileSystemTrouble, SandboxError, ServiceError
 from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.invocation.file_system_error import file_system_error
 from lambdad.invocation.keep_alive import KeepAlive
 from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.tenants import TenantEnvironments
@@ -290,7 +291,7 @@ class Placement:
         if len(pool.waiters) > pool.starting:
             waiter = pool.waiters.popleft()
             if not waiter.done():
-                waiter.set_exception(error if isinstance(error, ServiceError) else _system_error(error))
+                waiter.set_exception(error if isinstance(error, ServiceError) else _system_error(error, pool.version))
         self._forget_if_empty(pool)
 
     def _make_room(self, memory_mb: int) -> _Evicted:
@@ -410,7 +411,9 @@ def _fail_waiters(pool: _Pool, error: ServiceError, *, keep: int = 0) -> None:
             waiter.set_exception(error)
 
 
-def _system_error(error: Exception) -> ServiceError:
+def _system_error(error: Exception, version: Version) -> ServiceError:
+    if isinstance(error, FileSystemTrouble):
+        return file_system_error(error, version)
     if isinstance(error, SandboxError):
         return ServiceError("ServiceException", f"The execution environment could not be made: {error}", status=500)
     return ServiceError("ServiceException", "The execution environment could not be made.", status=500)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lambdad.model.file_system import FileSystem
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import TEXT, LogSettings
 from lambdad.model.network_choice import has_network
@@ -56,6 +57,7 @@ class Configuration:
     snap_start: bool = False  #: published versions are to have a snapshot
     log_group: str | None = None  #: None for the default, /aws/lambda/NAME
     log_settings: LogSettings = TEXT
+    file_system: FileSystem | None = None
     dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
     is_per_tenant: bool = False  #: each invocation is for a tenant, and no environment serves two of them; from creation on
 
@@ -148,6 +150,7 @@ class FunctionVersion:
             has_snapshot=self.has_snapshot,
             log_group=configuration.log_group or f"/aws/lambda/{self.function_name}",
             log_settings=configuration.log_settings,
+            file_system=configuration.file_system,
         )
 
 

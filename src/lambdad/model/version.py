@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lambdad.model.file_system import FileSystem
 from lambdad.model.log_settings import TEXT, LogSettings
 
 LATEST = "$LATEST"
@@ -53,6 +54,7 @@ class Version:
         None  #: account, region, function and qualifier whose environments serve it
     )
     log_settings: LogSettings = TEXT
+    file_system: FileSystem | None = None
 
     @property
     def function_key(self) -> tuple[str, str, str]:

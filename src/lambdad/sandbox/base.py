@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lambdad.model.file_system import FileSystem
 from lambdad.model.runtime_program import RuntimeProgram as RuntimeProgram
 
 #: Where the code inside finds the Runtime API and the AWS endpoint, when the backend has a network of its own for it.
@@ -62,6 +63,7 @@ class SandboxSpec:
     environment: Mapping[str, str]
     #: Leave the runtime process out for now: extensions are started first, and then `Sandbox.run_runtime`.
     waits_with_runtime: bool = False
+    file_system: FileSystem | None = None  #: one of those that the backend was told of
     has_network: bool = True  #: False: its Runtime API and the AWS endpoint are all that it reaches, whatever others do
     #: The runtime is to be the template of a snapshot: see `Sandbox.take_snapshot`.
     is_template: bool = False
@@ -178,6 +180,7 @@ class Sandboxes(Protocol):
     name: str  #: "namespace", "oci (runc 1.1.5)", "process"
     network: NetworkStatus  #: what is in force, once `open` has returned
     snapshot_problem: str | None  #: why no snapshots can be taken here, as a sentence; None where they can
+    file_system_problem: str | None  #: why functions have no file systems here, as a sentence; None where they can
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
     shares_processors: bool  #: by memory size, once `open` has returned
 
@@ -186,7 +189,8 @@ class Sandboxes(Protocol):
         ...
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
-        """A sandbox whose runtime process is running. SandboxError when it cannot be made; then nothing is left behind."""
+        """A sandbox whose runtime process is running. SandboxError when it cannot be made, FileSystemTrouble if its file system
+        is why; then nothing is left behind."""
         ...
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:

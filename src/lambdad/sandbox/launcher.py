@@ -25,6 +25,8 @@ from lambdad.sandbox.base import NetworkStatus
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.core_limit import make_room_for_one_byte
 from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.file_system import Standing
+from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.memory_watch import MemoryWatch
@@ -65,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     spares: int
     has_cpu_quota: bool = False
     network: str = "none"  #: what is wanted: nat, none, or auto
+    file_systems: dict[str, str] = {}  #: ARN -> folder of the machine
     has_user_namespace: bool = False  #: for want of root it is made root of one
 
 
@@ -93,6 +96,7 @@ class Launcher:
             self._loop,
             self._limits,
             self._networks,
+            FileSystemKeeper(self._loop, settings.file_systems, _standing(users), time.monotonic),
             self._state_dir / _ROOT,
             beginning_anywhere(users.own if users is not None and users.own else uids[1:], settings.cgroup_name),
             settings.spares,
@@ -188,6 +192,12 @@ class Launcher:
         for name in (_ROOT, _STAGING):
             if (self._state_dir / name).exists():
                 shutil.rmtree(self._state_dir / name)
+
+
+def _standing(users: Users | None) -> Standing:
+    if users is None:
+        return Standing.ROOT
+    return Standing.USER_WITH_OTHERS if users.own else Standing.USER
 
 
 def lock_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from lambdad.errors import SandboxError, StartupError
+from lambdad.errors import FileSystemTrouble, SandboxError, StartupError
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.records import (
     CannotOpen,
@@ -188,6 +188,8 @@ class LauncherLink:
         question = self._questions.pop(key, None)
         if question is None or question.answer.done():
             close_all(descriptors)
+        elif isinstance(record, Refused) and record.file_system_trouble:
+            question.answer.set_exception(FileSystemTrouble(record.file_system_trouble, record.reason))
         elif isinstance(record, Refused | Failed):
             question.answer.set_exception(SandboxError(record.reason))
         else:

@@ -21,8 +21,10 @@ CLONE_NEWNET = 0x40000000
 MS_REC, MS_PRIVATE, MS_SLAVE, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x4000, 1 << 18, 1 << 19, 2, 4, 8
 MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+_MOUNT_ATTR_IDMAP = 0x0010_0000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on x86_64 and aarch64
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442  # the same on x86_64 and aarch64
+_RESOLVE_NO_SYMLINKS = 4
 _OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 0x1000, 4
 _AT_FDCWD = -100
 _SECCOMP_MODE_FILTER = 2
@@ -39,6 +41,10 @@ if sys.platform == "linux":  # elsewhere this can be imported, and none of it be
 
 class _MountAttributes(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user_namespace")]
+
+
+class _HowToOpen(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
 
 
 class _FilterProgram(ctypes.Structure):
@@ -74,6 +80,19 @@ def restrict_mount(tree: int, attributes: int, *, recursive: bool = False) -> No
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     wanted = _MountAttributes(set=attributes)
     _call(_SYS_MOUNT_SETATTR, "mount_setattr", tree, b"", flags, ctypes.byref(wanted), ctypes.sizeof(wanted))
+
+
+def map_owner(tree: int, users: int) -> None:
+    """Shows the files of the detached mount `tree` as belonging to others: to whom `users`, a user namespace, maps the ids that
+    they have on the disk. What is in no map belongs to nobody."""
+    wanted = _MountAttributes(set=_MOUNT_ATTR_IDMAP, user_namespace=users)
+    _call(_SYS_MOUNT_SETATTR, "mount_setattr", tree, b"", _AT_EMPTY_PATH, ctypes.byref(wanted), ctypes.sizeof(wanted))
+
+
+def open_folder(path: str) -> int:
+    """An O_PATH descriptor of a folder to which no symbolic link leads, neither at the end nor on the way."""
+    how = _HowToOpen(flags=os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, resolve=_RESOLVE_NO_SYMLINKS)
+    return _call(_SYS_OPENAT2, f"{path}", _AT_FDCWD, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
 
 
 def move_mount(tree: int, target: str) -> None:

@@ -41,7 +41,7 @@ from lambdad.sandbox.records import (
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
-from lambdad.sandbox.start_record import encoded, start_record, with_addresses
+from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
 
 DEFAULT_UIDS = range(20_000, 30_000)
 _OLDEST_KERNEL = (5, 12)  # mount_setattr
@@ -211,6 +211,7 @@ class NamespaceSandboxes:
     sandboxes have `limit_cpu`, or `open` raises StartupError."""
 
     name = "namespace"
+    file_system_problem: str | None = None
 
     def __init__(
         self,
@@ -220,8 +221,10 @@ class NamespaceSandboxes:
         *,
         has_cpu_quota: bool = False,
         network: str = "none",
+        file_systems: Mapping[str, Path] | None = None,
     ) -> None:
-        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
+        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had. `file_systems` are folders by the
+        ARNs of access points."""
         self._is_root = _check_machine(uids)
         no_root = "without root no process may be led into another's sandbox"
         self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
@@ -234,7 +237,15 @@ class NamespaceSandboxes:
         self.network = NetworkStatus("none")
         self.shares_processors = True
         self._settings = Settings(
-            os.fspath(state_dir.absolute()), cgroup_name, uids[0], uids[-1], spares, has_cpu_quota, network, not self._is_root
+            os.fspath(state_dir.absolute()),
+            cgroup_name,
+            uids[0],
+            uids[-1],
+            spares,
+            has_cpu_quota,
+            network,
+            {arn: absolute(folder) for arn, folder in (file_systems or {}).items()},
+            not self._is_root,
         )
         self._link = LauncherLink("lambdad.sandbox.launcher", ToLauncher, ToServer)
         self._starting: set[str] = set()

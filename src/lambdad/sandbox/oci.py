@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lambdad.errors import SandboxError, StartupError
+from lambdad.errors import FileSystemTrouble, SandboxError, StartupError
 from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
@@ -137,9 +137,17 @@ class OciSandboxes:
     snapshot_problem: str | None = _NO_SNAPSHOTS
 
     def __init__(
-        self, state_dir: Path, runtime: str, uids: range = DEFAULT_UIDS, *, has_cpu_quota: bool = False, network: str = "none"
+        self,
+        state_dir: Path,
+        runtime: str,
+        uids: range = DEFAULT_UIDS,
+        *,
+        has_cpu_quota: bool = False,
+        network: str = "none",
+        file_systems: Mapping[str, Path] | None = None,
     ) -> None:
-        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had."""
+        """`network` is what is wanted: "nat", "none", or "auto" for nat where it can be had. `file_systems` are folders by the
+        ARNs of access points."""
         if sys.platform != "linux":
             raise StartupError("OCI runtimes need Linux")
         if os.geteuid() != 0:
@@ -154,7 +162,9 @@ class OciSandboxes:
         self.network = NetworkStatus("none")
         self.shares_processors = True
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
-        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network)
+        self.file_system_problem = program.kind.file_system_problem
+        shown = {} if self.file_system_problem else {arn: absolute(folder) for arn, folder in (file_systems or {}).items()}
+        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network, shown)
         self._link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
         self._starting: set[str] = set()
         self._sandboxes: dict[str, OciSandbox] = {}
@@ -169,6 +179,8 @@ class OciSandboxes:
         name = spec.sandbox_id
         if name in self._starting or name in self._sandboxes:
             raise SandboxError(f"there is a sandbox {name} already")
+        if spec.file_system is not None and self.file_system_problem is not None:
+            raise FileSystemTrouble(FileSystemTrouble.UNSUITABLE, self.file_system_problem)
         if spec.is_template or spec.snapshot is not None:
             raise SandboxError(_NO_SNAPSHOTS)
         _checked(spec.environment)  # what is wrong with it had better be known before anything is made

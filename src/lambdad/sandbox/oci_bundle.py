@@ -64,18 +64,30 @@ class Ways:
         return 0 if self.init_capabilities else uid
 
 
-def write_bundle(folder: Path, start: Start, root: Root, uid: int, network: Path, cgroup: str, ways: Ways) -> None:
-    """`network` is the path of a network namespace, `cgroup` that of the control group, from the top of the hierarchies."""
+def write_bundle(
+    folder: Path, start: Start, root: Root, uid: int, network: Path, cgroup: str, ways: Ways, file_system: Path | None = None
+) -> None:
+    """`network` is the path of a network namespace, `cgroup` that of the control group, from the top of the hierarchies, and
+    `file_system` that of the function's own, should it have one."""
     run = folder / "run"
     run.mkdir(mode=0o755)
     for name, line in (("passwd", f"{uid}:{uid}::/tmp:/sbin/nologin"), ("group", f"{uid}:")):
         rest = "0:0:root:/:/sbin/nologin" if name == "passwd" else "0:"
         (run / name).write_text(f"root:x:{rest}\nsbx_user1051:x:{line}\n")
-    written = configuration(start, root, run, uid, network, cgroup, ways)
+    written = configuration(start, root, run, uid, network, cgroup, ways, file_system)
     (folder / "config.json").write_bytes(msgspec.json.encode(written))
 
 
-def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, cgroup: str, ways: Ways) -> Mapping[str, Any]:
+def configuration(
+    start: Start,
+    root: Root,
+    run: Path,
+    uid: int,
+    network: Path,
+    cgroup: str,
+    ways: Ways,
+    file_system: Path | None = None,
+) -> Mapping[str, Any]:
     program = start.program.as_runtime_program()
     process: dict[str, Any] = {
         "terminal": False,
@@ -104,7 +116,11 @@ def configuration(start: Start, root: Root, run: Path, uid: int, network: Path, 
         "process": process,
         "root": {"path": os.fspath(root.path), "readonly": True},
         "hostname": "sandbox",
-        "mounts": [*_made_mounts(start.tmp_mb, ways.hidden), *(_bind(source, target) for source, target in folders)],
+        "mounts": [
+            *_made_mounts(start.tmp_mb, ways.hidden),
+            *(_bind(source, target) for source, target in folders),
+            *_file_system_mounts(start, file_system),
+        ],
         "linux": {
             "namespaces": [
                 *({"type": name} for name in _OWN_NAMESPACES),
@@ -128,6 +144,15 @@ def _made_mounts(tmp_mb: int, hidden: Sequence[str]) -> list[dict[str, Any]]:
         _mount("tmpfs", "/tmp", *_QUIET, *tmp),
         *(_mount("tmpfs", folder, *_QUIET, "noexec", "size=4k", "mode=755", "ro") for folder in hidden),
     ]
+
+
+def _file_system_mounts(start: Start, source: Path | None) -> list[dict[str, Any]]:
+    """Runtimes make the folder to mount at: not in the root, which all sandboxes share."""
+    if source is None or start.file_system is None:
+        return []
+    target = f"/mnt/{start.file_system.name}"
+    shown = {"destination": target, "type": "bind", "source": os.fspath(source), "options": ["bind", "rw", *_QUIET]}
+    return [_mount("tmpfs", "/mnt", *_QUIET, "noexec", "size=4k", "mode=755"), shown]
 
 
 def _mount(kind: str, target: str, *options: str) -> dict[str, Any]:

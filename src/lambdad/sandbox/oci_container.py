@@ -17,6 +17,7 @@ import msgspec
 from lambdad.errors import SandboxError
 from lambdad.sandbox.cgroup import Cgroups, Group
 from lambdad.sandbox.oci_bundle import Root, Ways, write_bundle
+from lambdad.sandbox.oci_file_system import FileSystems
 from lambdad.sandbox.oci_network import Network, Networks
 from lambdad.sandbox.oci_runtime import OciRuntime
 from lambdad.sandbox.records import Channel, Start, close_all
@@ -37,6 +38,7 @@ class Workshop:
     bundles: Path
     root: Root
     ways: Ways
+    file_systems: FileSystems
 
 
 class Container:
@@ -120,11 +122,14 @@ class Container:
         self._network = await workshop.networks.make(has_way_out=self._start.has_network)
         self._bundle.mkdir(mode=0o755)
         cgroup = f"/{workshop.cgroup_name}/{self._name}"
-        write_bundle(self._bundle, self._start, workshop.root, self.uid, self._network.path, cgroup, workshop.ways)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._init = Channel(ours)
-        with theirs:
-            pid = await runtime.create(self._name, self._bundle, theirs.fileno())
+        wanted = self._start.file_system
+        async with workshop.file_systems.shown(wanted, self.uid, self._name) as shown:
+            network, ways = self._network.path, workshop.ways
+            write_bundle(self._bundle, self._start, workshop.root, self.uid, network, cgroup, ways, shown)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._init = Channel(ours)
+            with theirs:
+                pid = await runtime.create(self._name, self._bundle, theirs.fileno())
         self._handle = os.pidfd_open(pid)
         self._check_group(pid)
         await runtime.start(self._name)

@@ -20,18 +20,21 @@ from pathlib import Path
 
 import msgspec
 
-from lambdad.errors import SandboxError, StartupError
+from lambdad.errors import FileSystemTrouble, SandboxError, StartupError
 from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.cgroup_hierarchies import mount_points, version_2_beside_1
 from lambdad.sandbox.cgroup_trees import remove_everywhere
 from lambdad.sandbox.children import Children
 from lambdad.sandbox.core_limit import make_room_for_one_byte
+from lambdad.sandbox.file_system import Standing
+from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.file_work import FileWork
 from lambdad.sandbox.launcher import CGROUPS_RECORD, beginning_anywhere, lock_folder
 from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.oci_bundle import Root, Ways
 from lambdad.sandbox.oci_container import Container, Workshop
+from lambdad.sandbox.oci_file_system import FileSystems, enter_own_mounts
 from lambdad.sandbox.oci_network import Networks
 from lambdad.sandbox.oci_runtime import OciRuntime, Program
 from lambdad.sandbox.oci_trial import try_out
@@ -56,12 +59,13 @@ from lambdad.sandbox.records import (
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import log
 
-_ROOT, _BUNDLES, _RUNTIME, _STAGING, _TRIAL = (
+_ROOT, _BUNDLES, _RUNTIME, _STAGING, _TRIAL, _FILE_SYSTEMS = (
     "root",
     "bundles",
     "runtime",
     "unpacking",
     "trial",
+    "file-systems",
 )  # folders in the state directory
 _NO_UIDS = "all user ids for sandboxes are taken"
 _MAKING_AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -75,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True):
     runtime: Program
     has_cpu_quota: bool = False
     network: str = "none"  #: what is wanted: nat, none, or auto
+    file_systems: dict[str, str] = {}  #: ARN -> folder of the machine
 
 
 class OciLauncher:
@@ -95,6 +100,8 @@ class OciLauncher:
         lock_folder(self._folder)
         if not self._settings.runtime.kind.takes_mixed_cgroups:
             _hide_version_2()
+        if self._settings.file_systems:
+            enter_own_mounts()
         name, uids = self._settings.cgroup_name, range(self._settings.first_uid, self._settings.last_uid + 1)
         keeper = NetworkKeeper(self._settings.network, name, uids[0], filter_program())
         networks = Networks(keeper, self._end)
@@ -104,6 +111,8 @@ class OciLauncher:
         runtime = OciRuntime(self._settings.runtime, self._made(_RUNTIME), children)
         await self._clear_leftovers(runtime)
         cgroups.open(self._folder / CGROUPS_RECORD)
+        watch = _Watch(self._loop)
+        file_systems = FileSystemKeeper(watch, self._settings.file_systems, Standing.ROOT, self._loop.time)
         try:
             kind = self._settings.runtime.kind
             workshop = Workshop(
@@ -114,11 +123,12 @@ class OciLauncher:
                 self._made(_BUNDLES),
                 Root.make(self._made(_ROOT), mount_points()),
                 Ways(kind.memory_besides_mb, kind.init_capabilities, kind.hidden),
+                FileSystems.make(file_systems, self._made(_FILE_SYSTEMS)),
             )
             self._workshop = workshop
             self._uids = deque(beginning_anywhere(uids[1:], name))
             await try_out(workshop, self._made(_TRIAL), self._uids[0], self._settings.runtime)
-            files = FileWork(_Watch(self._loop), self._made(_STAGING), uids[0], filter_program(), self._answer)
+            files = FileWork(watch, self._made(_STAGING), uids[0], filter_program(), self._answer)
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)
             weaknesses = [*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses, *core_weaknesses]
@@ -130,6 +140,7 @@ class OciLauncher:
             self._clear_folders(_ROOT, _STAGING, _TRIAL)  # a bundle that is still there is one of what is left
             remove_everywhere(name)
             networks.close()
+            file_systems.close()
             children.close()
 
     # -- what the server wants -------------------------------------------------------------------------------------------
@@ -184,7 +195,8 @@ class OciLauncher:
             if container is not None:
                 await self._discard(start.sandbox_id, container)
             del self._making[start.sandbox_id]
-            self._answer(Refused(start.sandbox_id, str(error) or type(error).__name__))
+            trouble = error.kind if isinstance(error, FileSystemTrouble) else ""
+            self._answer(Refused(start.sandbox_id, str(error) or type(error).__name__, trouble))
             return
         del self._making[start.sandbox_id]
         self._containers[start.sandbox_id] = container

@@ -23,6 +23,7 @@ ZYGOTE_SOURCE = Path(__file__).parent / "zygote"
 _FOLDERS = (
     "proc",
     "dev",
+    "mnt",
     "tmp",
     "run",
     "etc/ssl",

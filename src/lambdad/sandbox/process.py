@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from lambdad.errors import SandboxEnded, SandboxError, StartupError
+from lambdad.errors import FileSystemTrouble, SandboxEnded, SandboxError, StartupError
 from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 
@@ -30,6 +30,7 @@ _WEAKNESSES = (
     "The paths /var/task, /opt and /tmp do not exist; LAMBDA_TASK_ROOT, PATH, TMPDIR and the like hold the real ones.",
 )
 _NO_SNAPSHOTS = "functions that are not isolated cannot be cloned"
+_NO_FILE_SYSTEMS = "functions that are not isolated see the machine's folders where they are, and none at /mnt"
 _MAX_OPEN_FILES = 1024
 _UNPACKING_AT_ONCE = 2
 #: Variables whose values are paths inside a sandbox, alone or in lists parted by colons.
@@ -230,6 +231,7 @@ class ProcessSandboxes:
 
     name = "process"
     snapshot_problem: str | None = _NO_SNAPSHOTS
+    file_system_problem: str | None = _NO_FILE_SYSTEMS
     shares_processors = False
 
     def __init__(self, state_dir: Path, endpoint_url: str) -> None:
@@ -257,6 +259,8 @@ class ProcessSandboxes:
             raise SandboxError("a function that is to have no network cannot run without isolation")
         if not spec.task_root.is_dir():
             raise SandboxError(f"there is no folder {spec.task_root}")
+        if spec.file_system is not None:
+            raise FileSystemTrouble(FileSystemTrouble.UNSUITABLE, _NO_FILE_SYSTEMS)
         if spec.is_template or spec.snapshot is not None:
             raise SandboxError(_NO_SNAPSHOTS)
         folder = self._folders / spec.sandbox_id

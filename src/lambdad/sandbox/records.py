@@ -52,6 +52,13 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class FileSystemMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A folder that the launcher knows by the ARN, to be seen as /mnt/`name`."""
+
+    arn: Annotated[str, msgspec.Meta(max_length=256)]
+    name: Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[a-zA-Z0-9_.-]{1,155}\Z")]
+
+
 class Start(_Record, frozen=True, tag="start"):
     """Answered by Started or Refused."""
 
@@ -62,6 +69,7 @@ class Start(_Record, frozen=True, tag="start"):
     memory_mb: MemoryMb
     tmp_mb: TmpMb
     has_network: bool = True
+    file_system: FileSystemMount | None = None
 
 
 class Stop(_Record, frozen=True, tag="stop"):
@@ -141,6 +149,7 @@ class Started(_Record, frozen=True, tag="started"):
 class Refused(_Record, frozen=True, tag="refused"):
     sandbox_id: SandboxId
     reason: str
+    file_system_trouble: str = ""  #: its kind, where that is the reason
 
 
 class Stopped(_Record, frozen=True, tag="stopped"):

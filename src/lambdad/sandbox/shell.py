@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from lambdad.sandbox.nursery import Nursery
 
 #: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *assigned* once its
-#: function's files are mounted and the server has its doors, *unplugging* before that where the function is to have no network;
-#: *ended* when the kernel has killed all inside.
+#: function's files are mounted and the server has its doors, *unplugging* before that where the function is to have no network,
+#: *mounting* where its file system has to be got ready; *ended* when the kernel has killed all inside.
 NEXT = {
     "forking": {"spare", "ended"},
-    "spare": {"assigned", "unplugging", "ended"},
-    "unplugging": {"assigned", "ended"},
+    "spare": {"assigned", "unplugging", "mounting", "ended"},
+    "unplugging": {"assigned", "mounting", "ended"},
+    "mounting": {"assigned", "ended"},
     "assigned": {"ended"},
     "ended": set[str](),
 }
 
 TMP_FILES_PER_MB = 256
+QUIET = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
 
 class Shell:
@@ -47,7 +49,7 @@ class Shell:
         self.handle: int | None = None  #: pidfd of process 1 inside
         self.doors: list[int] = []  #: as `Started` has them
         self.mounts: int | None = None  #: its mount namespace, for as long as nothing but our own code runs in it
-        self.start: Start | None = None  #: for which it is being unplugged
+        self.start: Start | None = None  #: for which it is being unplugged, or a file system got ready
         self.sandbox_id: str | None = None
         self.is_stopping = False  #: the server wants to hear when nothing of it is left
         self.is_released = False  #: its cgroup is being removed
@@ -69,15 +71,15 @@ class Shell:
     def is_prepared(self) -> bool:
         return self.state == "forking" and self.handle is not None and bool(self.doors)
 
-    def assign(self, start: Start) -> None:
-        """Mounts the function's files. OSError if they are not there; the shell stays a spare then, unless something was
-        mounted already: then its next state is the end."""
+    def assign(self, start: Start, file_system: int | None = None) -> None:
+        """Mounts the function's files, and `file_system`, a detached mount that stays the caller's. OSError if they are not
+        there; the shell stays a spare then, unless something was mounted already: then its next state is the end."""
         trees = self._open_trees(start)
         try:
             assert self.handle is not None
             self.group.limit(start.memory_mb, self.handle)
             self.is_spoiled = True
-            self._mount(trees, start.tmp_mb)
+            self._mount(trees, start, file_system)
         finally:
             close_all(trees)
         self._let_go_of_network()
@@ -133,13 +135,15 @@ class Shell:
             os.close(self.outlet.namespace)
             self.outlet = None
 
-    def _mount(self, trees: list[int], tmp_mb: int) -> None:
+    def _mount(self, trees: list[int], start: Start, file_system: int | None) -> None:
         assert self.mounts is not None
         with linux.inside_mounts(self.mounts):
             for tree, target in zip(trees, ("/var/task", "/opt"), strict=False):
                 linux.move_mount(tree, target)
-            options = f"size={tmp_mb}m,nr_inodes={tmp_mb * TMP_FILES_PER_MB},mode=1777"
+            options = f"size={start.tmp_mb}m,nr_inodes={start.tmp_mb * TMP_FILES_PER_MB},mode=1777"
             linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+            if file_system is not None and start.file_system is not None:
+                _mount_file_system(file_system, f"/mnt/{start.file_system.name}")
         os.close(self.mounts)
         self.mounts = None
 
@@ -153,6 +157,19 @@ class Shell:
             close_all(trees)
             raise
         return trees
+
+
+def _mount_file_system(tree: int, target: str) -> None:
+    """What is above it is only a place to mount, and read-only like everything else."""
+    linux.restrict_mount(tree, linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV, recursive=True)
+    linux.mount("tmpfs", "/mnt", "tmpfs", QUIET, "size=4k,nr_inodes=4,mode=755")
+    Path(target).mkdir()
+    linux.move_mount(tree, target)
+    above = os.open("/mnt", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        linux.restrict_mount(above, linux.MOUNT_ATTR_RDONLY)
+    finally:
+        os.close(above)
 
 
 def _existing_folder(path: str) -> Path:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from lambdad.errors import FileSystemTrouble
 from lambdad.sandbox import linux
 from lambdad.sandbox.cgroup_keeper import CgroupKeeper
 from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
@@ -44,6 +46,7 @@ class ShellKeeper:
         loop: EventLoop,
         limits: Limits,
         networks: NetworkKeeper,
+        file_systems: FileSystemKeeper,
         root: Path,
         uids: Sequence[int],
         spares: int,
@@ -55,6 +58,7 @@ class ShellKeeper:
         self._limits = limits
         self._keeper = CgroupKeeper(limits)
         self._networks = networks
+        self._file_systems = file_systems
         self._root = root
         self._uids = deque(uids)
         self._spares = spares
@@ -72,6 +76,8 @@ class ShellKeeper:
     def patience(self) -> float | None:
         """How long `tend` may be put off when nothing happens, in seconds."""
         if any(nursery.forking or not nursery.is_ready for nursery in self._nurseries.values()):
+            return _STUCK_SECONDS / 2
+        if self._file_systems.is_busy:
             return _STUCK_SECONDS / 2
         return _SPARES_IDLE_SECONDS / 10 if any(nursery.spares for nursery in self._nurseries.values()) else None
 
@@ -112,6 +118,7 @@ class ShellKeeper:
     def tend(self) -> None:
         """Asks for the shells that are wanted: for waiting starts at once, spares one by one. Gives up those that are stuck."""
         now = self._now()
+        self._file_systems.tend()
         for nursery in self._nurseries.values():
             self._kill_what_is_stuck(nursery, now)
             at_once = _FORKING_AT_ONCE if nursery.waiting else 1
@@ -133,6 +140,7 @@ class ShellKeeper:
             os.waitid(os.P_PID, nursery.pid, os.WEXITED)
         self._keeper.close()
         self._networks.close()
+        self._file_systems.close()
 
     def _kill_what_is_stuck(self, nursery: Nursery, now: float) -> None:
         """Each end is noticed by itself, and what was waiting for it goes on with another one."""
@@ -304,7 +312,7 @@ class ShellKeeper:
         while nursery.waiting and nursery.spares:
             start, shell = nursery.waiting.popleft(), nursery.spares.popleft()
             if start.has_network or shell.outlet is None or not shell.outlet.link:
-                self._assign(shell, start)
+                self._mount(shell, start)
             else:
                 shell.start = start
                 shell.enter("unplugging")
@@ -316,14 +324,36 @@ class ShellKeeper:
         if start is None:
             return  # it is not wanted any more, and has been killed
         if error is None:
-            self._assign(shell, start)
+            self._mount(shell, start)
         else:
             shell.kill()
             self._refuse(start, f"the network could not be taken away: {error}")
 
-    def _assign(self, shell: Shell, start: Start) -> None:
+    def _mount(self, shell: Shell, start: Start) -> None:
+        """The function's file system, if it has one, is got ready first."""
+        if start.file_system is None:
+            self._assign(shell, start)
+            return
+        shell.start = start
+        shell.enter("mounting")
+        self._file_systems.open(start.file_system.arn, shell.uid, lambda found: self._note_file_system(shell, found))
+
+    def _note_file_system(self, shell: Shell, found: int | FileSystemTrouble) -> None:
+        start, shell.start = shell.start, None
+        if isinstance(found, FileSystemTrouble):
+            shell.kill()
+            if start is not None:
+                self._answer(Refused(start.sandbox_id, str(found), found.kind), ())
+            return
         try:
-            shell.assign(start)
+            if start is not None:  # else it is not wanted any more, and has been killed
+                self._assign(shell, start, found)
+        finally:
+            os.close(found)
+
+    def _assign(self, shell: Shell, start: Start, file_system: int | None = None) -> None:
+        try:
+            shell.assign(start, file_system)
         except (OSError, ValueError) as error:
             if shell.is_spoiled or shell.state != "spare":
                 shell.kill()
@@ -358,8 +388,9 @@ class ShellKeeper:
             return  # the server may still read from its cgroup
         if before == "spare" and shell in nursery.spares:  # else it was killed for being one too many
             nursery.spares.remove(shell)
-        elif before == "unplugging" and shell.start is not None:
-            self.start(shell.start)  # it had done nothing for it yet
+        elif before in ("unplugging", "mounting") and shell.start is not None:
+            start, shell.start = shell.start, None
+            self.start(start)  # it had done nothing for it yet
         elif before == "forking":
             nursery.failures += 1
             if nursery.waiting and nursery.failures > (_SILENT_FAILURES if shell.failure is None else _TOLD_FAILURES):

@@ -10,7 +10,7 @@ import msgspec
 
 from lambdad.errors import SandboxError
 from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS, SandboxSpec
-from lambdad.sandbox.records import MAX_RECORD_BYTES, Program, Start
+from lambdad.sandbox.records import MAX_RECORD_BYTES, FileSystemMount, Program, Start
 
 MAX_ENVIRONMENT_BYTES = MAX_RECORD_BYTES - 8192  #: room for the rest of the record that it travels in
 
@@ -31,6 +31,7 @@ def start_record(spec: SandboxSpec) -> Start:
         spec.memory_mb,
         spec.tmp_mb,
         spec.has_network,
+        None if spec.file_system is None else FileSystemMount(spec.file_system.arn, spec.file_system.name),
     )
 
 

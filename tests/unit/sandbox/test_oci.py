@@ -155,12 +155,24 @@ class TestInside:
             "/boot",
             "/etc/shadow",
             "/dev/kmsg",
-            "/mnt",
+            "/media",
             "/var/lib",
             "/dev/vda",
             str(tmp_path),
         ]
-        read_only = ["/", "/var/task", "/opt", "/var/runtime", "/usr", "/etc", "/run", "/dev", "/var/lang", "/var/lambdad"]
+        read_only = [
+            "/",
+            "/mnt",
+            "/var/task",
+            "/opt",
+            "/var/runtime",
+            "/usr",
+            "/etc",
+            "/run",
+            "/dev",
+            "/var/lang",
+            "/var/lambdad",
+        ]
         look = f"""
         import os
         refused = []

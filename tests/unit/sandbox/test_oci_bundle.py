@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lambdad.sandbox.oci_bundle import Root, Ways, configuration, write_bundle
-from lambdad.sandbox.records import Program, Start
+from lambdad.sandbox.records import FileSystemMount, Program, Start
 
 PROGRAM = Program("python3.11", "/opt/py/bin/python3.11", "/opt/py", "/cache/runtime")
 START = Start("one", PROGRAM, "/code/task", "/code/layers", 1769, 512)
@@ -122,3 +123,22 @@ def test_the_share_of_processors_has_bounds(memory_mb: int) -> None:
     """It grows with memory up to six processors, and is never too small for the kernel."""
     start = Start("one", PROGRAM, "/code/task", None, memory_mb, 512)
     assert 2 <= made(start)["linux"]["resources"]["cpu"]["shares"] <= 6 * 1024
+
+
+def test_a_file_system() -> None:
+    """It can be written to, without set-user-id programs and devices. Who has none has no such mount."""
+    start = msgspec.structs.replace(START, file_system=FileSystemMount("arn", "data"))
+    root = Root(Path("/state/root"), (Path("/usr"),))
+    network = Path("/proc/1/fd/9")
+    place = Path("/state/file-systems/7")
+    document = configuration(start, root, Path("/bundle/run"), 20_007, network, "/lambdad-x/7", USUAL, place)
+    *others, above, shown = document["mounts"]
+    assert (above["destination"], above["type"]) == ("/mnt", "tmpfs")
+    assert shown == {
+        "destination": "/mnt/data",
+        "type": "bind",
+        "source": "/state/file-systems/7",
+        "options": ["bind", "rw", "nosuid", "nodev"],
+    }
+    assert others == made()["mounts"]
+    assert not [each for each in others if each["destination"].startswith("/mnt")]

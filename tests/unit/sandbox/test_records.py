@@ -115,6 +115,12 @@ def test_unsent_descriptors_are_closed(pair: tuple[Channel, Channel]) -> None:
         {"environment": {"A": "x"}},
         {"program": {"name": "../x", "interpreter": "/x", "language_root": "/x", "runtime_dir": "/x"}},
         {"surprise": 1},
+        {"file_system": {"arn": "a", "name": ".."}},
+        {"file_system": {"arn": "a", "name": "."}},
+        {"file_system": {"arn": "a", "name": ""}},
+        {"file_system": {"arn": "a", "name": "a/b"}},
+        {"file_system": {"arn": "a", "name": "a\n"}},
+        {"file_system": {"arn": "a", "name": "a", "folder": "/etc"}},
     ],
 )
 def test_start_takes_nothing_odd(changes: dict[str, object]) -> None:

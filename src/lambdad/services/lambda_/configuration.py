@@ -10,6 +10,7 @@ from lambdad.model.request import RequestContext
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.code import check_change
 from lambdad.services.lambda_.event_target import check_dead_letter
+from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.function import check_unpacked_size
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
@@ -39,6 +40,7 @@ async def update_function_configuration(
     if "Runtime" in request:
         await look_for(state, request)
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
+    settings |= chosen_file_system(state, request)
     if "role" in settings:
         check_role(state, settings["role"])
     standing = await find_function(state, name)

@@ -15,6 +15,7 @@ from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.archive import too_big
 from lambdad.services.lambda_.event_target import check_dead_letter
+from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
@@ -109,6 +110,7 @@ def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
     if "Runtime" not in request or "Handler" not in request:
         raise invalid_parameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
     settings["runtime"] = check_runtime(state, request["Runtime"], Change.CREATE)
+    settings |= chosen_file_system(state, request)
     settings.setdefault("architecture", state.architecture)
     return settings
 

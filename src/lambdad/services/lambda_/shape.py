@@ -11,6 +11,7 @@ from lambdad.model.alias import Alias
 from lambdad.model.arn import function_arn
 from lambdad.model.function import FunctionVersion
 from lambdad.model.layer import LayerVersion
+from lambdad.services.lambda_.file_system import file_system_shape
 from lambdad.services.lambda_.logging_config import logging_shape
 from lambdad.services.lambda_.runtime_version import FindVersion, runtime_version_config
 
@@ -50,6 +51,8 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
     }
     if configuration.environment is not None:
         shape["Environment"] = {"Variables": dict(configuration.environment)}
+    if configuration.file_system is not None:
+        shape["FileSystemConfigs"] = [file_system_shape(configuration.file_system)]
     if configuration.dead_letter is not None:
         shape["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
     if configuration.is_per_tenant:

@@ -29,6 +29,8 @@ def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
     check_without_tenants(configuration, "SnapStart")
     if not _is_supported(configuration.runtime):
         raise invalid_parameter(f"{configuration.runtime} is not supported for SnapStart enabled functions.")
+    if configuration.file_system is not None:
+        raise invalid_parameter("SnapStart does not support functions with a file system.")
     if configuration.ephemeral_storage_mb > MAX_TMP_MB:
         raise invalid_parameter(
             f"SnapStart does not support ephemeral storage of more than {MAX_TMP_MB} MB; "

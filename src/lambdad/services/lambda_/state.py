@@ -74,6 +74,8 @@ class LambdaState:
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
     network_can_be_withheld: bool = True  #: from one function and not from others
+    file_systems: Collection[str] = ()  #: ARNs of the access points that the settings name folders for
+    file_system_problem: str | None = None  #: why no function can have one here
     snapshot_problem: str | None = None  #: why no snapshots can be taken here
     architecture: str = "x86_64"  #: of this machine
     #: Whether Lambda may assume a role; None with `--auth off`, when any ARN of a role will do

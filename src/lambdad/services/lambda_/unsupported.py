@@ -52,7 +52,6 @@ _CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
 _CODE_KEY = "packages are not encrypted with customer keys"
 _SETTINGS: Mapping[str, str] = {
     "KMSKeyArn": _CUSTOMER_KEY,
-    "FileSystemConfigs": "file systems cannot be attached yet",
     "ImageConfig": "functions are made from zips only",
     "CapacityProviderConfig": _INSTANCES,
     "DurableConfig": _DURABLE,
@@ -90,6 +89,7 @@ _DEAD_LETTER: Mapping[str, str] = {"DeadLetterConfig.TargetArn": "only with an e
 #: Judged by `settings.chosen_settings` and `package.package_bytes`.
 _VALUES: Mapping[str, str] = {
     "VpcConfig": "only empty lists, which detach: functions have no VPC here",
+    "FileSystemConfigs": "only access points that the setting file_systems names a folder for; DirectS3Read only DISABLED",
     "TracingConfig.Mode": "only PassThrough: there is no X-Ray here to sample and send segments for",
 }
 _ARCHITECTURES: Mapping[str, str] = {"Architectures": "only this machine's"}

@@ -28,8 +28,8 @@ READ = {
     "CreateFunction": "FunctionName Runtime Role Handler Code.ZipFile Code.S3Bucket Code.S3Key Code.S3ObjectVersion "
     "Code.S3ObjectStorageMode Description Timeout MemorySize Publish VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
-    "Layers Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat LoggingConfig.ApplicationLogLevel "
-    "LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode",
+    "Layers FileSystemConfigs Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
+    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode",
     "DeleteAlias": "FunctionName Name",
     "DeleteFunction": "FunctionName Qualifier",
     "DeleteFunctionConcurrency": "FunctionName",
@@ -83,7 +83,7 @@ READ = {
     "DryRun RevisionId",
     "UpdateFunctionConfiguration": "FunctionName Role Handler Description Timeout MemorySize VpcConfig.SubnetIds "
     "VpcConfig.SecurityGroupIds VpcConfig.Ipv6AllowedForDualStack Environment.Variables Runtime DeadLetterConfig.TargetArn "
-    "TracingConfig.Mode RevisionId Layers EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
+    "TracingConfig.Mode RevisionId Layers FileSystemConfigs EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
     "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup",
 }
 

@@ -10,6 +10,7 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 
+from lambdad.model.file_system import FileSystem
 from lambdad.model.function import Configuration, FunctionVersion
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import LogSettings
@@ -31,6 +32,11 @@ FULL = replace(
     layers=(LayerUse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1", CODE),),
     snap_start=True,
     is_per_tenant=True,
+    file_system=FileSystem(
+        "arn:aws:s3files:us-east-1:000000000000:file-system/fs-0123456789abcdef0/access-point/fsap-0123456789abcdef0",
+        "/mnt/data",
+        "DISABLED",
+    ),
     log_group="/here",
     log_settings=LogSettings("JSON", "DEBUG", "WARN"),
     dead_letter=f"arn:aws:sqs:{REGION}:{ACCOUNT}:lost",
@@ -83,6 +89,11 @@ IF_SET = {
     "Layers.CodeSize",
     "LoggingConfig.ApplicationLogLevel",
     "LoggingConfig.SystemLogLevel",
+    "FileSystemConfigs",
+    "FileSystemConfigs.Arn",
+    "FileSystemConfigs.LocalMountPath",
+    "FileSystemConfigs.S3FilesConfig",
+    "FileSystemConfigs.S3FilesConfig.DirectS3Read",
     "TenancyConfig",
     "TenancyConfig.TenantIsolationMode",
 }

@@ -1,0 +1,137 @@
+"""File systems that are got ready on the side: answers, trouble, and folders that do not answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lambdad.errors import FileSystemTrouble
+from lambdad.sandbox import file_system_keeper
+from lambdad.sandbox.event_loop import EventLoop
+from lambdad.sandbox.file_system import Standing
+from lambdad.sandbox.file_system_keeper import PATIENCE_SECONDS, FileSystemKeeper
+
+pytestmark = pytest.mark.root
+
+ARN, OTHER = "arn:a", "arn:b"
+Found = list[int | FileSystemTrouble]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def loop() -> Iterator[EventLoop]:
+    made = EventLoop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def keeper(loop: EventLoop, clock: Clock, tmp_path: Path) -> Iterator[FileSystemKeeper]:
+    tmp_path.chmod(0o700)
+    os.chown(tmp_path, 33_456, 33_456)
+    (tmp_path / "link").symlink_to(tmp_path)
+    made = FileSystemKeeper(loop, {ARN: str(tmp_path / "link"), OTHER: "/there/is/none"}, Standing.ROOT, clock)
+    yield made
+    made.close()
+    until(loop, lambda: not made._openings)
+
+
+def until(loop: EventLoop, is_so) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        loop.step(1.0)
+
+
+def test_an_answer(loop: EventLoop, keeper: FileSystemKeeper) -> None:
+    """The mount comes when its process has ended; a link in the settings is followed once, at the start."""
+    found: Found = []
+    keeper.open(ARN, 20_001, found.append)
+    assert keeper.is_busy
+    until(loop, lambda: found)
+    assert not keeper.is_busy
+    assert isinstance(found[0], int)
+    assert os.stat(found[0]).st_uid == 20_001
+    os.close(found[0])
+
+
+def test_trouble(loop: EventLoop, keeper: FileSystemKeeper) -> None:
+    """What is wrong arrives with its kind; what the settings do not name is refused at once."""
+    found: Found = []
+    keeper.open("arn:never-heard-of", 20_001, found.append)
+    assert isinstance(found[0], FileSystemTrouble)
+    assert found[0].kind == FileSystemTrouble.MISSING
+    keeper.open(OTHER, 20_001, found.append)
+    until(loop, lambda: len(found) == 2)
+    assert isinstance(found[1], FileSystemTrouble)
+    assert (found[1].kind, str(found[1])) == (FileSystemTrouble.MISSING, "there is no folder /there/is/none")
+
+
+def test_many_at_once(loop: EventLoop, keeper: FileSystemKeeper) -> None:
+    """Each gets its own answer, for its own user."""
+    found: dict[int, int | FileSystemTrouble] = {}
+    for uid in range(20_001, 20_011):
+        keeper.open(ARN, uid, lambda mount, uid=uid: found.update({uid: mount}))  # type: ignore[misc]
+    until(loop, lambda: len(found) == 10)
+    for uid, mount in found.items():
+        assert isinstance(mount, int)
+        assert os.stat(mount).st_uid == uid
+        os.close(mount)
+
+
+def test_a_folder_that_does_not_answer(
+    loop: EventLoop, keeper: FileSystemKeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up in time, holds up nobody else, and what comes late is let go of."""
+    reader, writer = os.pipe()
+
+    def wait_for_ever(folder: str, uid: int, standing: Standing) -> int:
+        os.read(reader, 1)
+        raise AssertionError
+
+    found: Found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(file_system_keeper, "open_file_system", wait_for_ever)
+        keeper.open(ARN, 20_001, found.append)
+    keeper.open(ARN, 20_002, found.append)
+    until(loop, lambda: found)
+    assert isinstance(found[0], int)
+    os.close(found.pop())
+    clock.now += PATIENCE_SECONDS - 1
+    keeper.tend()
+    assert not found
+    clock.now += 2
+    keeper.tend()
+    assert isinstance(found[0], FileSystemTrouble)
+    assert found[0].kind == FileSystemTrouble.SILENT
+    assert not keeper.is_busy
+    until(loop, lambda: not keeper._openings)
+    assert len(found) == 1
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_process_that_is_killed(loop: EventLoop, keeper: FileSystemKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waited for it is told."""
+    found: Found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(file_system_keeper, "open_file_system", lambda *_: os.kill(os.getpid(), 9))
+        keeper.open(ARN, 20_001, found.append)
+    until(loop, lambda: found)
+    assert isinstance(found[0], FileSystemTrouble)
+    assert found[0].kind == FileSystemTrouble.SILENT
