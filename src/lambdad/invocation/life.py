@@ -16,6 +16,7 @@ from lambdad.errors import SandboxEnded, SandboxError
 from lambdad.invocation import failure, log_lines, platform_events
 from lambdad.invocation.extension_output import ExtensionOutput
 from lambdad.invocation.failure import Failure
+from lambdad.invocation.layer_tree import in_layers
 from lambdad.invocation.logs import FunctionLog
 from lambdad.invocation.platform_events import PlatformEvent
 from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
@@ -266,9 +267,15 @@ class Life:
 
 
 def external_extensions(opt_root: Path) -> list[str]:
-    """The files directly in /opt/extensions, in order; what is not a file is none."""
-    folder = opt_root / "extensions"
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+    """The files directly in /opt/extensions, in order; what is not a file is none.
+
+    A link that leads out of /opt counts as a file: only inside is there what it leads to.
+    """
+    folder = in_layers(opt_root, "/opt/extensions")
+    if folder is None or not folder.is_dir():
+        return []
+    paths = {entry.name: in_layers(opt_root, f"/opt/extensions/{entry.name}") for entry in folder.iterdir()}
+    return sorted(name for name, path in paths.items() if path is None or path.is_file())
 
 
 def _exit_text(status: ExitStatus) -> str:

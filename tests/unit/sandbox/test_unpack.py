@@ -51,10 +51,51 @@ def test_name_with_nul(tmp_path: Path) -> None:
     assert run(tmp_path / "root", archive).refusal == "slip"
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "../x", "a/../../x", "", "x\\y"])
-def test_links_that_leave_the_package(tmp_path: Path, target: str) -> None:
-    """A link may not lead out of the package."""
-    assert run(tmp_path / "root", make(("a/link", b"", 0o644), ("b", target.encode(), LINK))).refusal == "link"
+@pytest.mark.parametrize("target", ["/etc/passwd", "/usr/bin/python3", "../x", "a/../../x", "x\\y", "/proc/self/root", "b"])
+def test_links_may_lead_anywhere(tmp_path: Path, target: str) -> None:
+    """As on AWS: they are kept as they are, and followed inside the sandbox."""
+    assert run(tmp_path / "root", make(("a/file", b"", 0o644), ("b", target.encode(), LINK))).refusal is None
+    assert os.readlink(tmp_path / "root/b") == target
+
+
+@pytest.mark.parametrize("target", ["", "x\0y", "x" * 5000])
+def test_links_that_are_none(tmp_path: Path, target: str) -> None:
+    """A link leads somewhere, by a name that a file system can hold."""
+    assert run(tmp_path / "root", make(("a/file", b"", 0o644), ("b", target.encode(), LINK))).refusal == "link"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("is_absolute", [True, False])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param([("trap/new", b"evil", 0o644)], id="a file below it"),
+        pytest.param([("trap/kept", b"evil", 0o777)], id="a file that is there"),
+        pytest.param([("trap/", b"", 0o777)], id="the folder's mode"),
+        pytest.param([("trap", b"evil", 0o777)], id="a file in its place"),
+        pytest.param([("trap/deep/er", b"evil", 0o644)], id="folders below it"),
+        pytest.param([("trap/kept", b"/etc", LINK)], id="a link over a file"),
+        pytest.param([("trap/../kept", b"evil", 0o644)], id="a way back"),
+        pytest.param([("way", b"trap", LINK), ("way/kept", b"evil", 0o644)], id="by another link"),
+        pytest.param([("TRAP/kept", b"evil", 0o644), ("trap/kept", b"evil", 0o644)], id="in two spellings"),
+    ],
+)
+def test_nothing_outside_is_touched_through_a_link(
+    tmp_path: Path, hostile: list[tuple[str, bytes, int]], is_absolute: bool
+) -> None:
+    """A link, and entries in its place, or below it: what it leads to stays as it was, whether or not they are refused."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o750)
+    (outside / "kept").write_text("mine")
+    (outside / "kept").chmod(0o640)
+    target = str(outside) if is_absolute else "../outside"
+    run(tmp_path / "root", make(("trap", target.encode(), LINK)), make(*hostile))
+    run(tmp_path / "once", make(("trap", target.encode(), LINK), *hostile))
+    assert [(path.name, path.read_text(), path.stat().st_mode & 0o777) for path in outside.iterdir()] == [
+        ("kept", "mine", 0o640)
+    ]
+    assert outside.stat().st_mode & 0o777 == 0o750
+    assert not (outside / "kept").is_symlink()
 
 
 def test_links_within_the_package(tmp_path: Path) -> None:
