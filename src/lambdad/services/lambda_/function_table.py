@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from lambdad.errors import ServiceError
 from lambdad.model.function import FunctionVersion
 from lambdad.model.version import Version
-from lambdad.services.lambda_.locks import KeyedLocks
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, Stack, StoredFunction
 from lambdad.store.base import Conflict
+from lambdad.store.keyed_locks import KeyedLocks
 from lambdad.store.to_the_end import to_the_end
 
 T = TypeVar("T")

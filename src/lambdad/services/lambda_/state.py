@@ -20,11 +20,11 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.code_storage import CodeStorage
 from lambdad.services.lambda_.function_table import FunctionTable
-from lambdad.services.lambda_.locks import KeyedLocks
 from lambdad.services.lambda_.package import FetchObject
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.settling import Settler
+from lambdad.store.keyed_locks import KeyedLocks
 
 
 class Invoker(Protocol):

@@ -9,28 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from lambdad.store.keyed_locks import KeyedLocks
 
-class Locks:
-    """Locks by name; a name that nobody holds or awaits costs nothing."""
 
+class Locks(KeyedLocks):
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        super().__init__()
         self._writers: dict[str, int] = {}
         self._idle = asyncio.Condition()
-
-    @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(name) or (asyncio.Lock(), 0)
-        self._locks[name] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[name]
-            if users == 1:
-                del self._locks[name]
-            else:
-                self._locks[name] = (lock, users - 1)
 
     @asynccontextmanager
     async def writing(self, bucket: str) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lambdad.services.lambda_.locks import KeyedLocks
+from lambdad.store.keyed_locks import KeyedLocks
 
 
 async def test_one_at_a_time_for_a_key() -> None:
