@@ -90,6 +90,7 @@ from lambdad.services.s3.state import S3State
 from lambdad.services.signer import SERVICE as SIGNER
 from lambdad.services.signer.records import SignerRecords
 from lambdad.services.signer.state import SignerState
+from lambdad.services.signer.trust import SignatureTrust
 from lambdad.services.sts import SERVICE as STS
 from lambdad.services.sts.state import StsState
 from lambdad.store.files import FileBlobs
@@ -191,6 +192,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         blobs,
         code,
         code_locations,
+        SignatureTrust(signer_records),
         programs,
         invoker,
         events,
@@ -396,6 +398,7 @@ def _lambda_state(
     blobs: FileBlobs,
     code: CodeStore,
     code_locations: CodeLocations,
+    signature_trust: SignatureTrust,
     programs: RuntimePrograms,
     invoker: Invoker,
     events: EventQueue,
@@ -411,7 +414,7 @@ def _lambda_state(
     file_system_problem: str | None,
     can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
-    archives = Archives(records, blobs, code, limits.unzipped_bytes)
+    archives = Archives(records, blobs, code, signature_trust, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
 
     return LambdaState(
@@ -421,6 +424,7 @@ def _lambda_state(
         settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots),
         provisioner=Provisioner(records, functions, invoker.provisioned),
         code_locations=code_locations,
+        signature_trust=signature_trust,
         invoker=invoker,
         events=events,
         counters=counters,

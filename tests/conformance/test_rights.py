@@ -14,6 +14,7 @@ LAMBDA = f"arn:aws:lambda:us-east-1:{ACCOUNT}:"
 FUNCTION = f"{LAMBDA}function:f"
 LAYER = f"{LAMBDA}layer:l"
 GROUPS = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
+SIGNER = f"arn:aws:signer:us-east-1:{ACCOUNT}:/"
 IAM = f"arn:aws:iam::{ACCOUNT}:"
 ROLE = f"{IAM}role/r"
 OBJECT = "arn:aws:s3:::b/a b"
@@ -115,6 +116,24 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
         ("iam", "GetPolicy", {"PolicyArn": f"{IAM}policy/p"}, [("iam:GetPolicy", f"{IAM}policy/p")]),
         ("iam", "ListUsers", {}, [("iam:ListUsers", "*")]),
         ("sts", "GetCallerIdentity", {}, []),
+        ("signer", "PutSigningProfile", {"profileName": "p"}, [("signer:PutSigningProfile", "*")]),
+        ("signer", "GetSigningProfile", {"profileName": "p"}, [("signer:GetSigningProfile", f"{SIGNER}signing-profiles/p")]),
+        ("signer", "RevokeSignature", {"jobId": "j"}, [("signer:RevokeSignature", f"{SIGNER}signing-jobs/j")]),
+        (
+            "signer", "StartSigningJob",
+            {
+                "profileName": "p", "source": {"s3": {"bucketName": "b", "key": "a b", "version": "null"}},
+                "destination": {"s3": {"bucketName": "c", "prefix": "signed/"}},
+            },
+            [
+                ("signer:StartSigningJob", f"{SIGNER}signing-profiles/p"), ("s3:GetObject", OBJECT),
+                ("s3:PutObject", "arn:aws:s3:::c/signed/*"),
+            ],
+        ),
+        ("signer", "StartSigningJob", {"profileName": "p", "source": {}, "destination": {}}, [
+            ("signer:StartSigningJob", f"{SIGNER}signing-profiles/p"), ("s3:GetObject", "arn:aws:s3:::/"),
+            ("s3:PutObject", "arn:aws:s3:::/*"),
+        ]),
     ],
 )  # fmt: skip
 def test_an_operation_asks_for_its_rights(

@@ -37,6 +37,8 @@ from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.signer.records import SignerRecords
+from lambdad.services.signer.trust import SignatureTrust
 from lambdad.store.files import FileBlobs
 from lambdad.store.memory import MemoryStore
 
@@ -238,7 +240,8 @@ def make_state(world: World) -> LambdaState:
     ids = itertools.count(1)
     limits = quotas()
     records = LambdaRecords(world.store)
-    archives = Archives(records, world.blobs, world.code_store, limits.unzipped_bytes)
+    trust = SignatureTrust(SignerRecords(world.store))
+    archives = Archives(records, world.blobs, world.code_store, trust, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
 
     async def pause(seconds: float) -> None:
@@ -261,6 +264,7 @@ def make_state(world: World) -> LambdaState:
         archives=archives,
         settler=settler,
         provisioner=provisioner,
+        signature_trust=trust,
         code_locations=CodeLocations(b"secret", world.blobs, clock=lambda: world.now[0]),
         invoker=world.invoker,
         events=world.queue,

@@ -17,6 +17,7 @@ class CodeSignature:
     expires_at: float = 0.0
     certificate_digest: str = ""  #: hex SHA-256 of the signer's certificate
     problem: str | None = None  #: why it is no signature of this package
+    is_vouched_for: bool = False  #: its certificate was the profile's when the package came
 
     @property
     def is_intact(self) -> bool:
@@ -43,11 +44,12 @@ class Verdict(Enum):
 def judge(
     signature: CodeSignature | None, standing: Standing | None, allowed: Collection[str], now: float
 ) -> tuple[Verdict, str]:
-    """The verdict with its reason. `allowed` are ARNs of versions of signing profiles."""
-    if signature is None or standing is None:
+    """The verdict with its reason. An intact signature has a standing. `allowed` are ARNs of versions of signing profiles."""
+    if signature is None:
         return Verdict.UNTRUSTED, "it is not signed"
     if signature.problem is not None:
         return Verdict.BROKEN, signature.problem
+    assert standing is not None
     if standing.is_known and not standing.is_genuine:
         return Verdict.BROKEN, f"it was not signed with the certificate of {signature.profile_version_arn}"
     if signature.profile_version_arn not in allowed:

@@ -164,6 +164,7 @@ class Function:
     published_from: str = ""  #: revision of `$LATEST` that the last published version was made from
     tags: Mapping[str, str] = field(default_factory=dict)
     reserved_concurrency: int | None = None  #: of all its versions together
+    code_signing_config_arn: str | None = None
     recursive_loop: str = TERMINATE  #: what is done to a chain of requests that keeps invoking it
 
     @property

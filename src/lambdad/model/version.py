@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lambdad.model.code_signature import CodeSignature
 from lambdad.model.file_system import FileSystem
 from lambdad.model.log_settings import TEXT, LogSettings
 
@@ -20,6 +21,7 @@ class CodeArchive:
     digest: str  #: hex SHA-256 of the zip bytes; the blob's address
     size: int  #: bytes of the zip
     unpacked_size: int  #: bytes unpacked
+    signature: CodeSignature | None = None
 
 
 @dataclass(frozen=True, slots=True)

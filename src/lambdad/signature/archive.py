@@ -36,14 +36,20 @@ class Unsignable(ValueError):
 
 def examine(package: BinaryIO) -> CodeSignature | None:
     """What the package's signature says; None when it has none. The package has passed the checks of unpacking."""
-    with zipfile.ZipFile(package) as archive:
-        try:
-            entry = archive.getinfo(NAME)
-        except KeyError:
-            return None
-        if entry.file_size > envelope.MAX_BYTES:
-            return CodeSignature(problem="its signature is too large")
-        return envelope.examine(archive.read(entry), _digests(archive))
+    try:
+        with zipfile.ZipFile(package) as archive:
+            return _examined(archive)
+    except _BROKEN as error:
+        return CodeSignature(problem=f"its zip cannot be read: {error or type(error).__name__}")
+
+
+def _examined(archive: zipfile.ZipFile) -> CodeSignature | None:
+    entry = next((entry for entry in archive.infolist() if entry.orig_filename == NAME), None)
+    if entry is None:
+        return None
+    if entry.file_size > envelope.MAX_BYTES:
+        return CodeSignature(problem="its signature is too large")
+    return envelope.examine(archive.read(entry), _digests(archive))
 
 
 def sign(package: BinaryIO, claims: Claims, private_key: bytes, certificate: bytes, *, max_unpacked_bytes: int) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from lambdad.errors import ServiceError
 from lambdad.model.version import CodeArchive
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.services.lambda_.code_trust import SignatureTrust, signature_of
 from lambdad.services.lambda_.records import LambdaRecords, Stack
 from lambdad.services.lambda_.refusal import invalid_parameter
 from lambdad.store.base import Blobs
@@ -30,10 +31,13 @@ class CodeStore(Protocol):
 
 
 class Archives:
-    def __init__(self, records: LambdaRecords, blobs: Blobs, code_store: CodeStore, unzipped_bytes: int) -> None:
+    def __init__(
+        self, records: LambdaRecords, blobs: Blobs, code_store: CodeStore, trust: SignatureTrust, unzipped_bytes: int
+    ) -> None:
         self._records = records
         self._blobs = blobs
         self._code_store = code_store
+        self._trust = trust
         self._unzipped_bytes = unzipped_bytes
         self._held: Counter[str] = Counter()
 
@@ -46,7 +50,8 @@ class Archives:
             blob = await writer.finish()
             async with self.holding([blob.digest]):
                 unpacked_size = await self.unpack((blob.digest,))
-                yield CodeArchive(blob.digest, blob.size, unpacked_size)
+                signature = await signature_of(self._trust, self._blobs.path(blob.digest))
+                yield CodeArchive(blob.digest, blob.size, unpacked_size, signature)
 
     @asynccontextmanager
     async def holding(self, digests: Iterable[str]) -> AsyncIterator[None]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lambdad.model.arn import FunctionName
 from lambdad.model.request import RequestContext
 from lambdad.model.version import CodeArchive
 from lambdad.services.lambda_.account import code_room
+from lambdad.services.lambda_.code_signing import config_of_function
+from lambdad.services.lambda_.code_trust import check_signatures
 from lambdad.services.lambda_.function import check_unpacked_size
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
 from lambdad.services.lambda_.package import package_bytes
@@ -35,6 +38,7 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
         updated = _with_code(state, change.stored, code, settings)
+        await check_code_trust(state, context, name, updated)
         if request.get("DryRun"):
             return configuration_shape(updated.function.latest, state.runtimes.version)
         shown = updated.function.latest
@@ -45,6 +49,12 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
         async with code_room(state, context, updated.code_size() - change.stored.code_size()):
             await change.save(updated)
     return configuration_shape(shown, state.runtimes.version, shown.version if request.get("Publish") else None)
+
+
+async def check_code_trust(state: LambdaState, context: RequestContext, name: FunctionName, updated: StoredFunction) -> None:
+    """By the code signing configuration of the function, as it is now."""
+    config = await config_of_function(state, context, updated.function.code_signing_config_arn)
+    await check_signatures(state.signature_trust, config, name.arn, updated.function.latest.configuration, state.clock())
 
 
 def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -> None:

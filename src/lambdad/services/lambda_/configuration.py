@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdad.model.request import RequestContext
 from lambdad.runtimes.catalog import Change
-from lambdad.services.lambda_.code import check_change
+from lambdad.services.lambda_.code import check_change, check_code_trust
 from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.function import check_unpacked_size
@@ -63,5 +63,8 @@ async def update_function_configuration(
         check_runtime_change(change.stored.function.latest, configuration.runtime)
         arn = arn_here(state.runtimes.version, configuration.runtime, name.region)
         function = change.stored.function.updated(configuration, state.new_id(), state.clock(), arn)
-        await change.save(replace(change.stored, function=function))
+        updated = replace(change.stored, function=function)
+        if "Layers" in request:
+            await check_code_trust(state, context, name, updated)
+        await change.save(updated)
     return configuration_shape(function.latest, state.runtimes.version)

@@ -14,6 +14,8 @@ from lambdad.model.version import LATEST
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.archive import too_big
+from lambdad.services.lambda_.code_signing import config_of_function, using_config
+from lambdad.services.lambda_.code_trust import check_signatures
 from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.layer_use import using_layers
@@ -43,13 +45,20 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
     content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")
     if await state.functions.find(name.key) is not None:
         raise conflict(f"Function already exist: {name.name}")
-    async with using_layers(state, context, request.get("Layers", [])) as layers, state.archives.receive(content) as code:
+    signing_config_arn = request.get("CodeSigningConfigArn") or None
+    await config_of_function(state, context, signing_config_arn)
+    async with (
+        using_layers(state, context, request.get("Layers", [])) as layers,
+        state.archives.receive(content) as code,
+        using_config(state, context, signing_config_arn) as signing_config,
+    ):
         configuration = Configuration(code=code, layers=layers, **settings)
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
+        await check_signatures(state.signature_trust, signing_config, name.arn, configuration, state.clock())
         publish = request.get("Publish", False)
         async with code_room(state, context, code.size * (2 if publish else 1)):
-            return await _keep_new(state, name, configuration, tags, publish=publish)
+            return await _keep_new(state, name, configuration, tags, signing_config_arn, publish=publish)
 
 
 async def get_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
@@ -116,7 +125,13 @@ def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
 
 
 async def _keep_new(
-    state: LambdaState, name: FunctionName, configuration: Configuration, tags: dict[str, str], *, publish: bool
+    state: LambdaState,
+    name: FunctionName,
+    configuration: Configuration,
+    tags: dict[str, str],
+    signing_config_arn: str | None,
+    *,
+    publish: bool,
 ) -> dict[str, Any]:
     latest = FunctionVersion(
         account_id=name.account_id,
@@ -127,7 +142,7 @@ async def _keep_new(
         revision_id=state.new_id(),
         last_modified=state.clock(),
     )
-    function, versions, shown = Function(latest, tags=tags), {}, latest
+    function, versions, shown = Function(latest, tags=tags, code_signing_config_arn=signing_config_arn), {}, latest
     if publish:
         function, shown = function.published(state.new_id(), state.clock(), None)
         versions = {shown.version: shown}

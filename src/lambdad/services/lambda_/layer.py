@@ -16,7 +16,7 @@ from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.refusal import access_denied, invalid_parameter, not_found
 from lambdad.services.lambda_.runtime import check_known_runtimes
-from lambdad.services.lambda_.shape import code_sha256, layer_version_shape
+from lambdad.services.lambda_.shape import code_sha256, layer_version_shape, signature_members
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.store.base import Conflict
 from lambdad.store.to_the_end import to_the_end
@@ -127,6 +127,7 @@ def _whole_shape(state: LambdaState, context: RequestContext, layer: LayerVersio
         "Location": state.code_locations.sign(context.endpoint, layer.code.digest),
         "CodeSha256": code_sha256(layer.code.digest),
         "CodeSize": layer.code.size,
+        **signature_members(layer.code),
     }
     return {"Content": content, "LayerArn": layer.layer_arn, **layer_version_shape(layer)}
 

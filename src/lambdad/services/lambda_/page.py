@@ -12,11 +12,11 @@ from lambdad.services.lambda_.refusal import invalid_parameter
 
 T = TypeVar("T")
 
-CAP = 50  #: of every listing served here, whatever MaxItems says
+CAP = 50  #: of nearly every listing served here, whatever MaxItems says
 
 
-def page_size(request: Mapping[str, Any]) -> int:
-    return max(1, min(request.get("MaxItems") or CAP, CAP))
+def page_size(request: Mapping[str, Any], cap: int = CAP) -> int:
+    return max(1, min(request.get("MaxItems") or cap, cap))
 
 
 def read_marker(request: Mapping[str, Any], listing: str) -> str:
@@ -47,11 +47,13 @@ def page_of(
     items: Iterable[T],
     request: Mapping[str, Any],
     position_of: Callable[[T], str],
-    shape_of: Callable[[T], dict[str, Any]],
+    shape_of: Callable[[T], Any],
+    *,
+    cap: int = CAP,
 ) -> dict[str, Any]:
     """One page of items that come in the order of their positions."""
     after = read_marker(request, member)
-    size = page_size(request)
+    size = page_size(request, cap)
     rest = [item for item in items if position_of(item) > after]
     output: dict[str, Any] = {member: [shape_of(item) for item in rest[:size]]}
     if len(rest) > size:

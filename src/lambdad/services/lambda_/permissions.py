@@ -209,8 +209,11 @@ async def resource_policy(state: LambdaState, arn: str) -> PolicyDocument | None
 
 
 async def resource_tags(state: LambdaState, arn: str) -> Mapping[str, str]:
-    """Of a function, whose versions and aliases have none of their own."""
+    """Of a function, whose versions and aliases have none of their own, or of a code signing configuration."""
     fields = arn.split(":")
+    if len(fields) == 7 and fields[5] == "code-signing-config":
+        config = await state.records.code_signing_config(fields[4], fields[3], fields[6])
+        return config.tags if config is not None else {}
     if len(fields) not in (7, 8) or fields[5] != "function":
         return {}
     stored = await state.functions.find((fields[4], fields[3], fields[6]))

@@ -13,6 +13,7 @@ import msgspec
 
 from lambdad.model.alias import Alias
 from lambdad.model.arn import FunctionName
+from lambdad.model.code_signing import CodeSigningConfig
 from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import Configuration, Function, FunctionVersion
 from lambdad.model.function_url import FunctionUrl
@@ -37,6 +38,9 @@ LAYERS = "lambda-layer"  #: account/region/name: highest version number given, k
 LAYER_VERSIONS = "lambda-layer-version"  #: account/region/name/0000000001
 LAYER_POLICIES = "lambda-layer-policy"  #: as layer versions
 STACKS = "lambda-layer-stack"  #: SHA-256 of the digests/owner: who needs several layers unpacked one over the other
+
+SIGNING_CONFIGS = "lambda-code-signing-config"  #: account/region/id
+SIGNING_USES = "lambda-code-signing-use"  #: account/region/id of a code signing configuration/name of a function that has it
 
 PAGE = 500
 
@@ -184,6 +188,7 @@ class LambdaRecords:
         changes += _member_changes(EVENT_CONFIGS, stored, stored.event_configs, bare.event_configs, str)
         changes += _url_changes(stored, stored.urls, bare.urls)
         changes += _member_changes(PROVISIONED, stored, stored.provisioned, bare.provisioned, str)
+        changes += _signing_changes(stored, stored.function.code_signing_config_arn, None)
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
         self._note_claim(stored.key, 0)
@@ -315,6 +320,30 @@ class LambdaRecords:
         change = Put(LAYER_POLICIES, key, _encode(policy)) if policy.statements else Delete(LAYER_POLICIES, key)
         await self._records.commit([change])
 
+    # Code signing configurations
+
+    async def code_signing_config(self, account_id: str, region: str, config_id: str) -> CodeSigningConfig | None:
+        record = await self._records.get(SIGNING_CONFIGS, f"{account_id}/{region}/{config_id}")
+        return None if record is None else _decode(record, CodeSigningConfig)
+
+    async def code_signing_configs(self, account_id: str, region: str) -> list[CodeSigningConfig]:
+        """In the order of their ids."""
+        return [_decode(record, CodeSigningConfig) async for record in self._all(SIGNING_CONFIGS, f"{account_id}/{region}/")]
+
+    async def code_signing_users(self, config: CodeSigningConfig, limit: int | None = None) -> list[str]:
+        """Names of the functions that have it."""
+        prefix = f"{_signing_key(config)}/"
+        if limit is not None:
+            found = await self._records.list(SIGNING_USES, prefix=prefix, limit=limit)
+            return [record.key[len(prefix) :] for record in found]
+        return [record.key[len(prefix) :] async for record in self._all(SIGNING_USES, prefix)]
+
+    async def save_code_signing_config(self, config: CodeSigningConfig) -> None:
+        await self._records.commit([Put(SIGNING_CONFIGS, _signing_key(config), _encode(config))])
+
+    async def delete_code_signing_config(self, config: CodeSigningConfig) -> None:
+        await self._records.commit([Delete(SIGNING_CONFIGS, _signing_key(config))])
+
     # Archives
 
     async def is_referenced(self, stack: Stack) -> bool:
@@ -340,6 +369,9 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes += _member_changes(EVENT_CONFIGS, new, was.event_configs, new.event_configs, str)
     changes += _url_changes(new, was.urls, new.urls)
     changes += _member_changes(PROVISIONED, new, was.provisioned, new.provisioned, str)
+    changes += _signing_changes(
+        new, old.function.code_signing_config_arn if old else None, new.function.code_signing_config_arn
+    )
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))
@@ -372,6 +404,22 @@ def _url_changes(owner: StoredFunction, old: Mapping[str, FunctionUrl], new: Map
         if was.get(url_id) != qualifier
     ]
     return [*changes, *(Delete(URL_OWNERS, url_id) for url_id in was if url_id not in now)]
+
+
+def _signing_changes(owner: StoredFunction, old: str | None, new: str | None) -> list[Change]:
+    if old == new:
+        return []
+    gone = [Delete(SIGNING_USES, _use_key(owner, old))] if old is not None else []
+    return [*gone, *([Put(SIGNING_USES, _use_key(owner, new), b"")] if new is not None else [])]
+
+
+def _use_key(owner: StoredFunction, config_arn: str) -> str:
+    account_id, region, name = owner.key
+    return f"{account_id}/{region}/{config_arn.rpartition(':')[2]}/{name}"
+
+
+def _signing_key(config: CodeSigningConfig) -> str:
+    return f"{config.account_id}/{config.region}/{config.id}"
 
 
 def _reference_changes(before: set[tuple[Stack, str]], after: set[tuple[Stack, str]]) -> list[Change]:

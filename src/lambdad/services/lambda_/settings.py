@@ -103,15 +103,19 @@ def in_range(name: str, value: int, low: int, high: int) -> int:
 
 
 def check_tags(tags: Mapping[str, str], quotas: Quotas, *, network_can_be_withheld: bool) -> dict[str, str]:
+    check_tag_names(tags, quotas)
+    refusal = network_choice.refusal(tags, can_be_withheld=network_can_be_withheld)
+    if refusal is not None:
+        raise invalid_parameter(refusal)
+    return dict(tags)
+
+
+def check_tag_names(tags: Mapping[str, str], quotas: Quotas) -> None:
     if len(tags) > quotas.tags:
         raise invalid_parameter("Number of tags exceeds resource tag limit.")
     for key in tags:
         if key.lower().startswith("aws:"):
             raise invalid_parameter(f"Tag keys must not start with 'aws:', which is reserved: {key}")
-    refusal = network_choice.refusal(tags, can_be_withheld=network_can_be_withheld)
-    if refusal is not None:
-        raise invalid_parameter(refusal)
-    return dict(tags)
 
 
 def _handler(handler: str) -> str:

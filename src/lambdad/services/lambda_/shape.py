@@ -11,6 +11,7 @@ from lambdad.model.alias import Alias
 from lambdad.model.arn import function_arn
 from lambdad.model.function import FunctionVersion
 from lambdad.model.layer import LayerVersion
+from lambdad.model.version import CodeArchive
 from lambdad.services.lambda_.file_system import file_system_shape
 from lambdad.services.lambda_.logging_config import logging_shape
 from lambdad.services.lambda_.runtime_version import FindVersion, runtime_version_config
@@ -48,6 +49,7 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
             "OptimizationStatus": "On" if reading.has_snapshot else "Off",
         },
         "LoggingConfig": logging_shape(configuration.log_settings, configuration.log_group or f"/aws/lambda/{name}"),
+        **signature_members(configuration.code),
     }
     if configuration.environment is not None:
         shape["Environment"] = {"Variables": dict(configuration.environment)}
@@ -58,7 +60,9 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
     if configuration.is_per_tenant:
         shape["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
     if configuration.layers:
-        shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.code.size} for layer in configuration.layers]
+        shape["Layers"] = [
+            {"Arn": layer.arn, "CodeSize": layer.code.size, **signature_members(layer.code)} for layer in configuration.layers
+        ]
     return shape
 
 
@@ -73,6 +77,14 @@ def _states(reading: FunctionVersion, find: FindVersion) -> dict[str, Any]:
         "LastUpdateStatusReasonCode": reading.update_reason_code,
     }
     return {member: value for member, value in states.items() if value is not None}
+
+
+def signature_members(code: CodeArchive) -> dict[str, str]:
+    """Who signed a package, where that is certain."""
+    signature = code.signature
+    if signature is None or not signature.is_vouched_for:
+        return {}
+    return {"SigningProfileVersionArn": signature.profile_version_arn, "SigningJobArn": signature.job_arn}
 
 
 def alias_shape(alias: Alias, arn: str) -> dict[str, Any]:

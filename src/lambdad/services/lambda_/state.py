@@ -19,6 +19,7 @@ from lambdad.runtimes.catalog import Policy
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.code_storage import CodeStorage
+from lambdad.services.lambda_.code_trust import SignatureTrust
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.package import FetchObject
 from lambdad.services.lambda_.provisioner import Provisioner
@@ -63,6 +64,7 @@ class LambdaState:
     settler: Settler
     provisioner: Provisioner
     code_locations: CodeLocations
+    signature_trust: SignatureTrust
     invoker: Invoker
     events: Events
     runtimes: Runtimes
@@ -73,6 +75,7 @@ class LambdaState:
     counters: EventCounters = field(default_factory=EventCounters)
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
+    signing_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by ARN of a code signing configuration
     network_can_be_withheld: bool = True  #: from one function and not from others
     file_systems: Collection[str] = ()  #: ARNs of the access points that the settings name folders for
     file_system_problem: str | None = None  #: why no function can have one here

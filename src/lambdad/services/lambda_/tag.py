@@ -1,4 +1,4 @@
-"""Tags of functions."""
+"""Tags of functions and of code signing configurations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdad.model.arn import FunctionName
 from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.code_signing import change_tags, existing_config
 from lambdad.services.lambda_.function_table import FunctionChange
 from lambdad.services.lambda_.lookup import find_function, named
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
@@ -16,11 +17,16 @@ from lambdad.services.lambda_.state import LambdaState
 
 Request = Mapping[str, Any]
 
+_SIGNING_CONFIG = ":code-signing-config:"
+
 
 async def tag_resource(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    name = _tagged_function(context, request["Resource"])
     if not request["Tags"]:
         raise invalid_parameter("An error occurred and the request cannot be processed.")
+    if _SIGNING_CONFIG in request["Resource"]:
+        await change_tags(state, context, request["Resource"], request["Tags"])
+        return {}
+    name = _tagged_function(context, request["Resource"])
     async with state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
@@ -32,8 +38,11 @@ async def tag_resource(state: LambdaState, context: RequestContext, request: Req
 
 async def untag_resource(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     """Keys that the function does not have are passed over."""
+    gone = frozenset(request["TagKeys"])
+    if _SIGNING_CONFIG in request["Resource"]:
+        await change_tags(state, context, request["Resource"], {}, gone)
+        return {}
     name = _tagged_function(context, request["Resource"])
-    gone = set(request["TagKeys"])
     async with state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
@@ -42,6 +51,8 @@ async def untag_resource(state: LambdaState, context: RequestContext, request: R
 
 
 async def list_tags(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
+    if _SIGNING_CONFIG in request["Resource"]:
+        return {"Tags": dict((await existing_config(state, context, request["Resource"])).tags)}
     stored = await find_function(state, _tagged_function(context, request["Resource"]))
     return {"Tags": dict(stored.function.tags)}
 
@@ -58,7 +69,7 @@ async def _keep(state: LambdaState, change: FunctionChange, tags: Mapping[str, s
 
 def _tagged_function(context: RequestContext, arn: str) -> FunctionName:
     if not arn.startswith("arn:") or ":function:" not in arn:
-        raise invalid_parameter(f"Only functions have tags here yet; got {arn}")
+        raise invalid_parameter(f"Only functions and code signing configurations have tags here; got {arn}")
     name = named(context, arn)
     if name.qualifier is not None:
         raise invalid_parameter("Tags on function aliases and versions are not supported. Please specify a function ARN.")

@@ -7,36 +7,27 @@ from collections.abc import Mapping
 from lambdad.services.lambda_.snap_start import snap_start_by_runtime
 
 _MAPPINGS = "event source mappings come with their pollers"
-_SIGNING = "code signing is not built yet"
 _DURABLE = "durable executions are not built yet"
 _INSTANCES = "managed instances are not offered"
 
 NOT_YET: Mapping[str, str] = {
     "CheckpointDurableExecution": _DURABLE,
     "CreateCapacityProvider": _INSTANCES,
-    "CreateCodeSigningConfig": _SIGNING,
     "CreateEventSourceMapping": _MAPPINGS,
     "DeleteCapacityProvider": _INSTANCES,
-    "DeleteCodeSigningConfig": _SIGNING,
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
-    "DeleteFunctionCodeSigningConfig": _SIGNING,
     "GetCapacityProvider": _INSTANCES,
-    "GetCodeSigningConfig": _SIGNING,
     "GetDurableExecution": _DURABLE,
     "GetDurableExecutionHistory": _DURABLE,
     "GetDurableExecutionState": _DURABLE,
     "GetEventSourceMapping": _MAPPINGS,
-    "GetFunctionCodeSigningConfig": _SIGNING,
     "GetFunctionScalingConfig": _INSTANCES,
     "ListCapacityProviders": _INSTANCES,
-    "ListCodeSigningConfigs": _SIGNING,
     "ListDurableExecutionsByFunction": _DURABLE,
     "ListEventSourceMappings": _MAPPINGS,
     "ListFunctionVersionsByCapacityProvider": _INSTANCES,
-    "ListFunctionsByCodeSigningConfig": _SIGNING,
     "PauseDurableExecution": _DURABLE,
-    "PutFunctionCodeSigningConfig": _SIGNING,
     "PutFunctionScalingConfig": _INSTANCES,
     "ResumeDurableExecution": _DURABLE,
     "SendDurableExecutionCallbackFailure": _DURABLE,
@@ -44,7 +35,6 @@ NOT_YET: Mapping[str, str] = {
     "SendDurableExecutionCallbackSuccess": _DURABLE,
     "StopDurableExecution": _DURABLE,
     "UpdateCapacityProvider": _INSTANCES,
-    "UpdateCodeSigningConfig": _SIGNING,
     "UpdateEventSourceMapping": _MAPPINGS,
 }
 
@@ -66,7 +56,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         **_SETTINGS,
         "Code.ImageUri": "functions are made from zips only",
         "Code.SourceKMSKeyArn": _CODE_KEY,
-        "CodeSigningConfigArn": _SIGNING,
         "PublishTo": _INSTANCES,
     },
     "UpdateFunctionCode": {

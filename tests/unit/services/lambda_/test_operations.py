@@ -16,6 +16,17 @@ CORS = "Cors.AllowCredentials Cors.AllowHeaders Cors.AllowMethods Cors.AllowOrig
 
 #: Members that an operation reads, beside those whose values `settings.check_unsupported_values` judges.
 READ = {
+    "CreateCodeSigningConfig": "Description AllowedPublishers.SigningProfileVersionArns Tags "
+    "CodeSigningPolicies.UntrustedArtifactOnDeployment",
+    "DeleteCodeSigningConfig": "CodeSigningConfigArn",
+    "DeleteFunctionCodeSigningConfig": "FunctionName",
+    "GetCodeSigningConfig": "CodeSigningConfigArn",
+    "GetFunctionCodeSigningConfig": "FunctionName",
+    "ListCodeSigningConfigs": "Marker MaxItems",
+    "ListFunctionsByCodeSigningConfig": "CodeSigningConfigArn Marker MaxItems",
+    "PutFunctionCodeSigningConfig": "FunctionName CodeSigningConfigArn",
+    "UpdateCodeSigningConfig": "CodeSigningConfigArn Description AllowedPublishers.SigningProfileVersionArns "
+    "CodeSigningPolicies.UntrustedArtifactOnDeployment",
     "AddLayerVersionPermission": "LayerName VersionNumber StatementId Action Principal OrganizationId RevisionId",
     "AddPermission": "FunctionName StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl "
     "SourceAccount EventSourceToken Qualifier RevisionId PrincipalOrgID",
@@ -29,7 +40,8 @@ READ = {
     "Code.S3ObjectStorageMode Description Timeout MemorySize Publish VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
     "Layers FileSystemConfigs Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
-    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode",
+    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode "
+    "CodeSigningConfigArn",
     "DeleteAlias": "FunctionName Name",
     "DeleteFunction": "FunctionName Qualifier",
     "DeleteFunctionConcurrency": "FunctionName",

@@ -73,12 +73,34 @@ async def layer_versions(world: World) -> None:
         await world.call("PublishLayerVersion", LayerName="l", Content={"ZipFile": zip_of({"a": "1"})})
 
 
-#: Operation -> what has to be there first, what it is asked, its list, and what tells one item from another.
+PUBLISHER = f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/p/0123456789"
+FIRST_SIGNING_CONFIG = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-08000000000000001"
+
+
+async def signing_configs(world: World, count: int = COUNT) -> None:
+    for _ in range(count):
+        await world.call("CreateCodeSigningConfig", AllowedPublishers={"SigningProfileVersionArns": [PUBLISHER]})
+
+
+async def signed_functions(world: World) -> None:
+    await signing_configs(world, 1)
+    for number in range(COUNT):
+        await world.create(f"f{number}", CodeSigningConfigArn=FIRST_SIGNING_CONFIG)
+
+
+#: Operation -> what has to be there first, what it is asked, its list, and what tells items apart that are no texts.
 LISTINGS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, Any], str, str]] = {
     "ListAliases": (aliases, {"FunctionName": "f"}, "Aliases", "Name"),
+    "ListCodeSigningConfigs": (signing_configs, {}, "CodeSigningConfigs", "CodeSigningConfigId"),
     "ListFunctionEventInvokeConfigs": (event_configs, {"FunctionName": "f"}, "FunctionEventInvokeConfigs", "FunctionArn"),
     "ListFunctionUrlConfigs": (urls, {"FunctionName": "f"}, "FunctionUrlConfigs", "FunctionArn"),
     "ListFunctions": (functions, {}, "Functions", "FunctionName"),
+    "ListFunctionsByCodeSigningConfig": (
+        signed_functions,
+        {"CodeSigningConfigArn": FIRST_SIGNING_CONFIG},
+        "FunctionArns",
+        "",
+    ),
     "ListLayerVersions": (layer_versions, {"LayerName": "l"}, "LayerVersions", "Version"),
     "ListLayers": (layers, {}, "Layers", "LayerName"),
     "ListProvisionedConcurrencyConfigs": (
@@ -107,7 +129,7 @@ async def test_pages_are_the_whole_without_repetition(world: World, operation: s
     """Page by page of any size the listing is what it is at once; the last page has no marker."""
     prepare, request, member, identity = LISTINGS[operation]
     await prepare(world)
-    whole = [each[identity] for each in (await world.call(operation, **request))[member]]
+    whole = [each[identity] if identity else each for each in (await world.call(operation, **request))[member]]
     assert len(set(whole)) == len(whole) == COUNT
     for size in range(1, COUNT + 1):
         listed: list[Any] = []
@@ -116,7 +138,7 @@ async def test_pages_are_the_whole_without_repetition(world: World, operation: s
             page = await world.call(operation, **request, MaxItems=size, **marker)
             pages += 1
             assert 1 <= len(page[member]) <= size
-            listed += [each[identity] for each in page[member]]
+            listed += [each[identity] if identity else each for each in page[member]]
             if "NextMarker" not in page:
                 break
             marker = {"Marker": page["NextMarker"]}
