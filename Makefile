@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test test-long test-tools check bench format docs java-client clean
+.PHONY: help run serve test test-long test-runtimes test-tools check bench format docs java-client clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -25,6 +25,12 @@ test: $(VENV)/.installed-dev ## the whole suite, two files at a time (WORKERS=..
 
 test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
+
+test-runtimes: $(VENV)/.installed-dev ## install every language that registries offer, and hold all runtimes to the same cases
+	@for runtime in $$($(BIN)/lambdad runtime list --cache-dir .cache/lambdad | awk '$$2 == "installable" {print $$1}'); do \
+		$(BIN)/lambdad runtime install --cache-dir .cache/lambdad $$runtime \
+		|| echo "$$runtime could not be installed; its tests are skipped by name." >&2; done
+	@RUNTIME_MATRIX=docs/reference/runtimes.md $(BIN)/python -m pytest -m "long or not long" tests/conformance/test_runtimes.py
 
 test-tools: ## install what tests want, where root can: Debian packages runc, crun, runsc, skopeo, strace
 	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.python.family import FAMILY as PYTHON
 from support.python_runtime import Python
 from support.runtime_api import RuntimeApi
+from support.runtime_matrix import matrix_page
 
+MATRIX_VARIABLE = "RUNTIME_MATRIX"  #: names the page that a run of test_runtimes.py writes
 RUNTIMES = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
 
 
@@ -38,3 +41,20 @@ def python(request: pytest.FixtureRequest, interpreters: dict[str, Interpreter],
         pytest.skip(f"no interpreter for {request.param}")
     with RuntimeApi() as api:
         yield Python(interpreters[request.param], tmp_path, api)
+
+
+_OUTCOMES: dict[tuple[str, str], str] = {}  #: (case, runtime) -> what the matrix says of it
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes how a case of test_runtimes.py went."""
+    matched = re.search(r"test_runtimes\.py::test_a_runtime_keeps_the_case\[(.+?)-(\w+)\]$", report.nodeid)
+    if matched and (report.when == "call" or report.outcome != "passed"):
+        outcome = "yes" if report.passed else "no" if report.failed else report.longrepr[2].removeprefix("Skipped: ")  # type: ignore[index]
+        _OUTCOMES[matched[2], matched[1]] = outcome
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the matrix, where it was asked for."""
+    if _OUTCOMES and os.environ.get(MATRIX_VARIABLE):
+        Path(os.environ[MATRIX_VARIABLE]).write_text(matrix_page(_OUTCOMES), encoding="utf-8")
