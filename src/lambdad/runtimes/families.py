@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lambdad.runtimes.custom.family import FAMILY as CUSTOM
 from lambdad.runtimes.family import Family
+from lambdad.runtimes.go.family import FAMILY as GO
 from lambdad.runtimes.java.family import FAMILY as JAVA
 from lambdad.runtimes.node.family import FAMILY as NODE
 from lambdad.runtimes.python.family import FAMILY as PYTHON
@@ -12,6 +13,7 @@ FAMILIES: tuple[Family, ...] = (
     PYTHON,
     NODE,
     JAVA,
+    GO,
     CUSTOM,
 )
 

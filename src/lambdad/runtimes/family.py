@@ -26,6 +26,8 @@ class Family:
     runtimes: tuple[str, ...]  #: AWS's identifiers that it can run
     #: Folder whose files become /var/runtime; None where that is to be empty.
     client: Path | None
+    #: Single files of other families' clients that come beside.
+    shared: tuple[Path, ...] = ()
     #: How interpreters are found; None if nothing of the language has to be on the machine.
     lookup: Lookup | None
     #: The runtime is a Python and its client's `bootstrap.py` is imported by a zygote of it; otherwise there is a `start`.

@@ -241,10 +241,8 @@ def program_of(interpreter: Interpreter, folder: Path) -> RuntimeProgram:
 def folder_name(interpreter: Interpreter) -> str:
     """Changes with everything that the folder is made from."""
     digest = hashlib.sha256()
-    client = family_of(interpreter).client
-    for file in client_files(interpreter.runtime):
-        assert client is not None
-        digest.update(file.relative_to(client).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    for name, file in client_files(interpreter.runtime).items():
+        digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
     digest.update("\n".join(parts).encode())
     return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
@@ -258,22 +256,22 @@ def version_of(runtime: str, interpreter: Interpreter) -> RuntimeVersion:
     return runtime_version(runtime, interpreter.version[2], made_from)
 
 
-def client_files(runtime: str) -> list[Path]:
-    """What becomes /var/runtime, without what tools leave behind."""
-    client = FAMILY_OF[runtime].client
-    if client is None:
-        return []
-    return sorted(path for path in client.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+def client_files(runtime: str) -> dict[str, Path]:
+    """What becomes /var/runtime by its name there, without what tools leave behind."""
+    family = FAMILY_OF[runtime]
+    if family.client is None:
+        return {}
+    files = {file.relative_to(family.client).as_posix(): file for file in family.client.rglob("*") if file.is_file()}
+    files.update((file.name, file) for file in family.shared)
+    return {name: files[name] for name in sorted(files) if "__pycache__" not in name}
 
 
 def copy_client(content: Path, interpreter: Interpreter) -> None:
     """Ours last, so that no package can put its own in the place of a client's file."""
     content.mkdir(exist_ok=True)
     shutil.rmtree(content / "bin", ignore_errors=True)  # pip's console scripts name the server's interpreter
-    client = family_of(interpreter).client
-    for file in client_files(interpreter.runtime):
-        assert client is not None
-        copy = content / file.relative_to(client)
+    for name, file in client_files(interpreter.runtime).items():
+        copy = content / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     distributions = sorted(path.name.removesuffix(".dist-info") for path in content.glob("*.dist-info"))

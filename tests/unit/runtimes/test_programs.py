@@ -72,7 +72,7 @@ async def test_a_program_holds_client_and_sdk(tmp_path: Path) -> None:
     program = await made.prepare(OURS)
     assert program.name == OURS
     assert program.interpreter == made.available()[OURS].executable
-    for file in client_files(OURS):
+    for file in client_files(OURS).values():
         assert (program.runtime_dir / file.name).read_bytes() == file.read_bytes()
     assert (program.runtime_dir / "boto3" / "__init__.py").is_file()
     assert json.loads((program.runtime_dir / "lambdad-runtime.json").read_text())["packages"] == ["boto3-1.0"]

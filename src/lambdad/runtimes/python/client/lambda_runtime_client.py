@@ -77,6 +77,11 @@ class RuntimeClient(object):
     def report_error(self, request_id, body, error_type):
         self._answer("invocation/%s/error" % request_id, body, _error_headers(error_type))
 
+    def report_last_error(self, request_id, body, error_type):
+        """Without asking for another invocation: the process is about to end."""
+        self._write(self._post("invocation/%s/error" % request_id, body, _error_headers(error_type)))
+        _check(self._read_answer())
+
     def report_init_error(self, body, error_type):
         self._write(self._post("init/error", body, _error_headers(error_type)))
         self._read_answer()
