@@ -16,6 +16,8 @@ ON_ONE_SERVER = (
     rows.cold_start_shell,
     rows.cold_start_node,
     rows.java,
+    rows.ruby,
+    rows.go,
     rows.cold_start_snap_start,
     rows.burst,
     rows.events,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -75,6 +76,34 @@ import java.util.Map;
 
 public class Hello implements RequestHandler<Map<String, Object>, Map<String, Object>> {
     public Map<String, Object> handleRequest(Map<String, Object> event, Context context) { return event; }
+}
+"""
+
+
+RUBY = "def handler(event:, context:)\n  event\nend\n"
+
+GO = """package main
+
+import (
+	"net/http"
+	"os"
+)
+
+func main() {
+	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/"
+	for {
+		next, err := http.Get(api + "next")
+		if err != nil {
+			panic(err)
+		}
+		id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
+		answer, err := http.Post(api+id+"/response", "application/json", next.Body)
+		if err != nil {
+			panic(err)
+		}
+		answer.Body.Close()
+		next.Body.Close()
+	}
 }
 """
 
@@ -230,6 +259,46 @@ def _java_package(javac: str) -> bytes:
         command = [javac, "--release", "8", "-Xlint:-options", "-cp", str(JAR), "-d", folder, str(Path(folder, "Hello.java"))]
         subprocess.run(command, check=True)
         return zipped(Path(folder, "Hello.class").read_bytes(), "Hello.class")
+
+
+def ruby(server: Server) -> list[Figure]:
+    """The newest of AWS's Rubies that this machine has. Nearly all of its cold start is what Ruby itself takes."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=10) as health:
+        ready = [name for name in json.load(health)["runtimes"]["available"] if name.startswith("ruby")]
+    if not ready:
+        return []
+    settings = {"Runtime": ready[-1], "Handler": "app.handler", "Code": {"ZipFile": zipped(RUBY, "app.rb")}, "MemorySize": 512}
+    cold, warm = _cold_and_warm(server, "ruby", settings)
+    return [
+        Figure("cold start, Ruby hello, p50", cold, "ms", 300, 100),
+        Figure("warm sync invoke, Ruby echo, one client, p50", warm, "ms", 0.9, 0.4),
+    ]
+
+
+def go(server: Server) -> list[Figure]:
+    """A program in Go as a custom runtime."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="lambdad-bench-") as folder:
+        Path(folder, "main.go").write_text(GO)
+        variables = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOCACHE": f"{folder}/cache"}
+        subprocess.run([compiler, "build", "-o", "bootstrap", "main.go"], cwd=folder, env=variables, check=True)
+        package = zipped(Path(folder, "bootstrap").read_bytes(), "bootstrap")
+    cold, warm = _cold_and_warm(server, "go", {"Runtime": "provided.al2023", "Code": {"ZipFile": package}, "MemorySize": 512})
+    return [
+        Figure("cold start, Go hello (provided), p50", cold, "ms", 30, 15),
+        Figure("warm sync invoke, Go echo (provided), one client, p50", warm, "ms", 0.9, 0.4),
+    ]
+
+
+def _cold_and_warm(server: Server, prefix: str, settings: dict[str, Any]) -> tuple[float, float]:
+    """Medians in milliseconds."""
+    cold = _cold_start(server, prefix, settings)
+    request = client.invoke_request(f"{prefix}-0")
+    client.run(server.port, request, connections=1, requests=200, status=200)
+    warm = client.run(server.port, request, connections=1, requests=2000, status=200)
+    return cold, warm.percentile(0.5) * 1e3
 
 
 def cold_start_snap_start(server: Server) -> list[Figure]:

@@ -13,9 +13,12 @@ import uvloop
 
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.python.family import FAMILY as PYTHON
+from lambdad.runtimes.ruby.family import FAMILY as RUBY
 from support.python_runtime import Python
+from support.ruby_runtime import Ruby
 from support.runtime_api import RuntimeApi
 from support.runtime_matrix import matrix_page
+from support.server import CACHE_DIR
 
 MATRIX_VARIABLE = "RUNTIME_MATRIX"  #: names the page that a run of test_runtimes.py writes
 RUNTIMES = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
@@ -58,3 +61,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the matrix, where it was asked for."""
     if _OUTCOMES and os.environ.get(MATRIX_VARIABLE):
         Path(os.environ[MATRIX_VARIABLE]).write_text(matrix_page(_OUTCOMES), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def rubies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Interpreter]:
+    places = Places.usual(os.environ, Path.home())
+    everywhere = Places(places.programs, [*places.installations, CACHE_DIR / "languages"])
+    cache = tmp_path_factory.mktemp("rubies") / "interpreters.json"
+    assert RUBY.lookup is not None
+    found = asyncio.run(InterpreterFinder(RUBY.lookup, everywhere, cache).find())
+    return {name: interpreter for name, interpreter in found.items() if interpreter.problem is None}
+
+
+@pytest.fixture(params=["newest", *(pytest.param(name, marks=pytest.mark.long) for name in (*RUBY.runtimes, "ruby3.1"))])
+def ruby(request: pytest.FixtureRequest, rubies: dict[str, Interpreter], tmp_path: Path) -> Iterator[Ruby]:
+    """The newest Ruby of this machine, and in a long run every one that there is."""
+    name = request.param
+    if name == "newest":
+        name = max(rubies, key=lambda each: rubies[each].version, default="Ruby")
+    if name not in rubies:
+        pytest.skip(f"no interpreter for {name} (Debian: apt-get install ruby)")
+    (tmp_path / "task").mkdir()
+    with RuntimeApi() as api:
+        yield Ruby(rubies[name], tmp_path, api)

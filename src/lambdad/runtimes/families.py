@@ -8,11 +8,13 @@ from lambdad.runtimes.go.family import FAMILY as GO
 from lambdad.runtimes.java.family import FAMILY as JAVA
 from lambdad.runtimes.node.family import FAMILY as NODE
 from lambdad.runtimes.python.family import FAMILY as PYTHON
+from lambdad.runtimes.ruby.family import FAMILY as RUBY
 
 FAMILIES: tuple[Family, ...] = (
     PYTHON,
     NODE,
     JAVA,
+    RUBY,
     GO,
     CUSTOM,
 )

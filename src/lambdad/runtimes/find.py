@@ -64,15 +64,19 @@ class Places:
         pyenv = [Path(root) for root in (environment.get("PYENV_ROOT"),) if root] + [home / ".pyenv"]
         uv = [Path(root) for root in (environment.get("UV_PYTHON_INSTALL_DIR"),) if root]
         uv.append(Path(environment.get("XDG_DATA_HOME") or home / ".local/share") / "uv/python")
-        # pyenv's shims are scripts that choose among the versions which are searched anyway.
-        shims = {root / "shims" for root in pyenv}
+        rbenv = Path(environment.get("RBENV_ROOT") or home / ".rbenv")
+        asdf, mise = home / ".asdf", Path(environment.get("XDG_DATA_HOME") or home / ".local/share") / "mise"
+        rubies = [rbenv / "versions", home / ".rvm/rubies", home / ".rubies", Path("/opt/rubies")]
+        rubies += [asdf / "installs/ruby", mise / "installs/ruby"]
+        # Shims are scripts that choose among the versions which are searched anyway.
+        shims = {root / "shims" for root in (*pyenv, rbenv, asdf, mise)}
         path = [folder for folder in map(Path, environment.get("PATH", "").split(os.pathsep)) if folder.is_absolute()]
         programs = [folder for folder in path if folder not in shims] + [Path("/usr/local/bin"), Path("/usr/bin")]
         java = Path(environment.get("JAVA_HOME") or "-", "bin")
         programs += [java] if java.is_absolute() else []
         nvm = Path(environment.get("NVM_DIR") or home / ".nvm") / "versions/node"
         others = [nvm, Path("/opt"), Path("/opt/python"), Path("/usr/lib/jvm")]
-        return cls(programs, [*(root / "versions" for root in pyenv), *uv, *others])
+        return cls(programs, [*(root / "versions" for root in pyenv), *uv, *rubies, *others])
 
     def also(self, installations: Path) -> Places:
         return Places(self.programs, [*self.installations, installations])

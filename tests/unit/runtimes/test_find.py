@@ -137,9 +137,10 @@ def test_the_newest_usable_release_is_chosen(better: Interpreter, worse: Interpr
 
 
 def test_the_usual_places(tmp_path: Path) -> None:
-    """PATH without relative folders and pyenv's shims; pyenv's and uv's installations, wherever the variables put them."""
+    """PATH without relative folders and shims; pyenv's, uv's and rbenv's installations, wherever the variables put them."""
     environment = {
-        "PATH": f"/a/bin::relative:{tmp_path}/.pyenv/shims:/b/bin",
+        "PATH": f"/a/bin::relative:{tmp_path}/.pyenv/shims:/srv/rbenv/shims:{tmp_path}/.asdf/shims:/b/bin",
+        "RBENV_ROOT": "/srv/rbenv",
         "PYENV_ROOT": "/srv/pyenv",
         "UV_PYTHON_INSTALL_DIR": "/srv/uv",
     }
@@ -151,6 +152,7 @@ def test_the_usual_places(tmp_path: Path) -> None:
         Path("/srv/uv"),
         tmp_path / ".local/share/uv/python",
     ] == list(places.installations)[:4]
+    assert {Path("/srv/rbenv/versions"), tmp_path / ".rvm/rubies", tmp_path / ".asdf/installs/ruby"} < set(places.installations)
 
 
 def test_one_executable_under_several_names_is_tried_once(tmp_path: Path) -> None:

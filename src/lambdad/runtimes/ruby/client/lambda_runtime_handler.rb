@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+require 'json'
+require 'stringio'
+
+module LambdaRuntime
+  # What the function's handler string names: "file.method" or "file.Class.method", the class perhaps in modules ("A::B").
+  class Handler
+    FORM = 'must be of form FILENAME.METHOD or FILENAME.CLASS.METHOD where FILENAME corresponds with an existing Ruby source' \
+           ' file FILENAME.rb, CLASS is an optional module/class namespace and METHOD is a callable method. If using CLASS,' \
+           ' METHOD must be a class-level method.'
+
+    # Loads the file. Whatever that raises is the function's.
+    def initialize(name)
+      parts = name.split('.')
+      raise ArgumentError, "Invalid handler #{parts}, #{FORM}" unless [2, 3].include?(parts.size)
+
+      file, *namespace, @method = parts
+      @namespace = namespace.first
+      require file # from the package first, then wherever else Ruby looks
+      # A method outside of classes is everybody's private one, so any object will do; it should be one that tells its name well.
+      @target = LambdaHandler.new unless @namespace
+    end
+
+    def call(event, context)
+      target = @target || Object.const_get(@namespace)
+      target.__send__(@method, event: event, context: context)
+    end
+  end
+
+  # Events from JSON and responses to JSON.
+  module Marshaller
+    class << self
+      # A body which is not JSON by its content type reaches the function as it is.
+      def event(body, content_type)
+        text = body.dup.force_encoding(Encoding::UTF_8)
+        return text unless content_type.nil? || content_type.empty? || content_type == 'application/json'
+
+        JSON.parse(text, QUIRKS)
+      end
+
+      # Body and content type. An IO's content goes out as it is.
+      def response(value)
+        return [value.read.to_s, 'application/unknown'] if value.is_a?(StringIO) || value.is_a?(IO)
+
+        [JSON.generate(value, QUIRKS), 'application/json']
+      end
+    end
+
+    # Old releases of the library want to be told that a document may be a mere number or string.
+    QUIRKS = JSON::VERSION.start_with?('1.') ? { quirks_mode: true } : {}
+    private_constant :QUIRKS
+  end
+end
+
+# On it functions outside of classes are called.
+class LambdaHandler; end

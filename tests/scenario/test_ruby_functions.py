@@ -1,0 +1,127 @@
+"""Functions in Ruby on a running server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from support.server import ROLE, Server, zipped
+
+pytestmark = pytest.mark.root
+
+FUNCTION = """
+require 'logger'
+require 'from_gem'
+require 'from_lib'
+require 'openssl'
+LOG = Logger.new($stdout)
+def handler(event:, context:)
+  puts "two\\nlines"
+  LOG.info("logged\\ntwice")
+  case event
+  when 'fail' then raise ArgumentError, 'as asked'
+  when 'name' then nonsense
+  when 'exit' then exit! 3
+  when 'sleep' then sleep
+  when 'huge' then 'x' * (7 << 20)
+  else
+    { event: event, env: ENV.to_h, count: $count = $count.to_i + 1, gem: FromGem::NAME, lib: FromLib::NAME,
+      id: context.aws_request_id, library: OpenSSL::Digest.hexdigest('SHA256', ''), version: RUBY_VERSION,
+      inner: `ruby -e 'print RUBY_VERSION'` }
+  end
+end
+"""
+GEMSPEC = "Gem::Specification.new { |s| s.name = 'from_gem'; s.version = '1.0'; s.summary = 's'; s.authors = ['a'] }\n"
+
+
+@pytest.fixture(scope="module")
+def runtime(server: Server) -> str:
+    """The newest of AWS's Rubies that this machine can run."""
+    ready = [name for name in server.health()["runtimes"]["available"] if name.startswith("ruby")]
+    if not ready:
+        pytest.skip("no interpreter for any of AWS's Rubies (lambdad runtime install ruby3.3)")
+    return str(ready[-1])
+
+
+def create(server: Server, name: str, runtime: str, source: str = FUNCTION, **settings: Any) -> None:
+    settings = {"Handler": "app.handler", "Timeout": 15, "MemorySize": 256, **settings}
+    code = {"ZipFile": zipped({"app.rb": source})}
+    server.client("lambda").create_function(FunctionName=name, Runtime=runtime, Role=ROLE, Code=code, **settings)
+    server.wait_active(name)
+
+
+def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
+    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    assert answer["FunctionError"] == "Unhandled"
+    return dict(json.loads(answer["Payload"].read()))
+
+
+def test_a_function_in_ruby_lives_as_on_aws(server: Server, runtime: str) -> None:
+    """Gems and libraries come from layers, AWS's variables are there, messages are one log event each, and after every failure,
+    also one that ends the process, the next invocation works."""
+    interface = f"{runtime.removeprefix('ruby')}.0"
+    layers = []
+    for name, files in {
+        "gem": {
+            f"ruby/gems/{interface}/gems/from_gem-1.0/lib/from_gem.rb": "module FromGem; NAME = 'gem'; end\n",
+            f"ruby/gems/{interface}/specifications/from_gem-1.0.gemspec": GEMSPEC,
+            "ruby/lib/from_lib.rb": "module FromLib; NAME = 'first'; end\n",
+        },
+        "lib": {"ruby/lib/from_lib.rb": "module FromLib; NAME = 'second'; end\n"},
+    }.items():
+        made = server.client("lambda").publish_layer_version(LayerName=f"ruby-{name}", Content={"ZipFile": zipped(files)})
+        layers.append(made["LayerVersionArn"])
+    create(server, "ruby-function", runtime, Layers=layers, Timeout=8)
+    answer = server.invoke("ruby-function", {"k": "こ"})
+    assert (answer["event"], answer["gem"], answer["lib"], answer["count"]) == ({"k": "こ"}, "gem", "second", 1)
+    assert answer["library"].startswith("e3b0c442") and answer["inner"] == answer["version"]
+    assert answer["version"].startswith(runtime.removeprefix("ruby"))
+    variables = answer["env"]
+    assert variables["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{runtime}"
+    assert variables["GEM_HOME"] == "/var/runtime"
+    assert variables["GEM_PATH"].startswith(f"/var/task/vendor/bundle/ruby/{interface}:/opt/ruby/gems/{interface}:")
+    assert variables["RUBYLIB"] == "/var/task:/var/runtime/lib:/opt/ruby/lib"
+    assert not [name for name in variables if name.startswith("_LAMBDA")]
+    raised = failed(server, "ruby-function", "fail")
+    assert (raised["errorType"], raised["errorMessage"]) == ("Function<ArgumentError>", "as asked")
+    assert raised["stackTrace"][0].startswith("/var/task/app.rb:11:in ")
+    assert failed(server, "ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
+    assert server.invoke("ruby-function")["count"] == 2
+    assert failed(server, "ruby-function", "name")["errorType"] == "Function<NameError>"
+    assert server.invoke("ruby-function")["count"] == 1
+    assert failed(server, "ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
+    assert server.invoke("ruby-function")["count"] == 1
+    messages = server.messages("/aws/lambda/ruby-function")
+    assert messages.count("two\nlines\n") == 8, messages
+    assert [text for text in messages if f"INFO {answer['id']} -- : logged\ntwice" in text]
+    assert any(text.startswith(f"INIT_START Runtime Version: {runtime.replace('ruby', 'ruby:')}.") for text in messages)
+
+
+@pytest.mark.parametrize(
+    "source, handler, error_type",
+    [
+        ("def handler(event:, context:\n", "app.handler", "Init<SyntaxError>"),
+        ("raise 'not today'", "app.handler", "Init<RuntimeError>"),
+        ("exit 3", "app.handler", "Init<SystemExit>"),
+        ("exit! 3", "app.handler", "Runtime.ExitError"),
+        ("", "absent.handler", "Init<LoadError>"),
+        ("", "app.handler", "Function<NoMethodError>"),
+    ],
+    ids=["syntax", "raises", "exits", "leaves", "absent", "no-method"],
+)
+def test_a_function_in_ruby_that_cannot_be_loaded_says_why_each_time(
+    server: Server, runtime: str, request: pytest.FixtureRequest, source: str, handler: str, error_type: str
+) -> None:
+    """Two invocations, two answers with the same error."""
+    name = f"ruby-load-{request.node.callspec.id}"
+    create(server, name, runtime, source, Handler=handler)
+    assert [failed(server, name)["errorType"] for _ in range(2)] == [error_type] * 2
+
+
+def test_a_function_in_ruby_that_never_returns_times_out(server: Server, runtime: str) -> None:
+    """Its process is killed, and the next invocation has a new one."""
+    create(server, "ruby-sleeps", runtime, "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
+    assert "Task timed out after 2.00 seconds" in failed(server, "ruby-sleeps", 1)["errorMessage"]
+    assert server.invoke("ruby-sleeps") == 1
