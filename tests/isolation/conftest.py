@@ -20,6 +20,8 @@ from support.server import Server, running
 _EVERY_DAY = ("namespace", "oci-runc")
 #: What takes so long that one backend is enough for every day.
 _HEAVY = "test_bombs.py"
+#: And what `tests/contract` holds every backend to as well.
+_LIKE_ANOTHER = "test_file_systems.py"
 #: Its server is one of an ordinary user's, without cgroups: bombs, which those contain, are not thrown at it.
 _WITHOUT_ROOT = "namespace-rootless"
 
@@ -38,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name == _HEAVY and f"[{_WITHOUT_ROOT}" in item.name:
             item.add_marker(pytest.mark.skip(reason="without root and delegated cgroups nothing holds bombs"))
-        if item.path.name == _HEAVY and f"[{_EVERY_DAY[0]}" not in item.name:
+        if item.path.name in (_HEAVY, _LIKE_ANOTHER) and f"[{_EVERY_DAY[0]}" not in item.name:
             item.add_marker(pytest.mark.long)
 
 

@@ -25,6 +25,7 @@ from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
+from lambdad.model.runtime_version import runtime_version_deleted
 from lambdad.model.version import Version
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
@@ -181,6 +182,7 @@ class ExecutionEnvironment:
 
     async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
         parts, version = self._parts, self.version
+        _check_runtime_version(parts, version)
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
         self._extension_names = [] if opt_root is None else external_extensions(opt_root)
@@ -517,3 +519,10 @@ class ExecutionEnvironment:
 
     def _to(self, event: EnvironmentEvent) -> None:
         self.state = after(self.state, event)
+
+
+def _check_runtime_version(parts: EnvironmentParts, version: Version) -> None:
+    """What is made ahead of invocations is made on no other version of the runtime either."""
+    wanted = version.runtime_version_arn
+    if wanted is not None and parts.runtime_version(version.runtime).arn(version.region) != wanted:
+        raise runtime_version_deleted(version.runtime, wanted)

@@ -151,6 +151,7 @@ class FunctionVersion:
             log_group=configuration.log_group or f"/aws/lambda/{self.function_name}",
             log_settings=configuration.log_settings,
             file_system=configuration.file_system,
+            runtime_version_arn=self.runtime_version_arn,
         )
 
 

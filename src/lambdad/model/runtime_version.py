@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lambdad.errors import ServiceError
+
 #: When a function gets another version of its runtime: with the machine, with its own next update, or not at all.
 UpdateRuntimeOn = Literal["Auto", "FunctionUpdate", "Manual"]
 
@@ -19,6 +21,18 @@ class RuntimeVersion:
     def arn(self, region: str) -> str:
         """lambdad's own: its runtimes are not AWS's builds."""
         return f"arn:aws:lambda:{region}::runtime:{self.digest}"
+
+
+DELETED = "RuntimeVersionDeletedException"
+
+
+def runtime_version_deleted(runtime: str, arn: str) -> ServiceError:
+    """For a function that is held to a version of its runtime which is not there."""
+    message = (
+        f"The runtime version {arn} is no longer available: {runtime} on this machine, or the client that runs in it, is "
+        "another one now. Call the PutRuntimeManagementConfig API to choose Auto or the version there is."
+    )
+    return ServiceError(DELETED, message, status=409)
 
 
 def runtime_version(runtime: str, patch: int = 1, made_from: str = "") -> RuntimeVersion:

@@ -57,6 +57,7 @@ class Version:
     )
     log_settings: LogSettings = TEXT
     file_system: FileSystem | None = None
+    runtime_version_arn: str | None = None  #: the only version of its runtime that it runs on
 
     @property
     def function_key(self) -> tuple[str, str, str]:

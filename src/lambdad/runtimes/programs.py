@@ -101,7 +101,7 @@ class RuntimePrograms:
         return {name: interpreter for name, interpreter in self._found.items() if interpreter.problem is None}
 
     def version(self, runtime: str) -> RuntimeVersion | None:
-        """As it was found when the server started; None where functions cannot run it."""
+        """As it was found when interpreters were looked for last; None where functions cannot run it."""
         return self._versions.get(runtime)
 
     def problems(self) -> dict[str, str]:

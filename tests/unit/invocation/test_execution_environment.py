@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from lambdad.errors import ServiceError
 from lambdad.invocation.execution_environment import MAX_RESETS, ExecutionEnvironment
 from lambdad.model.execution_environment import EnvironmentState
+from lambdad.model.runtime_version import runtime_version
 
 
 def answering(body: bytes = b"1"):
@@ -515,3 +517,15 @@ async def test_no_processor_quota(world, version):
     """Without one the sandbox is never told of any."""
     await world.invoke(version())
     assert world.sandboxes.started[0].shares == []
+
+
+async def test_no_environment_on_another_version_of_the_runtime(world, version):
+    """A version that is held to one runs on that alone, whoever asks for environments, and nothing else of it is started."""
+    here = runtime_version("python3.12").arn("us-east-1")
+    assert (await world.invoke(version(runtime_version_arn=here))).function_error is None
+    started = len(world.sandboxes.started)
+    with pytest.raises(ServiceError) as caught:
+        await world.invoke(version("other", runtime_version_arn=here.replace("us-east-1", "eu-west-1")))
+    assert (caught.value.code, caught.value.status) == ("RuntimeVersionDeletedException", 409)
+    assert len(world.sandboxes.started) == started
+    await world.invoker.close(1)

@@ -211,3 +211,39 @@ async def test_permission_for_a_version_that_is_being_deleted(world: World) -> N
     assert isinstance(outcomes[1], ServiceError)
     assert outcomes[1].code == "ResourceNotFoundException"
     assert not world.store._collections[LAYER_POLICIES].records
+
+
+async def test_filters_of_listings(world: World) -> None:
+    """By runtime, by architecture, or by both: a version suits that names what is asked for. One that names no runtime suits
+    none, and one that names no architecture is for x86_64. A layer is listed by the newest that suits."""
+    await publish(world, CompatibleRuntimes=["python3.8", "python3.12"], CompatibleArchitectures=["x86_64"])
+    await publish(world, CompatibleRuntimes=["python3.12"], CompatibleArchitectures=["x86_64", "arm64"])
+    await publish(world, CompatibleRuntimes=["python3.12"])
+    await publish(world)
+    for request, versions in (
+        ({}, [4, 3, 2, 1]),
+        ({"CompatibleRuntime": "python3.12"}, [3, 2, 1]),
+        ({"CompatibleRuntime": "python3.8"}, [1]),
+        ({"CompatibleArchitecture": "x86_64"}, [4, 3, 2, 1]),
+        ({"CompatibleArchitecture": "arm64"}, [2]),
+        ({"CompatibleArchitecture": "arm64", "CompatibleRuntime": "python3.8"}, []),
+        ({"CompatibleArchitecture": "x86_64", "CompatibleRuntime": "python3.12"}, [3, 2, 1]),
+    ):
+        listed = await world.call("ListLayerVersions", LayerName="l", **request)
+        assert [each["Version"] for each in listed["LayerVersions"]] == versions, request
+        layers = (await world.call("ListLayers", **request))["Layers"]
+        assert [each["LatestMatchingVersion"]["Version"] for each in layers] == versions[:1], request
+
+
+async def test_versions_by_arn(world: World) -> None:
+    """Only the ARN of a version that is there, in this Region, is answered."""
+    await publish(world)
+    for arn, code in (
+        (f"{ARN}:2", "ResourceNotFoundException"),
+        (f"{ARN}:0", "InvalidParameterValueException"),
+        (ARN, "InvalidParameterValueException"),
+        (f"{ARN}:1".replace(REGION, "eu-west-1"), "ResourceNotFoundException"),
+        (f"{ARN}:1".replace(ACCOUNT, OTHER_ACCOUNT), "AccessDeniedException"),
+        ("nonsense", "InvalidParameterValueException"),
+    ):
+        assert (await refused(world.call("GetLayerVersionByArn", Arn=arn))).code == code, arn
