@@ -2,7 +2,6 @@ package lambdad.runtime;
 
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.LambdaLogger;
-import com.amazonaws.services.lambda.runtime.LambdaRuntime;
 import com.amazonaws.services.lambda.runtime.logging.LogFormat;
 import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 
@@ -15,15 +14,16 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UnsupportedEncodingException;
-import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** The function's log: standard streams as on AWS, and a logger each of whose messages is one log event. */
-final class FunctionLogger implements LambdaLogger {
+public final class FunctionLogger implements LambdaLogger {
     private static final int STANDARD_OUTPUT = 1;
+
+    private static volatile FunctionLogger current;
 
     private final Frames frames; // null where the platform reads none
     private final OutputStream output;
@@ -47,7 +47,7 @@ final class FunctionLogger implements LambdaLogger {
         boolean isJson = LogFormat.JSON.name().equals(environment.get("AWS_LAMBDA_LOG_FORMAT"));
         FunctionLogger logger = new FunctionLogger(
                 takesFrames ? new Frames(output) : null, output, isJson, level(environment.get("AWS_LAMBDA_LOG_LEVEL")));
-        offer(logger);
+        current = logger;
         return logger;
     }
 
@@ -68,14 +68,9 @@ final class FunctionLogger implements LambdaLogger {
         }
     }
 
-    private static void offer(FunctionLogger logger) {
-        try {
-            Field field = LambdaRuntime.class.getDeclaredField("logger");
-            field.setAccessible(true);
-            field.set(null, logger);
-        } catch (ReflectiveOperationException error) {
-            throw new IllegalStateException(error);
-        }
+    /** The one of this process; null where the client does not run, as in a test of a function's author. */
+    public static LambdaLogger current() {
+        return current;
     }
 
     boolean isJson() {

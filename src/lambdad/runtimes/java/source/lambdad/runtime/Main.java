@@ -24,8 +24,8 @@ public final class Main {
         FunctionLogger logger =
                 FunctionLogger.open(environment.getOrDefault("_LAMBDA_TELEMETRY_LOG_FD", ""), environment);
         try {
-            run(environment.getOrDefault("AWS_LAMBDA_RUNTIME_API", ""), environment.getOrDefault("_HANDLER", ""), arguments[0],
-                    logger);
+            run(environment.getOrDefault("AWS_LAMBDA_RUNTIME_API", ""), environment.getOrDefault("_HANDLER", ""),
+                    environment.getOrDefault("LAMBDA_TASK_ROOT", "/var/task"), arguments[0], logger);
         } catch (RuntimeApi.Closed closed) {
             Runtime.getRuntime().halt(1); // the environment is being taken down, and nobody is to hear of that
         } catch (IOException error) {
@@ -35,9 +35,9 @@ public final class Main {
     }
 
     /** Returns when the process has to end. */
-    static void run(String address, String handlerName, String optRoot, FunctionLogger logger) throws IOException {
+    static void run(String address, String handlerName, String taskRoot, String optRoot, FunctionLogger logger)
+            throws IOException {
         RuntimeApi api = RuntimeApi.connect(address);
-        String taskRoot = System.getenv().getOrDefault("LAMBDA_TASK_ROOT", "/var/task");
         new Main(api, logger).serve(handlerName, FunctionClasses.open(taskRoot, optRoot));
     }
 

@@ -1,8 +1,7 @@
 package lambdad.runtime;
 
-import com.amazonaws.services.lambda.runtime.Context;
-import com.amazonaws.services.lambda.runtime.RequestHandler;
-
+import java.io.File;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -10,16 +9,18 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
 
 /**
  * Runs the client once from end to end, against a Runtime API of its own, so that the virtual machine can write down which
- * classes a start loads. Run when a runtime is installed, never with a function.
+ * classes a start loads. Run once for each runtime, in an empty folder, never with a function.
  */
 public final class Rehearsal {
     private static final String[] EVENTS = {"{\"name\":\"a\",\"sizes\":[1,2.5]}", "{\"name\":\"fails\"}"};
+
+    private static final String[] CLASSES = {"Function", "Function$Order"};
+
+    private static volatile String answers = "";
+    private static String asked = ""; // what the client has sent since the last event
 
     private Rehearsal() {}
 
@@ -33,22 +34,45 @@ public final class Rehearsal {
         });
         api.setDaemon(true);
         api.start();
+        File classes = new File("rehearsed");
+        if (!classes.mkdir()) {
+            throw new IOException("the working folder is not empty");
+        }
+        for (String name : CLASSES) {
+            copy("/rehearsed/" + name + ".rehearsal", new File(classes, name + ".class"));
+        }
+        String root = new File("").getAbsolutePath();
         FunctionLogger logger = FunctionLogger.open("1", System.getenv());
         try {
-            Main.run("127.0.0.1:" + listener.getLocalPort(), Sample.class.getName(), "/opt", logger);
+            Main.run("127.0.0.1:" + listener.getLocalPort(), "rehearsed.Function", root, "/opt", logger);
         } catch (RuntimeApi.Closed ended) {
-            return; // when all events were handed out
+            if (!answers.equals("response error ")) {
+                throw new IllegalStateException("the client answered " + answers);
+            }
+            return;
         }
         throw new IllegalStateException("the client ended by itself");
+    }
+
+    private static void copy(String resource, File file) throws IOException {
+        try (InputStream input = Rehearsal.class.getResourceAsStream(resource);
+                OutputStream output = new FileOutputStream(file)) {
+            byte[] bytes = new byte[65536];
+            for (int count = input.read(bytes); count >= 0; count = input.read(bytes)) {
+                output.write(bytes, 0, count);
+            }
+        }
     }
 
     /** Hands out the events, each when the client asks for it, and hangs up. */
     private static void serve(ServerSocket listener) {
         try (Socket connection = listener.accept()) {
+            readUntilAsked(connection.getInputStream());
             for (String event : EVENTS) {
-                readUntilAsked(connection.getInputStream());
+                asked = "";
                 send(connection.getOutputStream(), "200 OK", event);
-                awaitAnswer(connection.getInputStream());
+                readUntilAsked(connection.getInputStream()); // an answer comes together with the question for the next event
+                answers += asked.contains("/response HTTP") ? "response " : "error ";
                 send(connection.getOutputStream(), "202 Accepted", "{\"status\":\"OK\"}");
             }
         } catch (IOException error) {
@@ -56,17 +80,7 @@ public final class Rehearsal {
         }
     }
 
-    private static String asked = "";
-
     private static void readUntilAsked(InputStream input) throws IOException {
-        while (!asked.contains("invocation/next")) {
-            read(input);
-        }
-        asked = "";
-    }
-
-    /** An answer comes together with the question for the next event. */
-    private static void awaitAnswer(InputStream input) throws IOException {
         while (!asked.contains("invocation/next")) {
             read(input);
         }
@@ -85,42 +99,5 @@ public final class Rehearsal {
         String head = "HTTP/1.1 " + status + "\r\nContent-Length: " + body.length() + "\r\nLambda-Runtime-Deadline-Ms: 1\r\n"
                 + "Lambda-Runtime-Aws-Request-Id: id\r\nLambda-Runtime-Trace-Id: trace\r\n\r\n";
         output.write((head + body).getBytes(StandardCharsets.UTF_8));
-    }
-
-    /** What functions commonly use of the client. */
-    public static final class Sample implements RequestHandler<Sample.Order, Map<String, Object>> {
-        @Override
-        public Map<String, Object> handleRequest(Order order, Context context) {
-            context.getLogger().log(order.getName());
-            System.out.println(context.getRemainingTimeInMillis());
-            if (order.getName().equals("fails")) {
-                throw new IllegalStateException("rehearsed");
-            }
-            Map<String, Object> result = new LinkedHashMap<>();
-            result.put("order", order);
-            result.put("id", context.getAwsRequestId());
-            return result;
-        }
-
-        public static final class Order {
-            private String name;
-            private List<Double> sizes;
-
-            public String getName() {
-                return name;
-            }
-
-            public void setName(String name) {
-                this.name = name;
-            }
-
-            public List<Double> getSizes() {
-                return sizes;
-            }
-
-            public void setSizes(List<Double> sizes) {
-                this.sizes = sizes;
-            }
-        }
     }
 }
