@@ -18,7 +18,7 @@ from support.runtime_cases import CASES, Case
 from support.runtime_functions import FUNCTIONS
 
 #: Of each family the runtime that is in every run.
-ALWAYS = {"nodejs20.x", "python3.11"}
+ALWAYS = {"java17", "nodejs20.x", "python3.11"}
 
 
 @pytest.fixture(scope="module")

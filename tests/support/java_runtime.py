@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,16 @@ def compiled() -> Path:
     """A folder with the classes of `SOURCES`, which goes with the test process."""
     holder = tempfile.TemporaryDirectory(prefix="lambdad-java-")
     _HOLDERS.append(holder)
+    compile_java(sorted(SOURCES.rglob("*.java")), Path(holder.name))
+    return Path(holder.name)
+
+
+def compile_java(sources: Sequence[Path], target: Path) -> None:
+    """Against the interfaces of the runtime client."""
     compiler = javac()
     assert compiler is not None
-    options = ["-proc:none", "-Xlint:-options", "-encoding", "UTF-8", "-cp", str(JAR), "-d", holder.name]
-    subprocess.run([compiler, "--release", "8", *options, *map(str, sorted(SOURCES.rglob("*.java")))], check=True)
-    return Path(holder.name)
+    options = ["-proc:none", "-Xlint:-options", "-encoding", "UTF-8", "-cp", str(JAR), "-d", str(target)]
+    subprocess.run([compiler, "--release", "8", *options, *map(str, sources)], check=True)
 
 
 _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lambdad.runtimes.find import Interpreter
+from support import java_cases
 from support.runtime_cases import Case
 
 
@@ -120,5 +121,15 @@ PYTHON = Functions(
     },
 )
 
+JAVA = Functions(
+    java_cases.write,
+    types={
+        "fails": "java.lang.IllegalArgumentException",
+        "unserializable": "java.lang.RuntimeException",
+        "bad_event": "java.lang.RuntimeException",
+        "import_fails": "java.lang.ExceptionInInitializerError",
+    },
+)
+
 #: By family; one that is not here yet has no conformance suite.
-FUNCTIONS: Mapping[str, Functions] = {"node": NODE, "python": PYTHON}
+FUNCTIONS: Mapping[str, Functions] = {"java": JAVA, "node": NODE, "python": PYTHON}
