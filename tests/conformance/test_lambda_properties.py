@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from lambdad.wire.pattern import compiled
 from support.answers import assert_of_the_model
-from support.lambda_account import CODE, MODEL, OTHER_CODE, SERVED, call, kept, sound_values, wait_active
+from support.lambda_account import (
+    CODE,
+    MODEL,
+    OTHER_CODE,
+    PUBLISHERS,
+    SERVED,
+    call,
+    kept,
+    make_code_signing_config,
+    sound_values,
+    wait_active,
+)
 from support.model_cases import broken_values
 from support.model_request import request_of
 from support.server import RUNTIME, Server
@@ -23,6 +34,7 @@ from support.wire_client import WireClient
 pytestmark = pytest.mark.root
 
 ACCOUNT = "{account}"  #: stands for the example's account in drawn values
+SIGNING = "{signing}"  #: for its code signing configuration
 _FUNCTIONS = ["a", "a", "a", "a", "a", "b", "b", "c", "a:1", "a:live", f"{ACCOUNT}:function:a"]
 _ARNS = [f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{name}" for name in ("a", "a", "b", "a:1", "a:live", "missing")]
 _LAYER_ARNS = [f"arn:aws:lambda:us-east-1:{ACCOUNT}:layer:{name}" for name in ("l:1", "l:2", "m:1", "l")]
@@ -39,6 +51,8 @@ _POOL: Mapping[str, list[Any]] = {
     "ProvisionedConcurrentExecutions": [0, 1, 2**31 - 1], "Payload": [b"{}", b"", b"{", b'"\xff"', b"[" * 9000],
     "InvokeArgs": [b"{}", b"{"], "Tags": [{"k": "v"}, {"aws:k": "v"}, {}], "TagKeys": [["k"], ["k", "l"]],
     "AdditionalVersionWeights": [{"1": 0.5}, {"2": 0.0}, {"1": 1, "2": 1}], "SnapStart": [{"ApplyOn": "None"}],
+    "CodeSigningConfigArn": [SIGNING], "UpdateRuntimeOn": ["Auto", "FunctionUpdate"],
+    "AllowedPublishers": [PUBLISHERS],
     "Marker": ["YTow", "YQ==", "!", ""], "TargetArn": ["arn:aws:sqs:us-east-1:123456789012:q", ""], "Destination": _ARNS,
     "SourceArn": ["arn:aws:s3:::bucket"], "S3Bucket": ["missing"], "S3Key": ["k"], "MasterRegion": ["ALL", "us-east-1"],
     "Timeout": [1, 900, 3], "MemorySize": [128, 256, 1], "Size": [512, 1024, 10240],
@@ -46,10 +60,11 @@ _POOL: Mapping[str, list[Any]] = {
 }  # fmt: skip
 #: Bounded to what the pool has: the number of environments that a draw may start.
 _ONLY_POOL = frozenset({"ProvisionedConcurrentExecutions"})
-#: Collections of the store in which something may stand when all functions are gone: layers with their code, logs, and the
+#: Collections of the store in which something may stand when all functions are gone: what is made beside them, logs, and the
 #: names of event queues, which go at the next start.
 OUTLIVING = frozenset(
     {"lambda-layer", "lambda-layer-version", "lambda-layer-policy", "blob-reference", "log-group", "log-stream", "event-queue"}
+    | {"lambda-code-signing-config"}
 )
 _EXAMPLES = itertools.count(700_100_000_000)
 
@@ -146,14 +161,20 @@ def calls(draw: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
     return operation, values
 
 
-def _of_account(value: Any, account_id: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(ACCOUNT, account_id)
-    if isinstance(value, list):
-        return [_of_account(each, account_id) for each in value]
-    if isinstance(value, dict):
-        return {_of_account(key, account_id): _of_account(each, account_id) for key, each in value.items()}
-    return value
+class Place(NamedTuple):
+    """What placeholders in drawn values stand for."""
+
+    account_id: str
+    signing: str
+
+    def fill(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(ACCOUNT, self.account_id).replace(SIGNING, self.signing)
+        if isinstance(value, list):
+            return [self.fill(each) for each in value]
+        if isinstance(value, dict):
+            return {self.fill(key): self.fill(each) for key, each in value.items()}
+        return value
 
 
 def _run(server: Server, histories: list[list[tuple[str, dict[str, Any]]]]) -> None:
@@ -166,18 +187,19 @@ def _run(server: Server, histories: list[list[tuple[str, dict[str, Any]]]]) -> N
         wait_active(client, "a")
         assert call(client, "PublishVersion", FunctionName="a").status == 201
         assert call(client, "CreateAlias", FunctionName="a", Name="live", FunctionVersion="1").status == 201
+        place = Place(account_id, make_code_signing_config(client))
         with ThreadPoolExecutor(len(histories)) as callers:
-            for done in [callers.submit(_call_all, server, account_id, history) for history in histories]:
+            for done in [callers.submit(_call_all, server, place, history) for history in histories]:
                 done.result()
         _take_away(client)
     left = {collection for collection, _ in kept(server, account_id)}
     assert left <= OUTLIVING
 
 
-def _call_all(server: Server, account_id: str, history: list[tuple[str, dict[str, Any]]]) -> None:
-    with WireClient(server, account_id) as client:
+def _call_all(server: Server, place: Place, history: list[tuple[str, dict[str, Any]]]) -> None:
+    with WireClient(server, place.account_id) as client:
         for operation, values in history:
-            answer = client.send(request_of(MODEL.operation_model(operation), _of_account(values, account_id)))
+            answer = client.send(request_of(MODEL.operation_model(operation), place.fill(values)))
             assert_of_the_model(operation, answer)
 
 

@@ -24,6 +24,8 @@ CODE = base64.b64encode(zipped({"app.py": "def handler(event, context):\n    ret
 OTHER_CODE = base64.b64encode(zipped({"app.py": "def handler(event, context):\n    return 2\n"})).decode()
 FUNCTION, ALIAS, LAYER, STATEMENT, NEW = "attacked", "live", "attacked-layer", "s1", "fresh"
 
+PUBLISHERS = {"SigningProfileVersionArns": ["arn:aws:signer:us-east-1:123456789012:/signing-profiles/a/0123456789"]}
+
 #: Members' values with which an operation does what it is for, on what `furnish` makes.
 _SOUND: Mapping[str, Any] = {
     "FunctionName": FUNCTION, "Name": ALIAS, "FunctionVersion": "1", "Qualifier": ALIAS, "StatementId": STATEMENT,
@@ -31,7 +33,8 @@ _SOUND: Mapping[str, Any] = {
     "Handler": "app.handler", "Code": {"ZipFile": CODE}, "Content": {"ZipFile": CODE}, "ZipFile": OTHER_CODE,
     "Action": "lambda:InvokeFunction", "Principal": "123456789012", "AuthType": "NONE", "Tags": {"k": "v"}, "TagKeys": ["k"],
     "ReservedConcurrentExecutions": 2, "ProvisionedConcurrentExecutions": 1, "RecursiveLoop": "Allow",
-    "MaximumRetryAttempts": 1, "InvokeArgs": b"{}", "Payload": b"{}", "InvocationType": "DryRun",
+    "AllowedPublishers": PUBLISHERS,
+    "UpdateRuntimeOn": "Auto", "MaximumRetryAttempts": 1, "InvokeArgs": b"{}", "Payload": b"{}", "InvocationType": "DryRun",
 }  # fmt: skip
 _SOUND_FOR: Mapping[str, Mapping[str, Any]] = {
     "CreateFunction": {"FunctionName": NEW},
@@ -51,6 +54,7 @@ _SENT_TOO: Mapping[str, tuple[str, ...]] = {
     "Invoke": ("InvocationType", "Payload"),
     "InvokeWithResponseStream": ("InvocationType", "Payload"),
 }
+_CODE_SIGNING: dict[str, str] = {}  #: by account
 _BY_PATTERN = (
     "a", "1", "o-aaaaaaaaaaaa", "lambda:a", "123456789012", "*", "arn:aws:iam::123456789012:role/a",
     "arn:aws:lambda:us-east-1:123456789012:function:a", "arn:aws:sqs:us-east-1:123456789012:a",
@@ -77,15 +81,29 @@ def sound_for(operation: str, member: str, shape: Any, account_id: str) -> Any:
         return f"arn:aws:lambda:us-east-1:{account_id}:function:{FUNCTION}"
     if member == "Arn":
         return f"arn:aws:lambda:us-east-1:{account_id}:layer:{LAYER}:1"
+    if member == "CodeSigningConfigArn":
+        return code_signing_config(account_id)
     if member == "Policy":
         return _policy(f"arn:aws:lambda:us-east-1:{account_id}:function:{FUNCTION}")
     return {**_SOUND, **_SOUND_FOR.get(operation, {})}.get(member) or sound_value(member, shape)
 
 
+def code_signing_config(account_id: str) -> str:
+    """The ARN of the account's, of which only the server knows the id; before it is made, one of that form."""
+    nobodys = f"arn:aws:lambda:us-east-1:{account_id}:code-signing-config:csc-00000000000000000"
+    return _CODE_SIGNING.get(account_id, nobodys)
+
+
 def is_known(operation: str) -> bool:
     """Whether all members that the operation requires have a value here that is meant for them, not only for their shape."""
     shape = MODEL.operation_model(operation).input_shape
-    return shape is None or set(shape.required_members) <= _SOUND.keys() | {"Resource", "ResourceArn", "Arn", "Policy"}
+    return shape is None or set(shape.required_members) <= _SOUND.keys() | {
+        "Resource",
+        "ResourceArn",
+        "Arn",
+        "Policy",
+        "CodeSigningConfigArn",
+    }
 
 
 def _policy(resource: str) -> str:
@@ -123,9 +141,16 @@ def call(client: WireClient, operation: str, **values: Any) -> WireAnswer:
     return client.send(request_of(MODEL.operation_model(operation), values))
 
 
+def make_code_signing_config(client: WireClient) -> str:
+    made = call(client, "CreateCodeSigningConfig", AllowedPublishers=PUBLISHERS)
+    assert made.status == 201, made
+    return str(made.json()["CodeSigningConfig"]["CodeSigningConfigArn"])
+
+
 def furnish(server: Server, account_id: str) -> WireClient:
     """Makes the account's function with all that can hang on it, and a layer; a client for the account."""
     client = WireClient(server, account_id)
+    _CODE_SIGNING[account_id] = make_code_signing_config(client)
     made = [
         call(
             client,
