@@ -147,6 +147,39 @@ def test_permissions_are_added_shown_and_removed(aws: AwsCli, function: list[str
     assert "ResourceNotFoundException" in aws.refused("lambda", "get-policy", *function)
 
 
+def test_code_signing_is_configured(aws: AwsCli, function: list[str]) -> None:
+    """Every command on the configurations; one that a function uses cannot go."""
+    profile = "arn:aws:signer:us-east-1:123456789012:/signing-profiles/cli/0123456789"
+    publishers = ["--allowed-publishers", f"SigningProfileVersionArns={profile}"]
+    made = aws("lambda", "create-code-signing-config", *publishers, "--description", "cli")["CodeSigningConfig"]
+    on = ["--code-signing-config-arn", made["CodeSigningConfigArn"]]
+    policy = ["--code-signing-policies", "UntrustedArtifactOnDeployment=Enforce"]
+    aws("lambda", "update-code-signing-config", *on, *policy)
+    shown = aws("lambda", "get-code-signing-config", *on)["CodeSigningConfig"]
+    assert shown["CodeSigningPolicies"] == {"UntrustedArtifactOnDeployment": "Enforce"}
+    listed = aws("lambda", "list-code-signing-configs")["CodeSigningConfigs"]
+    assert made["CodeSigningConfigId"] in [each["CodeSigningConfigId"] for each in listed]
+    aws("lambda", "put-function-code-signing-config", *on, *function)
+    assert aws("lambda", "get-function-code-signing-config", *function)["CodeSigningConfigArn"] == on[1]
+    users = aws("lambda", "list-functions-by-code-signing-config", *on)["FunctionArns"]
+    assert [arn.rpartition(":")[2] for arn in users] == ["cli-story"]
+    assert "ResourceConflictException" in aws.refused("lambda", "delete-code-signing-config", *on)
+    aws("lambda", "delete-function-code-signing-config", *function)
+    aws("lambda", "delete-code-signing-config", *on)
+    assert "ResourceNotFoundException" in aws.refused("lambda", "get-code-signing-config", *on)
+
+
+def test_runtime_updates_are_managed(aws: AwsCli, function: list[str]) -> None:
+    """put-runtime-management-config and get-runtime-management-config."""
+    arn = aws("lambda", "get-function-configuration", *function)["RuntimeVersionConfig"]["RuntimeVersionArn"]
+    manual = ["--update-runtime-on", "Manual", "--runtime-version-arn", arn]
+    aws("lambda", "put-runtime-management-config", *function, *manual)
+    shown = aws("lambda", "get-runtime-management-config", *function)
+    assert (shown["UpdateRuntimeOn"], shown["RuntimeVersionArn"]) == ("Manual", arn)
+    aws("lambda", "put-runtime-management-config", *function, "--update-runtime-on", "Auto")
+    assert aws("lambda", "get-runtime-management-config", *function)["UpdateRuntimeOn"] == "Auto"
+
+
 def test_concurrency_is_reserved_and_provisioned(aws: AwsCli, function: list[str]) -> None:
     """The four commands on each, and how it shows in get-function and in the account's settings."""
     unreserved = aws("lambda", "get-account-settings")["AccountLimit"]["UnreservedConcurrentExecutions"]

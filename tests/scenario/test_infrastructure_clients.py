@@ -33,6 +33,8 @@ def refresh(lambda_: Any) -> dict[str, Any]:
     )
     seen["versions"] = [version["Version"] for page in pages for version in page["Versions"]]
     seen["concurrency"] = lambda_.get_function_concurrency(FunctionName=NAME).get("ReservedConcurrentExecutions", -1)
+    seen["signing"] = lambda_.get_function_code_signing_config(FunctionName=NAME)["CodeSigningConfigArn"]
+    seen["runtime updates"] = lambda_.get_runtime_management_config(FunctionName=NAME)["UpdateRuntimeOn"]
     seen["recursion"] = lambda_.get_function_recursion_config(FunctionName=NAME)["RecursiveLoop"]
     seen["tags"] = lambda_.list_tags(Resource=function["Configuration"]["FunctionArn"])["Tags"]
     seen["reachable"] = not missing(lambda_.get_policy, FunctionName=NAME)
