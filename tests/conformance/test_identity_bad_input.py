@@ -47,10 +47,13 @@ def test_nonsense_is_refused_in_a_readable_form(server: Server, service: Any) ->
         for operation in service.operations:
             shape = client.meta.service_model.operation_model(operation).input_shape
             for _ in range(_TIMES):
-                outcomes[_status(client, operation, _parameters(draw, shape))] += 1
+                status = _status(client, operation, _parameters(draw, shape))
+                if status == 413:  # lists of whole policies may be longer than a form
+                    assert shape is not None and "PolicyInputList" in shape.members
+                outcomes[status] += 1
     finally:
         client.close()
-    assert set(outcomes) <= {200, 400, 403, 404, 409}
+    assert set(outcomes) <= {200, 400, 403, 404, 409, 413}
     assert outcomes[400] > 100 or service is STS
 
 

@@ -115,6 +115,8 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
         ("iam", "AttachRolePolicy", {"RoleName": "r", "PolicyArn": "x"}, [("iam:AttachRolePolicy", ROLE)]),
         ("iam", "GetPolicy", {"PolicyArn": f"{IAM}policy/p"}, [("iam:GetPolicy", f"{IAM}policy/p")]),
         ("iam", "ListUsers", {}, [("iam:ListUsers", "*")]),
+        ("iam", "SimulatePrincipalPolicy", {"PolicySourceArn": ROLE}, [("iam:SimulatePrincipalPolicy", ROLE)]),
+        ("iam", "SimulateCustomPolicy", {}, [("iam:SimulateCustomPolicy", "*")]),
         ("sts", "GetCallerIdentity", {}, []),
         ("signer", "PutSigningProfile", {"profileName": "p"}, [("signer:PutSigningProfile", "*")]),
         ("signer", "GetSigningProfile", {"profileName": "p"}, [("signer:GetSigningProfile", f"{SIGNER}signing-profiles/p")]),

@@ -305,6 +305,29 @@ def test_a_whole_policy_on_a_function_decides(world: World) -> None:
     assert refusal(boto.get_resource_policy, ResourceArn=FUNCTION)[0] == "ResourceNotFoundException"
 
 
+def test_the_simulator_says_what_a_user_may_do(world: World) -> None:
+    """Through boto3's paginator, and it is what the user finds when it calls; simulating is a right of its own."""
+    keys = world.user("dora", allow("s3:PutObject", "arn:aws:s3:::mine/${aws:username}/*"))
+    dora = f"arn:aws:iam::{ACCOUNT}:user/dora"
+    objects = ["arn:aws:s3:::mine/dora/1", "arn:aws:s3:::mine/1"]
+    actions = ["s3:PutObject", "s3:GetObject"]
+    pages = world.client("iam").get_paginator("simulate_principal_policy").paginate(
+        PolicySourceArn=dora, ActionNames=actions, ResourceArns=objects, PaginationConfig={"PageSize": 1}
+    )  # fmt: skip
+    results = [result for page in pages for result in page["EvaluationResults"]]
+    assert [result["EvalActionName"] for result in results] == actions
+    decisions = [[each["EvalResourceDecision"] for each in result["ResourceSpecificResults"]] for result in results]
+    assert decisions == [["allowed", "implicitDeny"], ["implicitDeny", "implicitDeny"]]
+    s3 = world.client("s3", keys)
+    s3.put_object(Bucket="mine", Key="dora/1", Body=b"")
+    assert refusal(s3.put_object, Bucket="mine", Key="1", Body=b"")[0] == "AccessDenied"
+    own = world.client("iam", keys)
+    code, message = refusal(own.simulate_principal_policy, PolicySourceArn=dora, ActionNames=actions)
+    assert code == "AccessDenied" and "iam:SimulatePrincipalPolicy" in message
+    names = world.client("iam").get_context_keys_for_principal_policy(PolicySourceArn=dora)["ContextKeyNames"]
+    assert names == ["aws:username"]
+
+
 def test_an_inactive_key_ends_at_once(world: World) -> None:
     """And works again when it is made active; a deleted one is unknown."""
     iam = world.client("iam")

@@ -248,4 +248,12 @@ _NAMED: Mapping[str, _Operator] = {
     "NotIpAddress": _Operator(_ip, True, check=_network),
     "Null": _Operator(None, check=_truth, is_folded=True),
 }
+#: By the type of a condition key: raises BadValue for a value that is not of it.
+VALUE_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "numeric": _number,
+    "boolean": _truth,
+    "ip": _network,
+    "binary": _binary,
+    "date": _date,
+}
 _OPERATORS = {name.lower(): operator for name, operator in _NAMED.items()}

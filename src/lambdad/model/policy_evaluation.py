@@ -64,10 +64,18 @@ class Subject:
         return own
 
 
+_EXPLICITLY = "with an explicit deny"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     is_allowed: bool
     because: str = ""  #: of a refusal: "because no identity-based policy allows the s3:GetObject action"
+
+    @property
+    def is_explicit(self) -> bool:
+        """Of a refusal: a policy denies it, and nothing could allow it."""
+        return self.because.startswith(_EXPLICITLY)
 
 
 ALLOWED = Decision(True)
@@ -137,6 +145,18 @@ def admits(policy: PolicyDocument, names: Names, question: Question) -> bool:
     return not _resource_denies(policy, names, action, question) and _admits(policy, names, action, question) is not Named.NOT
 
 
+def has_statement(policy: PolicyDocument, names: Names, question: Question, *, is_allow: bool) -> bool:
+    """Whether it allows, or denies, by a statement of its own."""
+    action = question.action.lower()
+    return any(
+        statement.is_allow is is_allow
+        and (statement.principals is None or _naming(statement, names) is not Named.NOT)
+        and statement.is_about(action)
+        and statement.covers(question.resource, question.keys)
+        for statement in policy.statements
+    )
+
+
 def refusal_text(subject_arn: str, action: str, resource: str | None, because: str = "") -> str:
     on_resource = f" on resource: {resource}" if resource is not None else ""
     return f"User: {subject_arn} is not authorized to perform: {action}{on_resource} {because}".rstrip()
@@ -155,7 +175,7 @@ def _missing(subject: Subject, own: _Own, question: Question, *wanted: str) -> s
 
 
 def _explicitly_denied(article: str, policy: str) -> Decision:
-    return Decision(False, f"with an explicit deny in {article} {policy}")
+    return Decision(False, f"{_EXPLICITLY} in {article} {policy}")
 
 
 def _about(policies: Iterable[PolicyDocument], action: str) -> Statements:

@@ -53,6 +53,12 @@ class Pattern:
         return resolved
 
 
+def variables_in(text: str) -> list[str]:
+    """The condition keys whose values a text wants in it, as it spells them."""
+    inside = [found[1] for found in _TOKEN.finditer(text) if found[1] is not None and found[1] not in _LITERALS]
+    return [named[1] for named in map(_VARIABLE.fullmatch, inside) if named is not None]
+
+
 class _Variable:
     __slots__ = ("default", "key")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.model.policy_pattern import Pattern
+from lambdad.model.policy_pattern import Pattern, variables_in
 
 KEYS = {"aws:username": ("ann",), "aws:principaltag/team": ("a*",), "aws:tagkeys": ("x", "y")}
 
@@ -61,3 +61,18 @@ def test_variables_are_text_in_the_older_version() -> None:
 def test_wildcards_are_those_of_a_shell(text: str, actual: str) -> None:
     """The quick matcher agrees with a plain regular expression."""
     assert Pattern(text).matches(actual, KEYS.get) is bool(re.fullmatch(fnmatch.translate(text), actual))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("plain", []),
+        ("a${aws:username}b${AWS:Who}", ["aws:username", "AWS:Who"]),
+        ("${aws:username, 'nobody'}", ["aws:username"]),
+        ("${*}${?}${$}", []),
+        ("$aws:username {aws:x} ${", []),
+    ],
+)
+def test_variables_in_a_text(text: str, names: list[str]) -> None:
+    """As they are spelled, without the literals that look like them."""
+    assert variables_in(text) == names

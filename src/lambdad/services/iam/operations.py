@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lambdad.model.service import Operation
-from lambdad.services.iam import access_key, account, group, holder, policy, role, user
+from lambdad.services.iam import access_key, account, group, holder, policy, role, simulation, user
 from lambdad.services.iam.model import Group, Role, User
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -33,6 +33,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "DetachGroupPolicy": holder.detach_policy(Group),
     "DetachRolePolicy": holder.detach_policy(Role),
     "DetachUserPolicy": holder.detach_policy(User),
+    "GetContextKeysForCustomPolicy": simulation.get_context_keys_for_custom_policy,
+    "GetContextKeysForPrincipalPolicy": simulation.get_context_keys_for_principal_policy,
     "GetGroup": group.get_group,
     "GetGroupPolicy": holder.get_policy(Group),
     "GetPolicy": policy.get_policy,
@@ -68,6 +70,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutUserPolicy": holder.put_policy(User),
     "RemoveUserFromGroup": group.remove_user_from_group,
     "SetDefaultPolicyVersion": policy.set_default_policy_version,
+    "SimulateCustomPolicy": simulation.simulate_custom_policy,
+    "SimulatePrincipalPolicy": simulation.simulate_principal_policy,
     "TagPolicy": policy.tag_policy,
     "TagRole": holder.tag(Role),
     "TagUser": holder.tag(User),

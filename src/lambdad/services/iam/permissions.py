@@ -57,6 +57,10 @@ def _user_or_self(context: RequestContext, parameters: Parameters) -> str:
     return f"arn:aws:iam::{context.account_id}:user/{parameters['UserName']}"
 
 
+def _source(context: RequestContext, parameters: Parameters) -> str:
+    return str(parameters["PolicySourceArn"])
+
+
 def _policy(context: RequestContext, parameters: Parameters) -> str:
     return str(parameters["PolicyArn"])
 
@@ -76,6 +80,8 @@ def _making(word: str, member: str, name: str) -> dict[str, tuple[Permission, ..
 
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    **permissions_for("iam", ("GetContextKeysForPrincipalPolicy", "SimulatePrincipalPolicy"), _source),
+    **permissions_for("iam", ("GetContextKeysForCustomPolicy", "SimulateCustomPolicy")),
     **permissions_for(
         "iam", ("ListAccountAliases", "ListGroups", "ListInstanceProfiles", "ListPolicies", "ListRoles", "ListUsers")
     ),

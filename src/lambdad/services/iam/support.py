@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _REASONS = {
     "there is no delegation": (
         "AcceptDelegationRequest AcquireRole AssociateDelegationRequest CreateDelegationRequest "
@@ -55,10 +57,16 @@ _REASONS = {
         "ListPoliciesGrantingServiceAccess"
     ),
     "ask for users, groups, roles and policies one by one": "GetAccountAuthorizationDetails",
-    "policies are not simulated": (
-        "GetContextKeysForCustomPolicy GetContextKeysForPrincipalPolicy SimulateCustomPolicy SimulatePrincipalPolicy"
-    ),
     "users and groups keep their names and paths": "UpdateGroup UpdateUser",
 }
 
 NOT_YET: dict[str, str] = {operation: reason for reason, operations in _REASONS.items() for operation in operations.split()}
+
+_EC2 = "scenarios of EC2 are not simulated"
+REFUSED: Mapping[str, Mapping[str, str]] = {
+    "SimulateCustomPolicy": {
+        "OrderedOrganizationPolicyInputList": "there are no organizations",
+        "ResourceHandlingOption": _EC2,
+    },
+    "SimulatePrincipalPolicy": {"ResourceHandlingOption": _EC2},
+}
