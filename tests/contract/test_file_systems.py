@@ -155,7 +155,7 @@ async def test_who_has_none_sees_none(sandboxes: Sandboxes, spec: SandboxSpec) -
         assert answer is not None and answer["errno"] is not None
 
 
-@pytest.mark.parametrize("name", ["a.b-c_D", "...", "x" * 155])
+@pytest.mark.parametrize("name", ["...", "a.b-c_D" + "x" * 148])
 async def test_local_names(sandboxes: Sandboxes, spec: SandboxSpec, name: str) -> None:
     """The local path is any name that AWS takes."""
     async with inside(sandboxes, with_file_system(spec, DATA, name=name)) as peer:
@@ -193,28 +193,24 @@ async def test_a_folder_that_is_open_to_strangers(sandboxes: Sandboxes, spec: Sa
     assert (folders[OPEN] / "new").stat().st_uid != 0
 
 
-@pytest.mark.parametrize(
-    ("arn", "kind", "text"),
-    [
-        (CLOSED, FileSystemTrouble.UNSUITABLE, "chmod o+rwx"),
-        (UNKNOWN, FileSystemTrouble.MISSING, "the settings name no folder"),
-        (GONE, FileSystemTrouble.MISSING, "there is no folder"),
-        (LINKED, FileSystemTrouble.UNSUITABLE, "symbolic link"),
-    ],
+REFUSED = (
+    (CLOSED, FileSystemTrouble.UNSUITABLE, "chmod o+rwx"),
+    (UNKNOWN, FileSystemTrouble.MISSING, "the settings name no folder"),
+    (GONE, FileSystemTrouble.MISSING, "there is no folder"),
+    (LINKED, FileSystemTrouble.UNSUITABLE, "symbolic link"),
 )
-async def test_what_cannot_be_mounted(
-    sandboxes: Sandboxes, spec: SandboxSpec, folders: dict[str, Path], arn: str, kind: str, text: str
-) -> None:
+
+
+async def test_what_cannot_be_mounted(sandboxes: Sandboxes, spec: SandboxSpec, folders: dict[str, Path]) -> None:
     """The start is refused with what is wrong and what to do, nothing is left behind, and the next start works."""
-    if arn == GONE:
-        folders[GONE].rename(folders[GONE].with_name("elsewhere"))
-    if arn == LINKED:
-        folders[LINKED].rmdir()
-        folders[LINKED].symlink_to(folders[DATA])
-    with pytest.raises(FileSystemTrouble) as caught:
-        await sandboxes.start(with_file_system(spec, arn))
-    assert caught.value.kind == kind
-    assert text in str(caught.value)
+    folders[GONE].rename(folders[GONE].with_name("elsewhere"))
+    folders[LINKED].rmdir()
+    folders[LINKED].symlink_to(folders[DATA])
+    for arn, kind, text in REFUSED:
+        with pytest.raises(FileSystemTrouble) as caught:
+            await sandboxes.start(with_file_system(spec, arn))
+        assert caught.value.kind == kind
+        assert text in str(caught.value)
     async with inside(sandboxes, with_file_system(spec, DATA)) as peer:
         assert await result(peer, "result = 1") == 1
 

@@ -54,7 +54,7 @@ def test_a_weighted_alias_splits_what_comes(server: Server, lambda_: Any, name: 
     routing = {"AdditionalVersionWeights": {second: 0.4}}
     alias = lambda_.create_alias(FunctionName=name, Name="live", FunctionVersion=first, RoutingConfig=routing)
     executed: Counter[str] = Counter()
-    invocations = 400
+    invocations = 300
 
     def invoke(number: int) -> str:
         target = {"FunctionName": alias["AliasArn"]} if number % 2 else {"FunctionName": name, "Qualifier": "live"}
