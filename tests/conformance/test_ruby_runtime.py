@@ -281,12 +281,12 @@ def test_messages_are_framed_where_the_platform_reads_frames(ruby: Ruby) -> None
 
 
 def test_logging_works_without_frames(ruby: Ruby) -> None:
-    """Outside the platform, messages are plain lines in Ruby's format with the request's id."""
+    """Outside the platform, a message is a line with the request's id in which line ends have become carriage returns."""
     with ruby.run(LOGGING) as process:
         process.invoke()
         log = process.ended_log()
     assert log.startswith("two\nlines\nprinted\nI, [")
-    assert f" INFO {REQUEST_ID} -- : one\ntwo é" in log
+    assert f" INFO {REQUEST_ID} -- : one\rtwo é\n" in log
 
 
 STRUCTURED = """

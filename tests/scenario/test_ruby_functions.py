@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.server import ROLE, Server, zipped
+from support.server import ROLE, Server, running, zipped
 
 pytestmark = pytest.mark.root
 
@@ -17,6 +22,13 @@ require 'from_gem'
 require 'from_lib'
 require 'openssl'
 LOG = Logger.new($stdout)
+
+def native
+  return unless File.size?('/opt/lib/libfrom_layer.so')
+  require 'fiddle'
+  Fiddle::Function.new(Fiddle.dlopen('libfrom_layer.so')['answer'], [], Fiddle::TYPE_INT).call
+end
+
 def handler(event:, context:)
   puts "two\\nlines"
   LOG.info("logged\\ntwice")
@@ -29,27 +41,50 @@ def handler(event:, context:)
   else
     { event: event, env: ENV.to_h, count: $count = $count.to_i + 1, gem: FromGem::NAME, lib: FromLib::NAME,
       id: context.aws_request_id, library: OpenSSL::Digest.hexdigest('SHA256', ''), version: RUBY_VERSION,
-      inner: `ruby -e 'print RUBY_VERSION'` }
+      inner: `ruby -e 'print RUBY_VERSION'`, program: `from_layer`, native: native }
   end
 end
 """
 GEMSPEC = "Gem::Specification.new { |s| s.name = 'from_gem'; s.version = '1.0'; s.summary = 's'; s.authors = ['a'] }\n"
 
 
+@dataclass(frozen=True)
+class Place:
+    """A server and the newest of AWS's Rubies that it can run. `is_own` says that no other Ruby stands in for it."""
+
+    server: Server
+    runtime: str
+    is_own: bool
+
+
 @pytest.fixture(scope="module")
-def runtime(server: Server) -> str:
-    """The newest of AWS's Rubies that this machine can run."""
+def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Where the machine has none but Debian 12's, which is not one of AWS's, a server whose settings let that stand in."""
     ready = [name for name in server.health()["runtimes"]["available"] if name.startswith("ruby")]
-    if not ready:
-        pytest.skip("no interpreter for any of AWS's Rubies (lambdad runtime install ruby3.3)")
-    return str(ready[-1])
+    if ready:
+        yield Place(server, ready[-1], is_own=True)
+        return
+    with running(tmp_path_factory.mktemp("ruby"), "--runtime-substitutes", "ruby3.2=ruby3.1") as other:
+        if "ruby3.2" not in other.health()["runtimes"]["available"]:
+            pytest.skip("no Ruby on this machine (Debian: apt-get install ruby; or lambdad runtime install ruby3.3)")
+        yield Place(other, "ruby3.2", is_own=False)
 
 
-def create(server: Server, name: str, runtime: str, source: str = FUNCTION, **settings: Any) -> None:
+def _library(folder: Path) -> bytes:
+    """One that needs no other; empty where there is no compiler."""
+    if shutil.which("cc") is None:
+        return b""
+    (folder / "answer.c").write_text("int answer(void) { return 42; }\n")
+    subprocess.run(["cc", "-shared", "-nostdlib", "-fPIC", "-o", "answer.so", "answer.c"], cwd=folder, check=True, timeout=60)
+    return (folder / "answer.so").read_bytes()
+
+
+def create(place: Place, name: str, source: str = FUNCTION, **settings: Any) -> None:
     settings = {"Handler": "app.handler", "Timeout": 15, "MemorySize": 256, **settings}
     code = {"ZipFile": zipped({"app.rb": source})}
-    server.client("lambda").create_function(FunctionName=name, Runtime=runtime, Role=ROLE, Code=code, **settings)
-    server.wait_active(name)
+    lambda_ = place.server.client("lambda")
+    lambda_.create_function(FunctionName=name, Runtime=place.runtime, Role=ROLE, Code=code, **settings)
+    place.server.wait_active(name)
 
 
 def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
@@ -58,9 +93,10 @@ def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
     return dict(json.loads(answer["Payload"].read()))
 
 
-def test_a_function_in_ruby_lives_as_on_aws(server: Server, runtime: str) -> None:
-    """Gems and libraries come from layers, AWS's variables are there, messages are one log event each, and after every failure,
-    also one that ends the process, the next invocation works."""
+def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> None:
+    """Gems, programs and libraries come from layers, AWS's variables are there, messages are one log event each, and after
+    every failure, also one that ends the process, the next invocation works."""
+    server, runtime = place.server, place.runtime
     interface = f"{runtime.removeprefix('ruby')}.0"
     layers = []
     for name, files in {
@@ -68,16 +104,21 @@ def test_a_function_in_ruby_lives_as_on_aws(server: Server, runtime: str) -> Non
             f"ruby/gems/{interface}/gems/from_gem-1.0/lib/from_gem.rb": "module FromGem; NAME = 'gem'; end\n",
             f"ruby/gems/{interface}/specifications/from_gem-1.0.gemspec": GEMSPEC,
             "ruby/lib/from_lib.rb": "module FromLib; NAME = 'first'; end\n",
+            "bin/from_layer": "#!/bin/sh\nprintf program\n",
+            "lib/libfrom_layer.so": _library(tmp_path),
         },
         "lib": {"ruby/lib/from_lib.rb": "module FromLib; NAME = 'second'; end\n"},
     }.items():
-        made = server.client("lambda").publish_layer_version(LayerName=f"ruby-{name}", Content={"ZipFile": zipped(files)})
+        made = server.client("lambda").publish_layer_version(
+            LayerName=f"ruby-{name}", Content={"ZipFile": zipped(files, ("bin/from_layer",))}
+        )
         layers.append(made["LayerVersionArn"])
-    create(server, "ruby-function", runtime, Layers=layers, Timeout=8)
+    create(place, "ruby-function", Layers=layers, Timeout=8)
     answer = server.invoke("ruby-function", {"k": "こ"})
     assert (answer["event"], answer["gem"], answer["lib"], answer["count"]) == ({"k": "こ"}, "gem", "second", 1)
+    assert (answer["program"], answer["native"]) == ("program", 42 if shutil.which("cc") else None)
     assert answer["library"].startswith("e3b0c442") and answer["inner"] == answer["version"]
-    assert answer["version"].startswith(runtime.removeprefix("ruby"))
+    assert answer["version"].startswith(runtime.removeprefix("ruby") if place.is_own else "3.1")
     variables = answer["env"]
     assert variables["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{runtime}"
     assert variables["GEM_HOME"] == "/var/runtime"
@@ -86,7 +127,7 @@ def test_a_function_in_ruby_lives_as_on_aws(server: Server, runtime: str) -> Non
     assert not [name for name in variables if name.startswith("_LAMBDA")]
     raised = failed(server, "ruby-function", "fail")
     assert (raised["errorType"], raised["errorMessage"]) == ("Function<ArgumentError>", "as asked")
-    assert raised["stackTrace"][0].startswith("/var/task/app.rb:11:in ")
+    assert raised["stackTrace"][0].startswith("/var/task/app.rb:18:in ")
     assert failed(server, "ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
     assert server.invoke("ruby-function")["count"] == 2
     assert failed(server, "ruby-function", "name")["errorType"] == "Function<NameError>"
@@ -112,16 +153,16 @@ def test_a_function_in_ruby_lives_as_on_aws(server: Server, runtime: str) -> Non
     ids=["syntax", "raises", "exits", "leaves", "absent", "no-method"],
 )
 def test_a_function_in_ruby_that_cannot_be_loaded_says_why_each_time(
-    server: Server, runtime: str, request: pytest.FixtureRequest, source: str, handler: str, error_type: str
+    place: Place, request: pytest.FixtureRequest, source: str, handler: str, error_type: str
 ) -> None:
     """Two invocations, two answers with the same error."""
     name = f"ruby-load-{request.node.callspec.id}"
-    create(server, name, runtime, source, Handler=handler)
-    assert [failed(server, name)["errorType"] for _ in range(2)] == [error_type] * 2
+    create(place, name, source, Handler=handler)
+    assert [failed(place.server, name)["errorType"] for _ in range(2)] == [error_type] * 2
 
 
-def test_a_function_in_ruby_that_never_returns_times_out(server: Server, runtime: str) -> None:
+def test_a_function_in_ruby_that_never_returns_times_out(place: Place) -> None:
     """Its process is killed, and the next invocation has a new one."""
-    create(server, "ruby-sleeps", runtime, "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
-    assert "Task timed out after 2.00 seconds" in failed(server, "ruby-sleeps", 1)["errorMessage"]
-    assert server.invoke("ruby-sleeps") == 1
+    create(place, "ruby-sleeps", "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
+    assert "Task timed out after 2.00 seconds" in failed(place.server, "ruby-sleeps", 1)["errorMessage"]
+    assert place.server.invoke("ruby-sleeps") == 1

@@ -131,5 +131,64 @@ JAVA = Functions(
     },
 )
 
+_RUBY_SOURCES: Mapping[str, str | tuple[str, str]] = {
+    "echo": "def handler(event:, context:)\n  event\nend\n",
+    "state": "$seen = []\ndef handler(event:, context:)\n  $seen << event\nend\n",
+    "nothing": "def handler(event:, context:)\nend\n",
+    "context": """
+        def handler(event:, context:)
+          c = context
+          [c.aws_request_id, c.function_name, c.function_version, c.invoked_function_arn, c.memory_limit_in_mb.to_i,
+           c.log_group_name, c.log_stream_name, c.get_remaining_time_in_millis]
+        end""",
+    "client": """
+        def handler(event:, context:)
+          known, identity = context.client_context, context.identity
+          [identity['cognitoIdentityId'], identity['cognitoIdentityPoolId'], known['custom']['one'],
+           known['client']['installation_id'], known['env']['locale']]
+        end""",
+    "trace": "def handler(event:, context:)\n  ENV['_X_AMZN_TRACE_ID']\nend\n",
+    "fails": "def handler(event:, context:)\n  raise RangeError, 'broken: ä' if event == 'fail'\n  'fine'\nend\n",
+    "unserializable": "def handler(event:, context:)\n  circle = []\n  event == 'fail' ? circle << circle : 'fine'\nend\n",
+    "huge": "def handler(event:, context:)\n  'x' * (event == 'fail' ? 6_291_600 : 4)\nend\n",
+    "bad_event": "def handler(event:, context:)\n  'fine'\nend\n",
+    # A method that does not exist is noticed when it is called, as on AWS: `test_ruby_runtime` holds that.
+    "no_module": ("", "missing.handler"),
+    "malformed": ("", "handler"),
+    "syntax": "def handler(event:, context:\n",
+    "import_fails": "raise RangeError, 'while it loads'",
+    "exit_at_import": "exit! 3",
+    "exit": "def handler(event:, context:)\n  exit! 3\nend\n",
+    "log": "require 'logger'\ndef handler(event:, context:)\n  Logger.new($stdout).info(\"one\\ntwo 3\")\nend\n",
+    "json_log": """
+        require 'logger'
+        def handler(event:, context:)
+          log = Logger.new($stdout)
+          log.debug('not this')
+          log.warn('this')
+        end""",
+}
+
+
+def _write_ruby(case: Case, folder: Path, interpreter: Interpreter) -> str | None:
+    """AWS's Ruby runtimes know JSON logs from ruby4.0 on."""
+    if case.name == "json_log" and interpreter.runtime != "ruby4.0":
+        return None
+    return _files(_RUBY_SOURCES, "app.rb")(case, folder, interpreter)
+
+
+RUBY = Functions(
+    _write_ruby,
+    types={
+        "fails": "Function<RangeError>",
+        "unserializable": "Function<JSON::NestingError>",
+        "bad_event": "Function<JSON::ParserError>",
+        "no_module": "Init<LoadError>",
+        "malformed": "Init<ArgumentError>",
+        "syntax": "Init<SyntaxError>",
+        "import_fails": "Init<RangeError>",
+    },
+)
+
 #: By family; one that is not here yet has no conformance suite.
-FUNCTIONS: Mapping[str, Functions] = {"java": JAVA, "node": NODE, "python": PYTHON}
+FUNCTIONS: Mapping[str, Functions] = {"java": JAVA, "node": NODE, "python": PYTHON, "ruby": RUBY}

@@ -24,6 +24,8 @@ class Family:
     name: str  #: its folder's: "node"
     language: str  #: as one says it: "Node.js"
     runtimes: tuple[str, ...]  #: AWS's identifiers that it can run
+    #: Interpreters that are of no identifier of AWS's, but may stand in for one of these where the settings say so.
+    stand_ins: tuple[str, ...] = ()
     #: Folder whose files become /var/runtime; None where that is to be empty.
     client: Path | None
     #: Single files of other families' clients that come beside.

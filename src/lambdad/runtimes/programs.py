@@ -211,7 +211,7 @@ def check_substitutes(substitutes: Mapping[str, str]) -> None:
     """StartupError unless each is for a runtime of the same language that has interpreters."""
     for name, other in substitutes.items():
         family = FAMILY_OF.get(name)
-        if family is None or family is not FAMILY_OF.get(other) or family.lookup is None:
+        if family is None or family.lookup is None or other not in (*family.runtimes, *family.stand_ins):
             raise StartupError(
                 f"{other} cannot stand in for {name}: both must be runtimes of one language that lambdad runs, such as"
                 " nodejs14.x and nodejs16.x."

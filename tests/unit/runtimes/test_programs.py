@@ -214,12 +214,21 @@ async def test_a_substitute_runs_what_has_no_interpreter_and_keeps_its_name(tmp_
     assert "python3.6" not in made.available()
 
 
-@pytest.mark.parametrize("name, other", [("ruby9", "python3.8"), ("nodejs14.x", "python3.8"), ("provided", "provided.al2")])
+@pytest.mark.parametrize(
+    "name, other",
+    [
+        ("ruby9", "python3.8"),
+        ("nodejs14.x", "python3.8"),
+        ("provided", "provided.al2"),
+        ("ruby3.1", "ruby3.3"),
+        ("ruby3.2", "ruby9"),
+    ],
+)
 def test_a_substitute_is_of_the_same_language(name: str, other: str) -> None:
-    """Anything else is refused when the server starts."""
+    """Anything else is refused when the server starts. It may be of no identifier, as Debian 12's Ruby is."""
     with pytest.raises(StartupError, match=f"{other} cannot stand in for {name}"):
         check_substitutes({name: other})
-    check_substitutes({"nodejs14.x": "nodejs16.x"})
+    check_substitutes({"nodejs14.x": "nodejs16.x", "ruby3.2": "ruby3.1"})
 
 
 def test_a_folders_name_changes_with_the_interpreter() -> None:

@@ -49,6 +49,7 @@ FAMILY = Family(
     name="ruby",
     language="Ruby",
     runtimes=RUNTIMES,
+    stand_ins=("ruby2.6", "ruby3.0", "ruby3.1"),
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile(r"ruby(\d\.\d)?"), _PROBE, read_answers),
     start=start,

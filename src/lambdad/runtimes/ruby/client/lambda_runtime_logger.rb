@@ -33,7 +33,8 @@ module LambdaRuntime
     end
   end
 
-  # A Logger of standard output or standard error writes log events.
+  # A Logger of standard output or standard error writes log events: frames, or lines in which line ends have become carriage
+  # returns.
   module LoggerPatch
     def initialize(device = nil, *arguments, **options)
       return super unless Log.console?(device)
@@ -48,7 +49,7 @@ module LambdaRuntime
 
     def add(severity, message = nil, progname = nil, &block)
       severity ||= ::Logger::UNKNOWN
-      return super unless @lambda_device && Log.frames
+      return super unless @lambda_device
       return true if severity < level
 
       progname ||= @progname
@@ -62,7 +63,12 @@ module LambdaRuntime
     def write_event(severity, message, progname)
       name = format_severity(severity)
       text = format_message(name, Time.now, progname, message).to_s
-      Log.frames.write(text.chomp("\n"), name == 'ANY' ? 'FATAL' : name, Log.json? ? Frames::JSON_TYPE : Frames::TEXT_TYPE)
+      text = text.chomp("\n")
+      if Log.frames
+        Log.frames.write(text, name == 'ANY' ? 'FATAL' : name, Log.json? ? Frames::JSON_TYPE : Frames::TEXT_TYPE)
+      else
+        @lambda_device.write("#{text.tr("\n", "\r")}\n")
+      end
       true
     end
   end
