@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
-import urllib.error
-import urllib.request
+from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,14 +111,17 @@ def test_a_stream_that_is_misused_is_an_error(server: Server, handler: str, reas
 def test_a_stream_can_have_a_status_and_headers(server: Server) -> None:
     """What HttpResponseStream.from is given is what a function URL answers with."""
     client = create(server, "node-url", "url")
-    url = client.create_function_url_config(FunctionName="node-url", AuthType="NONE", InvokeMode="RESPONSE_STREAM")[
-        "FunctionUrl"
-    ]
-    with pytest.raises(urllib.error.HTTPError) as told:
-        urllib.request.urlopen(url, timeout=20)
-    assert (told.value.code, told.value.headers["X-Kind"], told.value.headers["Set-Cookie"]) == (418, "pot", "a=b")
-    assert told.value.read() == b"<p>short and stout</p>"
-    told.value.close()
+    settings = {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}
+    host = urlsplit(client.create_function_url_config(FunctionName="node-url", **settings)["FunctionUrl"]).netloc
+    everybody = {"FunctionName": "node-url", "Principal": "*"}
+    public = {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"}
+    client.add_permission(**everybody, StatementId="url", **public)
+    client.add_permission(**everybody, StatementId="via", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True)
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.request("GET", "/", headers={"Host": host})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["X-Kind"], answer.headers["Set-Cookie"]) == (418, "pot", "a=b")
+        assert answer.read() == b"<p>short and stout</p>"
 
 
 def test_a_runtime_that_is_missing_is_refused_with_what_to_do(server: Server) -> None:
