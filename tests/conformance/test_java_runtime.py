@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lambdad.runtimes.java.jar import JAR
-from support.java_runtime import Java, compiled, do, javac, table
+from support.java_runtime import Java, compile_java, compiled, do, javac, table
 from support.runtime_api import ARN, LIMIT, REQUEST_ID, RuntimeApi
 
 pytestmark = pytest.mark.skipif(javac() is None, reason="no javac to compile the tests' functions with")
@@ -476,3 +476,44 @@ def test_jars_of_package_and_layers_are_found_whatever_they_bring(java: Java, tm
             b'"package"',
         ]
         assert "Picked up JAVA_TOOL_OPTIONS: -Dmine=1" in process.ended_log()
+
+
+def test_a_functions_libraries_find_what_they_count_on(java: Java, tmp_path: Path) -> None:
+    """A CustomPojoSerializer that the package offers as a service reads the event and writes the result; Log4j's appender for
+    Lambda finds the request id in its ThreadContext."""
+    task = tmp_path / "task"
+    shutil.copytree(compiled(), task)
+    services = task / "META-INF" / "services"
+    services.mkdir(parents=True)
+    (services / "com.amazonaws.services.lambda.runtime.CustomPojoSerializer").write_text("example.Libraries\n")
+    java.task_root = task
+    with java.start("example.Libraries::handle") as process:
+        assert process.invoke(b"any {thing").body == f"<read as StringBuilder: any {{thing {REQUEST_ID}>".encode()
+
+
+RECORD = """
+import java.util.List;
+
+public class Records {
+    public record Line(String name, int count, List<Part> parts) {}
+    public record Part(double weight, Line inside) {}
+    public Line handle(Line line) { return line; }
+}
+"""
+
+
+def test_records_are_read_and_written(java: Java, tmp_path: Path) -> None:
+    """By their components, also inside one another; what is not in the event is null or 0."""
+    if java.feature < 17:
+        pytest.skip(f"Java {java.feature} has no records")
+    (tmp_path / "Records.java").write_text(RECORD)
+    task = tmp_path / "task"
+    compile_java([tmp_path / "Records.java"], task, release="17")
+    java.task_root = task
+    with java.start("Records::handle") as process:
+        event = {"name": "a", "parts": [{"weight": 1.5, "inside": {"count": 2}}, {}], "other": 1}
+        assert json.loads(process.invoke(json.dumps(event).encode()).body) == {
+            "name": "a",
+            "count": 0,
+            "parts": [{"weight": 1.5, "inside": {"count": 2}}, {"weight": 0.0}],
+        }

@@ -33,12 +33,12 @@ def compiled() -> Path:
     return Path(holder.name)
 
 
-def compile_java(sources: Sequence[Path], target: Path) -> None:
+def compile_java(sources: Sequence[Path], target: Path, release: str = "8") -> None:
     """Against the interfaces of the runtime client."""
     compiler = javac()
     assert compiler is not None
     options = ["-proc:none", "-Xlint:-options", "-encoding", "UTF-8", "-cp", str(JAR), "-d", str(target)]
-    subprocess.run([compiler, "--release", "8", *options, *map(str, sources)], check=True)
+    subprocess.run([compiler, "--release", release, *options, *map(str, sources)], check=True)
 
 
 _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
