@@ -65,8 +65,9 @@ def folders(home: Path) -> dict[str, Path]:
     made["closed"].chmod(0o750)
     os.chown(made["closed"], 0, 0)
     made["linked"].mkdir()
-    for folder in (home, home / "files"):
-        folder.chmod(0o755)
+    home.chmod(0o755)
+    (home / "files").chmod(0o750)
+    os.chown(home / "files", OWNER, GROUP)
     return dict(zip((DATA, OPEN, GONE, LINKED, CLOSED), made.values(), strict=True))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import textwrap
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +181,23 @@ def test_what_it_leaves_is_the_owners(arena: Arena, folder: Path) -> None:
     for path in reversed(left):
         path.rmdir() if path.is_dir() else path.unlink()
     assert sorted(os.listdir(folder)) == ["absolute", "relative", "roots", "up", "zero"]
+
+
+def test_no_other_user_gets_to_what_it_leaves(arena: Arena, folder: Path) -> None:
+    """A function may open its folder to all and leave a set-user-id program there: whoever else is on the machine cannot run it."""
+    mode = folder.stat().st_mode
+    code = """
+    def attempt():
+        write("/mnt/data/trap", "#!/bin/sh\\nid -u\\n")
+        os.chmod("/mnt/data/trap", 0o6777)
+        os.chmod("/mnt/data", 0o777)
+    """
+    assert arena.attack(textwrap.dedent(code), function="mounted").is_contained
+    try:
+        assert (folder / "trap").stat().st_mode & stat.S_ISUID
+        stranger = ["setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups", str(folder / "trap")]
+        told = subprocess.run(stranger, capture_output=True, text=True, check=False, cwd="/")
+        assert (told.stdout, "Permission denied" in told.stderr) == ("", True)
+    finally:
+        (folder / "trap").unlink()
+        folder.chmod(mode & 0o7777)

@@ -120,12 +120,13 @@ def _show_as_own(tree: int, status: os.stat_result, uid: int) -> bool:
 
 
 def _check_private(folder: Path) -> None:
-    """What a function leaves is its owner's: programs as well, which may have the set-user-id bit."""
-    if all(_lets_all_in(place) for place in (folder, *folder.parents)):
+    """What a function leaves is its owner's: programs as well, which may have the set-user-id bit. The folder's own mode keeps
+    nobody out, since who acts as the owner can change it."""
+    if all(_lets_all_in(place) for place in folder.parents):
         raise FileSystemTrouble(
             FileSystemTrouble.UNSUITABLE,
             f"functions act as the owner of {folder}, and every user of this machine could run what they leave there with the "
-            f"owner's rights: chmod o-x {folder}",
+            "owner's rights: put it into a folder that others may not enter (chmod o-x)",
         )
 
 

@@ -23,9 +23,9 @@ GIVEN: list[int] = []
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder of somebody's, in one that everybody may enter."""
+    """A folder of somebody's, in one that nobody else may enter."""
     made = Path(tempfile.mkdtemp(dir="/tmp"))
-    made.chmod(0o755)
+    made.chmod(0o750)
     data = made / "data"
     data.mkdir(mode=0o750)
     (data / "own").write_text("own")
@@ -74,15 +74,16 @@ def test_nobody_but_the_sandboxs_user_can_make_files(folder: Path) -> None:
 
 
 def test_a_folder_that_everybody_may_enter(folder: Path) -> None:
-    """The owner's programs could be run from there by all; the refusal says what to do, and after that it works."""
-    folder.chmod(0o755)
-    found = trouble(folder)
-    assert found.kind == FileSystemTrouble.UNSUITABLE
-    assert f"chmod o-x {folder}" in str(found)
-    folder.chmod(0o750)
-    opened(folder)
+    """The owner's programs could be run from there by all; the refusal says what to do, and after that it works. The folder's
+    own mode is no answer: functions could change it."""
+    folder.parent.chmod(0o755)
+    for mode in (0o755, 0o750, 0o700):
+        folder.chmod(mode)
+        found = trouble(folder)
+        assert found.kind == FileSystemTrouble.UNSUITABLE
+        assert "put it into a folder that others may not enter (chmod o-x)" in str(found)
     folder.chmod(0o777)
-    folder.parent.chmod(0o700)
+    folder.parent.chmod(0o750)
     opened(folder)
 
 
@@ -116,7 +117,7 @@ def test_other_standings(folder: Path) -> None:
     os.chown(folder, 0, 0)  # whom the user is, in a user namespace
     opened(folder, Standing.USER)
     assert "without root" in str(trouble(folder, Standing.USER_WITH_OTHERS))
-    folder.chmod(0o755)
+    folder.parent.chmod(0o755)
     assert "chmod o-x" in str(trouble(folder, Standing.USER))
     folder.chmod(0o777)
     opened(folder, Standing.USER_WITH_OTHERS)

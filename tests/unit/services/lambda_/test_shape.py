@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 
+from lambdad.model.code_signature import CodeSignature
 from lambdad.model.file_system import FileSystem
 from lambdad.model.function import Configuration, FunctionVersion
 from lambdad.model.layer import LayerUse
@@ -22,14 +23,20 @@ from support.lambda_service import ACCOUNT, REGION, ROLE
 
 MODEL = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda").shape_for("FunctionConfiguration")
 CODE = CodeArchive("ab" * 32, 10, 20)
+SIGNED = replace(CODE, signature=CodeSignature("arn:profile", "arn:job", is_vouched_for=True))
 
 PLAIN = Configuration(runtime="python3.12", handler="app.handler", role=ROLE, code=CODE)
 #: Everything that a caller can decide, decided.
 FULL = replace(
     PLAIN,
+    code=SIGNED,
     description="d",
+    timeout_seconds=4,
+    memory_mb=129,
+    ephemeral_storage_mb=513,
+    architecture="arm64",
     environment={"A1": "1"},
-    layers=(LayerUse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1", CODE),),
+    layers=(LayerUse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1", SIGNED),),
     snap_start=True,
     is_per_tenant=True,
     file_system=FileSystem(
@@ -48,8 +55,6 @@ NEVER = {
     "MasterArn": "there are no replicas at edge locations",
     "ConfigSha256": "how AWS makes it is not known, and a client could compare it with nothing",
     "ImageConfigResponse": "functions are made from zips only",
-    "SigningProfileVersionArn": "packages are not signed",
-    "SigningJobArn": "packages are not signed",
 }
 
 ALWAYS = {
@@ -94,6 +99,10 @@ IF_SET = {
     "FileSystemConfigs.LocalMountPath",
     "FileSystemConfigs.S3FilesConfig",
     "FileSystemConfigs.S3FilesConfig.DirectS3Read",
+    "SigningProfileVersionArn",
+    "SigningJobArn",
+    "Layers.SigningProfileVersionArn",
+    "Layers.SigningJobArn",
     "TenancyConfig",
     "TenancyConfig.TenantIsolationMode",
 }
@@ -115,8 +124,6 @@ NEVER_WITHIN = {
     "Environment.Error": "variables are not encrypted with a key that could be missing",
     "Environment.Error.ErrorCode": "as above",
     "Environment.Error.Message": "as above",
-    "Layers.SigningProfileVersionArn": "layers are not signed here",
-    "Layers.SigningJobArn": "as above",
 }
 
 
@@ -152,6 +159,12 @@ def test_every_member_is_printed_or_named() -> None:
     unprinted = {"ImageConfigResponse": "ImageConfig"} | {name: name for name in settable()}
     assert not {path for path in modelled(MODEL) if path not in known and path.partition(".")[0] not in {*NEVER, *unprinted}}
     assert known <= set(modelled(MODEL))
+
+
+def test_everything_is_decided() -> None:
+    """What a caller can decide is decided otherwise than by default in the configuration that these tests print."""
+    decided = [field.name for field in fields(Configuration) if field.name not in ("runtime", "handler", "role")]
+    assert not [name for name in decided if getattr(FULL, name) == getattr(PLAIN, name)]
 
 
 @pytest.mark.parametrize(("configuration", "members"), [(PLAIN, ALWAYS), (FULL, ALWAYS | IF_SET)])
