@@ -30,7 +30,8 @@ from lambdad.event_queue.outbox import Outbox
 from lambdad.event_queue.queue import EventQueue
 from lambdad.health import Announcement
 from lambdad.identity import Identities
-from lambdad.invocation.code import CodeStore
+from lambdad.images.places import ImagePlaces
+from lambdad.invocation.code import IMAGE_LIMITS, CodeStore
 from lambdad.invocation.concurrency import Concurrency
 from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
@@ -59,6 +60,8 @@ from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
 from lambdad.services.ecr import SERVICE as ECR
+from lambdad.services.ecr.model import RepositoryName
+from lambdad.services.ecr.own_images import OwnImages
 from lambdad.services.ecr.records import EcrRecords
 from lambdad.services.ecr.registry_site import RegistrySite
 from lambdad.services.ecr.state import EcrState
@@ -71,6 +74,7 @@ from lambdad.services.lambda_ import SERVICE as LAMBDA
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.image import ImageIntake
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import LambdaRecords
@@ -156,7 +160,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     logs = LogsState(store)
     keeping_logs = _own_task(parts, "The keeping of logs", logs.run(), logs.stop)
     programs = await _open_programs(settings, parts)
-    code = CodeStore(sandboxes, blobs, settings.data_dir / "code")
+    image_limits = UnpackLimits(limits.image_bytes, IMAGE_LIMITS.files)
+    code = CodeStore(sandboxes, blobs, settings.data_dir / "code", image_limits=image_limits)
     await code.open()
     parts.push_async_callback(code.close)
     inside = _EndpointInside()
@@ -187,6 +192,17 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     counters = EventCounters()
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
+    ecr = EcrState(
+        EcrRecords(store, blobs),
+        blobs,
+        Tokens(secrets.token_bytes(32), clock=clock),
+        settings.account_id,
+        settings.region,
+        sock.getsockname()[1],
+        is_enforced,
+        partial(_principal_of, identities, clock),
+        clock,
+    )
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -205,18 +221,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         snapshot_problem=sandboxes.snapshot_problem,
         file_systems=settings.file_systems,
         file_system_problem=sandboxes.file_system_problem,
+        images=ImageIntake(_image_places(settings, ecr), blobs, sandboxes.image_problem),
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
-    )
-    ecr = EcrState(
-        EcrRecords(store, blobs),
-        blobs,
-        Tokens(secrets.token_bytes(32), clock=clock),
-        settings.account_id,
-        settings.region,
-        sock.getsockname()[1],
-        is_enforced,
-        partial(_principal_of, identities, clock),
-        clock,
     )
     registry = RegistrySite(ecr)
     parts.push_async_callback(registry.close)
@@ -412,6 +418,7 @@ def _lambda_state(
     snapshot_problem: str | None,
     file_systems: Collection[str],
     file_system_problem: str | None,
+    images: ImageIntake,
     can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, signature_trust, limits.unzipped_bytes)
@@ -437,6 +444,7 @@ def _lambda_state(
         snapshot_problem=snapshot_problem,
         file_systems=file_systems,
         file_system_problem=file_system_problem,
+        images=images,
         can_assume=can_assume,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )
@@ -469,6 +477,15 @@ def _fetch_from(s3: S3State) -> Callable[[str, str, str, str | None], AsyncItera
             yield piece
 
     return fetch_object
+
+
+def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
+    return ImagePlaces(
+        lambda account_id, region, repository: OwnImages(ecr, RepositoryName(account_id, region, repository)),
+        settings.image_folders,
+        settings.registries,
+        keeps_accounts_apart=settings.checks_signatures,
+    )
 
 
 def _mint_from(identities: Identities) -> Callable[[Version], FunctionCredentials]:

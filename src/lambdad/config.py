@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lambdad.errors import StartupError
 from lambdad.model.file_system import is_access_point
+from lambdad.model.image import Registry
 from lambdad.model.quota import QUOTA_NAMES
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 
@@ -65,6 +66,8 @@ class Settings:
     region: str
     drain_seconds: float
     file_systems: Mapping[str, Path]  #: ARN of an access point -> folder that functions see as it
+    image_folders: tuple[Path, ...]  #: absolute
+    registries: tuple[Registry, ...]
     endpoint_sqs: str  #: URL; empty when there is none
     endpoint_sns: str
     endpoint_events: str
@@ -351,6 +354,26 @@ def _file_systems(text: str) -> dict[str, Path]:
     return folders
 
 
+def _folders(text: str) -> tuple[Path, ...]:
+    folders = tuple(Path(part) for part in text.split(",")) if text else ()
+    if not all(folder.is_absolute() and ".." not in folder.parts for folder in folders):
+        raise ValueError(text)
+    return folders
+
+
+def _registries(text: str) -> tuple[Registry, ...]:
+    return tuple(_registry(part) for part in text.split(",")) if text else ()
+
+
+def _registry(text: str) -> Registry:
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    has_more = bool(parts.query or parts.fragment) or parts.path not in ("", "/")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or has_more:
+        raise ValueError(text)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return Registry(host, unquote(parts.username or ""), unquote(parts.password or ""), parts.scheme == "http")
+
+
 def _seconds(most: int) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) or float(text) > most:
@@ -510,6 +533,16 @@ SETTINGS: tuple[Setting, ...] = (
         _file_systems, "",
         "Folders that functions can mount as file systems, by the ARNs of the access points that they stand for. In the "
         "settings file: `\"ARN\" = \"/folder\"` in the table `[file_systems]`.",
+        default_text="none",
+    ),
+    Setting(
+        "image_folders", "PATH,...", "absolute paths, with commas between them", _folders, "",
+        "Folders from which functions may be made of images (`oci:PATH`, `docker-archive:PATH`), and those in them.",
+        default_text="none",
+    ),
+    Setting(
+        "registries", "URL,...", "URLs such as https://USER:PASSWORD@registry.example.com, and commas between", _registries, "",
+        "Registries elsewhere from which functions may be made of images; http:// for one without TLS.",
         default_text="none",
     ),
     *(

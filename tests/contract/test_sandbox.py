@@ -17,6 +17,7 @@ import pytest_asyncio
 from lambdad.errors import SandboxError
 from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
+from support.image_layers import Entry, diff_id, layer_tar
 from support.sandbox import ENVIRONMENT, Backend, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
 
 LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
@@ -608,6 +609,27 @@ class TestUnpack:
         """An archive that unpacks to more than allowed is refused."""
         archive = _zip(tmp_path / "bomb.zip", {"zeros": bytes(2_000_000)})
         assert (await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)).refusal == "too-big"
+
+    async def test_a_layer_of_an_image_lies_over_those_below_it(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """Or the backend says why images cannot be run with it."""
+        for name, entries in {"lower": [Entry("kept"), Entry("gone")], "upper": [Entry(".wh.gone"), Entry("new")]}.items():
+            (tmp_path / name).write_bytes(layer_tar(entries))
+        lower, upper = tmp_path / "lower.tree", tmp_path / "upper.tree"
+        if sandboxes.name == "process":
+            assert sandboxes.image_problem is not None
+            with pytest.raises(SandboxError, match="root folder"):
+                await sandboxes.unpack_layer(tmp_path / "lower", None, lower, LIMITS)
+            return
+        report = await sandboxes.unpack_layer(tmp_path / "lower", None, lower, LIMITS)
+        assert (report.refusal, report.diff_id) == (None, diff_id((tmp_path / "lower").read_bytes()))
+        assert (await sandboxes.unpack_layer(tmp_path / "upper", lower, upper, LIMITS)).refusal is None
+        assert (upper / "kept").samefile(lower / "kept")
+        assert ((upper / "new").exists(), (upper / "gone").exists()) == (True, False)
+        (tmp_path / "broken").write_bytes(b"no tar")
+        report = await sandboxes.unpack_layer(tmp_path / "broken", lower, tmp_path / "broken.tree", LIMITS)
+        assert (report.refusal, (tmp_path / "broken.tree").exists()) == ("not-a-tar", False)
+        for tree in (lower, upper):
+            await sandboxes.remove(tree)
 
     async def test_unpacked_package_can_be_run(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
         """A sandbox reads what unpack made."""

@@ -14,9 +14,12 @@ import botocore.exceptions
 import pytest
 
 from support import ordinary_user
+from support.image_layers import Entry
+from support.image_program import image_program
+from support.images import RegistryClient, image
 from support.ordinary_server import OrdinaryUser, make_home
 from support.processes import descendants, is_running, processes_of_user
-from support.server import Server, wait_until
+from support.server import ROLE, Server, wait_until
 
 pytestmark = pytest.mark.root  # to become somebody else
 
@@ -286,3 +289,18 @@ def _uid(pid: int) -> int:
 
 def _number(file: Path) -> int:
     return int(file.read_text())
+
+
+def test_a_function_runs_from_an_image_in_its_own_files(server: Server) -> None:
+    """Without root as with it: its files, read-only, and none of this machine's."""
+    made = image([Entry("probe", image_program(), mode=0o755)], [Entry("etc/mine", b"1")], Entrypoint=["/probe"])
+    server.client("ecr").create_repository(repositoryName="rootless")
+    RegistryClient(server.endpoint, "rootless").push(made, "v1")
+    lambda_ = server.client("lambda")
+    code = {"ImageUri": f"localhost:{server.port}/rootless:v1"}
+    lambda_.create_function(FunctionName="image", Role=ROLE, PackageType="Image", Code=code, Timeout=30)
+    server.wait_active("image")
+    assert set(server.invoke("image", "list /")) == {"dev", "etc", "mnt", "probe", "proc", "run", "tmp", "var"}
+    assert server.invoke("image", "read /etc/mine") == "1"
+    assert server.invoke("image", "write /etc/mine").startswith("errno ")
+    assert server.invoke("image", "write /tmp/new") == "written"

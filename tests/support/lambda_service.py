@@ -19,6 +19,8 @@ import msgspec.structs
 from lambdad.delivery import Delivery
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.event_queue.queue import EventQueue
+from lambdad.images.places import ImagePlaces
+from lambdad.images.source import ImageSource, MissingImage
 from lambdad.invocation.code import CodeStore
 from lambdad.model.function import Failure
 from lambdad.model.invocation import Invocation, InvocationResult
@@ -31,6 +33,7 @@ from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.image import ImageIntake
 from lambdad.services.lambda_.operations import OPERATIONS
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
@@ -236,6 +239,10 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def no_repository(account_id: str, region: str, repository: str) -> ImageSource:
+    raise MissingImage(f"there is no repository {repository}")
+
+
 def make_state(world: World) -> LambdaState:
     ids = itertools.count(1)
     limits = quotas()
@@ -272,6 +279,7 @@ def make_state(world: World) -> LambdaState:
         fetch_object=fetch_object,
         delivery=world.delivery,
         quotas=limits,
+        images=ImageIntake(ImagePlaces(no_repository, (), (), keeps_accounts_apart=False), world.blobs),
         clock=lambda: world.now[0],
         new_id=new_id,
         draw=lambda: world.draws.pop(0),

@@ -9,6 +9,7 @@ import pytest
 
 from lambdad import config
 from lambdad.errors import StartupError
+from lambdad.model.image import Registry
 
 ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0"
 OTHER_ACCESS_POINT = ACCESS_POINT[:-1] + "1"
@@ -121,6 +122,13 @@ def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
         ("file_systems", f"{ACCESS_POINT}=/a,"),
         ("file_systems", f"{ACCESS_POINT}=/a,{ACCESS_POINT}=/b"),
         ("file_systems", "arn:aws:s3:::bucket=/a"),
+        ("image_folders", "images"),
+        ("image_folders", "/srv/images,"),
+        ("image_folders", "/srv/../etc"),
+        ("registries", "registry.example.com/team"),
+        ("registries", "ftp://registry.example.com"),
+        ("registries", "registry.example.com,,"),
+        ("registries", "registry.example.com:99999"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_source_and_what_is_wanted(name: str, text: str) -> None:
@@ -138,6 +146,23 @@ def test_single_quotas_are_replaced() -> None:
     assert settings.quotas_shown == "2021, concurrent_executions=5000, layers=9"
     assert config.load({}, {}).quota_overrides == {}
     assert config.load({}, {}).quotas_shown == "current"
+
+
+def test_where_images_may_come_from() -> None:
+    """Folders and registries with commas between them; a password is not in what is printed of the settings."""
+    given = {
+        "image_folders": "/srv/images,/opt/more",
+        "registries": "Registry.Example.com,https://me:p%40ss@other.example.com:5000,http://localhost:5000/",
+    }
+    settings = config.load(given, {})
+    assert settings.image_folders == (Path("/srv/images"), Path("/opt/more"))
+    assert settings.registries == (
+        Registry("registry.example.com"),
+        Registry("other.example.com:5000", "me", "p@ss"),
+        Registry("localhost:5000", is_insecure=True),
+    )
+    assert "p@ss" not in repr(settings)
+    assert (config.load({}, {}).image_folders, config.load({}, {}).registries) == ((), ())
 
 
 def test_a_bad_value_in_the_environment_names_the_variable() -> None:

@@ -31,6 +31,7 @@ class OwnImage:
     region: str | None
     repository: str
     name: str  #: a tag, or "sha256:..."
+    host: str = ""  #: as it was written, where it is one of this machine's own names: a registry of another program, perhaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def read_reference(uri: str) -> Reference:
     if own:
         return OwnImage(own["account"], own["region"], repository, name)
     if _LOOPBACK.fullmatch(host):
-        return OwnImage(None, None, repository, name)
+        return OwnImage(None, None, repository, name, host.lower())
     if not _HOST.fullmatch(host) or ("." not in host and ":" not in host):
         raise MalformedReference(f"{host!r} is not the host of a registry")
     return RemoteImage(host.lower(), repository, name)

@@ -1,4 +1,7 @@
-"""Unpacked packages and layers on disk: each made once from its blobs, made again after a loss, removed when nobody uses it."""
+"""Unpacked packages, layers and images on disk: made once from their blobs, made again after a loss, removed when unused.
+
+The tree of an image is made layer by layer, each over the tree of those below it, with which it shares files.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lambdad.errors import SandboxError
+from lambdad.model.image import IMAGE_STACK
 from lambdad.sandbox.base import Sandboxes, UnpackLimits, UnpackReport
 from lambdad.store.base import Blobs
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PARTIAL = "partial-"
 
-Digests = tuple[str, ...]
+IMAGE_LIMITS = UnpackLimits(10 << 30, 1_000_000)
+
+Digests = tuple[str, ...]  #: IMAGE_STACK first where they are layers of an image
 
 
 class CodeStore:
@@ -27,11 +33,19 @@ class CodeStore:
     """
 
     def __init__(
-        self, sandboxes: Sandboxes, blobs: Blobs, directory: Path, *, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+        self,
+        sandboxes: Sandboxes,
+        blobs: Blobs,
+        directory: Path,
+        *,
+        image_limits: UnpackLimits = IMAGE_LIMITS,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
+        """`image_limits` hold for images, whatever limits are given for packages."""
         self._sandboxes = sandboxes
         self._blobs = blobs
         self._directory = directory
+        self._image_limits = image_limits
         self._new_id = new_id
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
         self._reports: dict[Digests, UnpackReport] = {}
@@ -55,6 +69,8 @@ class CodeStore:
 
     async def unpack(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
         """Unpacks the archives one over the other, unless that has been done. Raises SandboxError when a blob is lost."""
+        if digests[0] == IMAGE_STACK:
+            limits = self._image_limits
         self._unwanted.discard(digests)
         task = self._under_way.get(digests)
         if task is None:
@@ -121,22 +137,35 @@ class CodeStore:
             return None
         if kept.get("boot_id") != self._boot_id or not (entry / "tree").is_dir():
             return None
-        return UnpackReport(int(kept["unpacked_bytes"]))
+        return UnpackReport(int(kept["unpacked_bytes"]), diff_id=kept.get("diff_id", ""))
 
     async def _unpack(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
-        archives = [self._blob(digest) for digest in digests]
         partial = self._partial()
         partial.mkdir()
         try:
-            report = await self._sandboxes.unpack(archives, partial / "tree", limits)
+            if digests[0] == IMAGE_STACK:
+                report = await self._unpack_layer(digests, partial / "tree", limits)
+            else:
+                archives = [self._blob(digest) for digest in digests]
+                report = await self._sandboxes.unpack(archives, partial / "tree", limits)
             if report.refusal is None:
-                kept = {"unpacked_bytes": report.unpacked_bytes, "boot_id": self._boot_id}
+                kept = {"unpacked_bytes": report.unpacked_bytes, "boot_id": self._boot_id, "diff_id": report.diff_id}
                 (partial / "report.json").write_text(json.dumps(kept))
                 partial.rename(self._entry(digests))
         finally:
             if partial.exists():
                 await self._remove(partial)
         return report
+
+    async def _unpack_layer(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        *below, layer = digests
+        if len(below) == 1:  # nothing but what says that it is an image
+            return await self._sandboxes.unpack_layer(self._blob(layer), None, destination, limits)
+        tree = await self.acquire(tuple(below), limits)
+        try:
+            return await self._sandboxes.unpack_layer(self._blob(layer), tree, destination, limits)
+        finally:
+            self.release(tuple(below))
 
     def _blob(self, digest: str) -> Path:
         try:

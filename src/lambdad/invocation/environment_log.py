@@ -15,7 +15,7 @@ from lambdad.invocation.logs import FunctionLog, LogStream
 from lambdad.invocation.platform_events import Span
 from lambdad.invocation.run import Run, Timing
 from lambdad.model.version import Version
-from lambdad.runtimes.families import FAMILY_OF
+from lambdad.runtimes.families import family_of
 
 
 class EnvironmentLog:
@@ -28,7 +28,7 @@ class EnvironmentLog:
             clock=parts.clock,
             is_sink_full=parts.is_log_sink_full,
             settings=version.log_settings,
-            has_frames=FAMILY_OF[version.runtime].has_frames,
+            has_frames=family_of(version.runtime).has_frames,
             shared=parts.output_allowance,
             tenant_id=version.tenant_id,
         )

@@ -37,7 +37,7 @@ class EnvironmentParts:
 
     sandboxes: Sandboxes
     code: CodeStore
-    program_for: Callable[[str], Awaitable[RuntimeProgram]]
+    program_for: Callable[[str], Awaitable[RuntimeProgram]]  #: by the runtime's identifier
     mint: Callable[[Version], FunctionCredentials]
     log_sink: LogSink
     unpack_limits: UnpackLimits

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lambdad.model.image import ImageUse
 from lambdad.model.log_settings import DEFAULT_LEVEL
 from lambdad.model.version import Version
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
-from lambdad.runtimes.families import FAMILY_OF
+from lambdad.runtimes.families import family_of
 from lambdad.sandbox.base import ENDPOINT_PORT, RUNTIME_API_PORT, SANDBOX_ADDRESS
 
 #: Names with an underscore first are the platform's, except these, which AWS lets through.
@@ -16,6 +17,15 @@ X_RAY_PORT = 2000
 #: Where the managed runtimes' clients write messages in frames: standard output itself, so that what a function prints and
 #: what it logs stay in order. See `log_frames`.
 FRAMES_DESCRIPTOR = "1"
+
+_ADDRESSES = {
+    "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+    "AWS_XRAY_DAEMON_ADDRESS": f"{SANDBOX_ADDRESS}:{X_RAY_PORT}",
+    "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
+    "_AWS_XRAY_DAEMON_PORT": str(X_RAY_PORT),
+    "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
+}
+_USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ def environment_variables(
     """
     of_environment = _credentials(version.runtime, credentials) if container_token is None else _container(container_token)
     return {
-        **_replaceable(version.runtime),
+        **(_replaceable(version.runtime) if version.image is None else _of_image(version.image)),
         **{name: value for name, value in version.environment.items() if _is_customers(name)},
         **of_environment,
         **_reserved(version, log_stream, is_snapshot=container_token is not None),
@@ -63,7 +73,7 @@ def _is_customers(name: str) -> bool:
 
 def _replaceable(runtime: str) -> dict[str, str]:
     # Every interpreter stands at /var/lang here, also those which AWS once kept elsewhere (python2.7).
-    family = FAMILY_OF[runtime]
+    family = family_of(runtime)
     has_language = family.has_language_paths
     libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     return {
@@ -73,13 +83,14 @@ def _replaceable(runtime: str) -> dict[str, str]:
         "TZ": ":UTC",
         "PWD": "/var/task",
         "SHLVL": "0",
-        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        "AWS_XRAY_DAEMON_ADDRESS": f"{SANDBOX_ADDRESS}:{X_RAY_PORT}",
-        "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
-        "_AWS_XRAY_DAEMON_PORT": str(X_RAY_PORT),
-        "AWS_ENDPOINT_URL": f"http://{SANDBOX_ADDRESS}:{ENDPOINT_PORT}",
+        **_ADDRESSES,
         **family.variables(runtime),
     }
+
+
+def _of_image(image: ImageUse) -> dict[str, str]:
+    """An image says itself where its programs are; what it does not say is as container engines have it."""
+    return {"PATH": _USUAL_PATH, **_ADDRESSES, **image.command.environment}
 
 
 def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, str]:
@@ -88,7 +99,7 @@ def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, st
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "AWS_SESSION_TOKEN": credentials.session_token,
     }
-    if FAMILY_OF[runtime].has_old_key_names:
+    if family_of(runtime).has_old_key_names:
         variables["AWS_ACCESS_KEY"] = credentials.access_key_id
         variables["AWS_SECRET_KEY"] = credentials.secret_access_key
     if runtime in {"python2.7", "python3.6", "go1.x"}:
@@ -96,11 +107,13 @@ def _credentials(runtime: str, credentials: FunctionCredentials) -> dict[str, st
     return variables
 
 
+def _places(handler: str) -> dict[str, str]:
+    return {"_HANDLER": handler, "LAMBDA_TASK_ROOT": "/var/task", "LAMBDA_RUNTIME_DIR": "/var/runtime"}
+
+
 def _reserved(version: Version, log_stream: str, *, is_snapshot: bool) -> dict[str, str]:
     variables = {
-        "_HANDLER": version.handler,
-        "LAMBDA_TASK_ROOT": "/var/task",
-        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        **(_places(version.handler) if version.image is None else {}),
         "AWS_REGION": version.region,
         "AWS_DEFAULT_REGION": version.region,
         "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
@@ -116,8 +129,8 @@ def _reserved(version: Version, log_stream: str, *, is_snapshot: bool) -> dict[s
     if not is_snapshot:
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = version.log_group or f"/aws/lambda/{version.function_name}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
-    if version.runtime not in CUSTOM_RUNTIMES:
+    if version.image is None and version.runtime not in CUSTOM_RUNTIMES:
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{version.runtime}"
-    if FAMILY_OF[version.runtime].has_frames:
+    if family_of(version.runtime).has_frames:
         variables["_LAMBDA_TELEMETRY_LOG_FD"] = FRAMES_DESCRIPTOR
     return variables

@@ -31,7 +31,8 @@ from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
-from lambdad.sandbox.base import Sandbox, SandboxSpec, Snapshot
+from lambdad.runtimes.image import image_program, tree_in_image
+from lambdad.sandbox.base import RuntimeProgram, Sandbox, SandboxSpec, Snapshot
 
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
@@ -183,13 +184,14 @@ class ExecutionEnvironment:
     async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
         parts, version = self._parts, self.version
         _check_runtime_version(parts, version)
-        task_root = await self._unpacked((version.code.digest,))
-        opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
-        self._extension_names = [] if opt_root is None else external_extensions(opt_root)
+        program, task_root, opt_root = await self._files()
+        root = program.image_root
+        opt_tree = opt_root if root is None else tree_in_image(root, "opt")
+        self._extension_names = [] if opt_tree is None else external_extensions(opt_tree)
         self._credentials = parts.mint(version)
         return SandboxSpec(
             sandbox_id=parts.new_id(),
-            program=await parts.program_for(version.runtime),
+            program=program,
             task_root=task_root,
             opt_root=opt_root,
             memory_mb=version.memory_mb,
@@ -207,6 +209,16 @@ class ExecutionEnvironment:
             is_template=self._beginning is Beginning.TEMPLATE,
             snapshot=None if source is None else source.snapshot,
         )
+
+    async def _files(self) -> tuple[RuntimeProgram, Path | None, Path | None]:
+        """What is run, and the trees of the package and of the layers. An image is all of that by itself."""
+        version = self.version
+        if version.image is not None:
+            root = await self._unpacked(version.image.stacks()[-1])
+            return image_program(version.image, root), None, None
+        task_root = await self._unpacked((version.code.digest,))
+        opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
+        return await self._parts.program_for(version.runtime), task_root, opt_root
 
     def _limit_cpu(self, share: float | None) -> None:
         """As on AWS, Init runs at full speed."""

@@ -71,10 +71,14 @@ def exited(status: ExitStatus) -> Failure:
     return Failure("Runtime.ExitError", _exit_text(status), reported_type=reported)
 
 
+#: What is said by that which starts a runtime's program.
+_OF_THE_START = ("Runtime.InvalidEntrypoint", "Runtime.InvalidWorkingDir")
+
+
 def posted(error_type: str, body: bytes, content_type: str) -> Failure:
     """An error that the runtime reported. Its body goes to the invoker as it is; without one, the type speaks."""
     reported = normalized_type(error_type)
-    if error_type == "Runtime.InvalidEntrypoint" and content_type == "text/plain":  # of what starts custom runtimes
+    if error_type in _OF_THE_START and content_type == "text/plain":
         return Failure(error_type, body.decode("utf-8", "replace"), "error", reported)
     return Failure(error_type or reported, error_type or reported, "error", reported, body, content_type)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lambdad.model.file_system import FileSystem
+from lambdad.model.image import ImageUse
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import TEXT, LogSettings
 from lambdad.model.network_choice import has_network
@@ -61,7 +62,13 @@ class Configuration:
     dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
     is_per_tenant: bool = False  #: each invocation is for a tenant, and no environment serves two of them; from creation on
 
+    #: For a function made from a container image, whose runtime is then IMAGE_RUNTIME and whose `code` names its manifest.
+    image: ImageUse | None = None
+
     def digests(self) -> tuple[str, ...]:
+        """Of all blobs that it needs."""
+        if self.image is not None:
+            return self.image.image.blobs()
         return (self.code.digest, *(layer.code.digest for layer in self.layers))
 
     def unpacked_size(self) -> int:
@@ -139,6 +146,7 @@ class FunctionVersion:
             revision_id=self.revision_id,
             runtime=configuration.runtime,
             handler=configuration.handler,
+            image=configuration.image,
             code=configuration.code,
             layers=tuple(layer.code for layer in configuration.layers),
             timeout_seconds=configuration.timeout_seconds,

@@ -8,6 +8,20 @@ from dataclasses import dataclass, field
 #: Of the machine a layer's program is for, as images call it; AWS's names are the keys.
 PLATFORMS: Mapping[str, str] = {"x86_64": "amd64", "arm64": "arm64"}
 
+#: Stands before the digests of layers that are unpacked one over the other, to tell them from those of zips.
+IMAGE_STACK = "image"
+IMAGE_RUNTIME = "image"  #: in the place of a runtime's identifier, for functions that have none
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry elsewhere that images may be taken from."""
+
+    host: str  #: with the port, if it has one
+    user: str = ""
+    password: str = field(default="", repr=False)
+    is_insecure: bool = False  #: plain HTTP
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLayer:
@@ -69,3 +83,22 @@ class ImageOverrides:
             command.working_directory if self.working_directory is None else self.working_directory,
             command.environment,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageUse:
+    """The image of a function, as it was when the function was given it: a tag that moves later changes nothing."""
+
+    uri: str  #: as the caller wrote it
+    resolved_uri: str  #: with the digest
+    image: Image
+    overrides: ImageOverrides = ImageOverrides()
+
+    @property
+    def command(self) -> ImageCommand:
+        return self.overrides.of(self.image.command)
+
+    def stacks(self) -> list[tuple[str, ...]]:
+        """What is unpacked for it: each layer over those below it, each of which other images may share."""
+        layers = tuple(layer.digest for layer in self.image.layers)
+        return [(IMAGE_STACK, *layers[: count + 1]) for count in range(len(layers))]

@@ -22,6 +22,7 @@ class Quotas:
     tmp_max_mb: int = 10_240
     zip_bytes: int = 50 * MEBIBYTE  #: of a package sent in the request itself; through S3 only the unzipped size counts
     unzipped_bytes: int = 250 * MEBIBYTE  #: package and layers together
+    image_bytes: int = 10 * 1024 * MEBIBYTE  #: of a container image, unpacked
     create_request_bytes: int = 70_167_211  #: HTTP body of an upload: base64 of the largest zip and the rest
     environment_bytes: int = 4096
     layers: int = 5

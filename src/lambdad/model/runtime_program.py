@@ -19,6 +19,8 @@ class StartCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     programs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     honours_wrapper: bool = False  #: AWS_LAMBDA_EXEC_WRAPPER is run in its place, with the command line as arguments
+    #: Of the command of a container image, which is taken word by word: where it is run. Its program is searched in PATH.
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,5 @@ class RuntimeProgram:
     runtime_dir: Path  #: runtime client and SDK, seen inside as /var/runtime; has bootstrap.py, or what `start` names
     start: StartCommand | None = None
     python_root: Path | None = None  #: prefix of `interpreter` where that is not `language_root`
+    #: All files of a container image, seen in the place of the machine's, of `runtime_dir` and of `language_root`.
+    image_root: Path | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lambdad.model.code_signature import CodeSignature
 from lambdad.model.file_system import FileSystem
+from lambdad.model.image import ImageUse
 from lambdad.model.log_settings import TEXT, LogSettings
 
 LATEST = "$LATEST"
@@ -40,6 +41,7 @@ class Version:
     handler: str
     code: CodeArchive
     layers: tuple[CodeArchive, ...] = ()
+    image: ImageUse | None = None  #: what it runs instead of `code` and `layers`
     timeout_seconds: int = 3
     memory_mb: int = 128
     ephemeral_storage_mb: int = 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdad.model.image import IMAGE_RUNTIME
 from lambdad.runtimes.custom.family import FAMILY as CUSTOM
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.go.family import FAMILY as GO
@@ -21,3 +22,18 @@ FAMILIES: tuple[Family, ...] = (
 
 #: By runtime identifier.
 FAMILY_OF = {runtime: family for family in FAMILIES for runtime in family.runtimes}
+
+_IMAGE = Family(
+    name="image",
+    language="container images",
+    runtimes=(),
+    client=None,
+    lookup=None,
+    has_language_paths=False,
+    has_frames=False,
+)
+
+
+def family_of(runtime: str) -> Family:
+    """Also of what stands in the place of a runtime for functions that are made from images."""
+    return _IMAGE if runtime == IMAGE_RUNTIME else FAMILY_OF[runtime]

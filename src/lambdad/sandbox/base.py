@@ -54,7 +54,7 @@ class Snapshot(Protocol):
 class SandboxSpec:
     sandbox_id: str  #: [a-z0-9-]{1,40}, unique in this server
     program: RuntimeProgram
-    task_root: Path  #: unpacked package, seen as /var/task, read-only
+    task_root: Path | None  #: unpacked package, seen as /var/task, read-only; None for an image, which has its own
     opt_root: Path | None  #: merged layers, seen as /opt, read-only
     memory_mb: int
     tmp_mb: int
@@ -169,9 +169,10 @@ class UnpackReport:
 
     unpacked_bytes: int
     refusal: str | None = (
-        None  #: "not-a-zip", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
+        None  #: "not-a-zip", "not-a-tar", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
     )
     detail: str = ""
+    diff_id: str = ""  #: of a layer: hex SHA-256 of the tar inside
 
 
 class Sandboxes(Protocol):
@@ -181,6 +182,7 @@ class Sandboxes(Protocol):
     network: NetworkStatus  #: what is in force, once `open` has returned
     snapshot_problem: str | None  #: why no snapshots can be taken here, as a sentence; None where they can
     file_system_problem: str | None  #: why functions have no file systems here, as a sentence; None where they can
+    image_problem: str | None  #: why no container images can be run here, as a sentence; None where they can
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
     shares_processors: bool  #: by memory size, once `open` has returned
 
@@ -198,8 +200,13 @@ class Sandboxes(Protocol):
         unprivileged process. Files become world-readable and read-only to every sandbox."""
         ...
 
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """As `unpack`, a layer of a container image (tar, or tar in gzip) over the tree `below`, which an earlier call has made
+        of the layers below and with which the new one shares files. SandboxError where images cannot be run."""
+        ...
+
     async def remove(self, tree: Path) -> None:
-        """Removes a folder that `unpack` made."""
+        """Removes a folder that `unpack` or `unpack_layer` made."""
         ...
 
     async def lost(self) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from lambdad.sandbox import job
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import Job
-from lambdad.sandbox.records import Failed, Remove, Removed, Unpack, Unpacked
+from lambdad.sandbox.records import Failed, Remove, Removed, Unpack, Unpacked, UnpackLayer
 
 
 class Watch(Protocol):
@@ -39,13 +39,29 @@ class FileWork:
         self._jobs: dict[int, Job] = {}
 
     def unpack(self, record: Unpack, archives: Sequence[int]) -> None:
+        def start(staging: Path) -> Job:
+            return job.start_unpacking(archives, staging, _limits(record), self._uid, self._filter)
+
+        self._unpack(record, start)
+
+    def unpack_layer(self, record: UnpackLayer, layer: int) -> None:
+        def start(staging: Path) -> Job:
+            below = None if record.below is None else os.open(record.below, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                return job.start_unpacking_layer(layer, below, staging, _limits(record), self._uid, self._filter)
+            finally:
+                if below is not None:
+                    os.close(below)
+
+        self._unpack(record, start)
+
+    def _unpack(self, record: Unpack | UnpackLayer, start: Callable[[Path], Job]) -> None:
         destination, staging = Path(record.destination), self._staging / f"unpacked-{record.request}"
-        limits = UnpackLimits(record.unpacked_bytes, record.files)
         try:
             if os.path.lexists(destination):
                 raise FileExistsError(errno.EEXIST, f"{destination} is there already")
             staging.mkdir(mode=0o755)
-            started = job.start_unpacking(archives, staging, limits, self._uid, self._filter)
+            started = start(staging)
         except OSError as error:
             self._answer(Failed(record.request, str(error)))
             return
@@ -70,7 +86,7 @@ class FileWork:
             running.kill()
             running.finish()
 
-    def _finish_unpacking(self, record: Unpack, staging: Path, answer: bytes) -> None:
+    def _finish_unpacking(self, record: Unpack | UnpackLayer, staging: Path, answer: bytes) -> None:
         try:
             report = msgspec.json.decode(answer, type=UnpackReport)
             if report.refusal is None:
@@ -79,7 +95,7 @@ class FileWork:
             reason = str(error) if answer else "the unpacking process was killed, perhaps by one of its own limits"
             self._discard(staging, Failed(record.request, f"unpacking failed: {reason}"))
             return
-        reply = Unpacked(record.request, report.unpacked_bytes, report.refusal, report.detail)
+        reply = Unpacked(record.request, report.unpacked_bytes, report.refusal, report.detail, report.diff_id)
         if report.refusal is None:
             self._answer(reply)
         else:
@@ -96,3 +112,7 @@ class FileWork:
 
         self._jobs[started.pid] = started
         self._loop.watch(started.handle, end)
+
+
+def _limits(record: Unpack | UnpackLayer) -> UnpackLimits:
+    return UnpackLimits(record.unpacked_bytes, record.files)

@@ -16,6 +16,7 @@ import msgspec
 
 from lambdad.sandbox import linux, unpack, user_namespace
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.unpack_layer import unpack_layer
 
 _OWN_NAME = 1000
 
@@ -44,6 +45,32 @@ def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits
     """Unpacks into the empty folder `staging`, as a user that sees nothing else. `uid` is one that owns nothing else, or, in a
     user namespace, 0: then it is given another name in one of its own."""
 
+    def unpack_zips() -> UnpackReport:
+        return unpack.unpack([os.fdopen(archive, "rb") for archive in archives], Path("/"), limits)
+
+    return _start_unpacking(unpack_zips, archives, staging, limits, uid, filter_program)
+
+
+def start_unpacking_layer(
+    layer: int, below: int | None, staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes
+) -> Job:
+    """As `start_unpacking`, a layer of an image over the tree that `below` is a descriptor of."""
+
+    def unpack_one() -> UnpackReport:
+        return unpack_layer(os.fdopen(layer, "rb"), below, limits)
+
+    kept = [layer] if below is None else [layer, below]
+    return _start_unpacking(unpack_one, kept, staging, limits, uid, filter_program)
+
+
+def _start_unpacking(
+    unpacked: Callable[[], UnpackReport],
+    kept: Sequence[int],
+    staging: Path,
+    limits: UnpackLimits,
+    uid: int,
+    filter_program: bytes,
+) -> Job:
     def work() -> UnpackReport:
         others = linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWPID
         if uid == 0:
@@ -61,10 +88,10 @@ def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         linux.install_filter(filter_program)
-        return unpack.unpack([os.fdopen(archive, "rb") for archive in archives], Path("/"), limits)
+        return unpacked()
 
     os.chown(staging, uid, uid)
-    return _start(work, archives)
+    return _start(work, kept)
 
 
 def start_removing(tree: Path) -> Job:

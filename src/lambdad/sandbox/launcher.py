@@ -44,6 +44,7 @@ from lambdad.sandbox.records import (
     TakeSnapshot,
     ToLauncher,
     Unpack,
+    UnpackLayer,
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
@@ -178,6 +179,8 @@ class Launcher:
                 self._shells.stop(record.sandbox_id)
             case Unpack():
                 self._files.unpack(record, descriptors)
+            case UnpackLayer():
+                self._files.unpack_layer(record, descriptors[0])
             case Remove():
                 self._files.remove(record)
             case RunTemplate():

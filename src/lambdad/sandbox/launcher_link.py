@@ -29,6 +29,7 @@ from lambdad.sandbox.records import (
     Stopped,
     Unpack,
     Unpacked,
+    UnpackLayer,
     close_all,
 )
 from lambdad.sandbox.start_record import absolute
@@ -135,6 +136,17 @@ class LauncherLink:
             finally:
                 close_all(descriptors)
 
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        async with self._unpacking:
+            descriptor = os.open(layer, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                request = next(self.numbers)
+                tree = None if below is None else absolute(below)
+                record = UnpackLayer(request, absolute(destination), tree, limits.unpacked_bytes, limits.files)
+                return await self.ask(request, record, _unpack_report, [descriptor])
+            finally:
+                os.close(descriptor)
+
     async def remove(self, tree: Path) -> None:
         request = next(self.numbers)
         await self.ask(request, Remove(request, absolute(tree)), lambda record, _: None)
@@ -223,4 +235,4 @@ def _key(record: Any) -> Hashable | None:
 
 
 def _unpack_report(answer: Unpacked, descriptors: list[int]) -> UnpackReport:
-    return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail)
+    return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail, answer.diff_id)

@@ -227,6 +227,7 @@ class NamespaceSandboxes:
         ARNs of access points."""
         self._is_root = _check_machine(uids)
         no_root = "without root no process may be led into another's sandbox"
+        self.image_problem: str | None = None
         self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
         self.snapshots = Snapshots(lambda order, descriptors: self._link.send(order, descriptors), state_dir)
         filter_program()
@@ -286,6 +287,9 @@ class NamespaceSandboxes:
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
         return await self._link.unpack(archives, destination, limits)
+
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack_layer(layer, below, destination, limits)
 
     async def remove(self, tree: Path) -> None:
         await self._link.remove(tree)

@@ -15,6 +15,7 @@ import msgspec
 from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox import linux, private_root
 from lambdad.sandbox.base import RuntimeProgram
+from lambdad.sandbox.image_root import lay_image
 from lambdad.sandbox.records import Channel, Program, Start
 from lambdad.sandbox.shell import Shell
 
@@ -31,6 +32,8 @@ ENVIRONMENT = {
 
 def zygote_variables(program: RuntimeProgram) -> dict[str, str]:
     """As ENVIRONMENT, with the libraries of lambdad's own Python where it stands in a folder of its own."""
+    if program.image_root is not None:
+        return {name: value for name, value in ENVIRONMENT.items() if name != "LD_LIBRARY_PATH"}
     if program.python_root is None or program.python_root.is_relative_to("/usr"):
         return ENVIRONMENT
     return {**ENVIRONMENT, "LD_LIBRARY_PATH": f"{private_root.PYTHON_DIR}/lib:{ENVIRONMENT['LD_LIBRARY_PATH']}"}
@@ -73,6 +76,10 @@ class Nursery:
         kept = spares if now - self.last_used < idle_seconds and not self.is_faulty else 0
         return len(self.waiting) + kept - len(self.spares) - len(self.forking)
 
+    def is_idle(self, now: float, idle_seconds: float) -> bool:
+        """Nothing was asked of it for a while, and it has nothing that is unused."""
+        return not (self.waiting or self.forking or self.spares) and now - self.last_used >= idle_seconds
+
     def kill(self) -> None:
         """Ends the zygote, if it has not ended by itself."""
         with contextlib.suppress(ProcessLookupError):
@@ -100,14 +107,17 @@ def _become_zygote(program: Program, staging: Path, channel: int, launcher: int)
             os._exit(1)
         os.umask(0o022)
         made = program.as_runtime_program()
-        interpreter = private_root.enter(staging, made)
+        if made.image_root is None:
+            line = [private_root.enter(staging, made), f"{private_root.ZYGOTE_DIR}/zygote.py"]
+        else:
+            line = lay_image(staging, made)
         nothing = os.open("/dev/null", os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
         os.dup2(channel, _CHANNEL_IN_ZYGOTE)
         os.set_inheritable(_CHANNEL_IN_ZYGOTE, True)
         linux.reset_signals()
-        os.execve(interpreter, [interpreter, f"{private_root.ZYGOTE_DIR}/zygote.py"], zygote_variables(made))
+        os.execve(line[0], line, zygote_variables(made))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the launcher is told and this process ends
         os.write(channel, msgspec.json.encode({"failed": f"{type(error).__name__}: {error}"}))
     os._exit(1)

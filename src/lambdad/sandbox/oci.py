@@ -27,6 +27,7 @@ from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
 
 DEFAULT_RUNTIME = "runc"
+_NO_IMAGES = "the OCI runtime is given lambdad's own root folder, and not an image's"
 _NO_SNAPSHOTS = "an OCI runtime's containers cannot be cloned"
 
 
@@ -135,6 +136,7 @@ class OciSandboxes:
     the path of an OCI runtime."""
 
     snapshot_problem: str | None = _NO_SNAPSHOTS
+    image_problem: str | None = _NO_IMAGES
 
     def __init__(
         self,
@@ -209,6 +211,9 @@ class OciSandboxes:
 
     async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
         return await self._link.unpack(archives, destination, limits)
+
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack_layer(layer, below, destination, limits)
 
     async def remove(self, tree: Path) -> None:
         await self._link.remove(tree)

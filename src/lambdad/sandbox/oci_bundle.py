@@ -108,7 +108,8 @@ def configuration(
     folders = [(folder, folder) for folder in root.shown]
     folders += [(run, Path("/run")), (ZYGOTE_SOURCE, Path(ZYGOTE_DIR)), (program.runtime_dir, Path("/var/runtime"))]
     folders += [(folder, Path(inside)) for folder, inside in language_folders(program)]
-    folders.append((Path(start.task_root), Path("/var/task")))
+    if start.task_root is not None:
+        folders.append((Path(start.task_root), Path("/var/task")))
     if start.opt_root is not None:
         folders.append((Path(start.opt_root), Path("/opt")))
     return {

@@ -54,6 +54,7 @@ from lambdad.sandbox.records import (
     ToOciLauncher,
     ToOciServer,
     Unpack,
+    UnpackLayer,
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
@@ -173,6 +174,8 @@ class OciLauncher:
                 self._open_socket(record)
             case Unpack():
                 self._files.unpack(record, descriptors)
+            case UnpackLayer():
+                self._files.unpack_layer(record, descriptors[0])
             case Remove():
                 self._files.remove(record)
 

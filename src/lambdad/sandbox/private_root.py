@@ -43,7 +43,7 @@ _COPIED = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/ssl/openssl.cnf", "etc/mime
 #: In /etc: where links in /usr lead to. Distributions keep Java's settings there.
 _COPIED_FOLDERS = ("alternatives", "java", "java-*-openjdk")
 _CERTIFICATES = ("etc/ssl/certs", "etc/pki/tls/certs", "etc/pki/ca-trust/extracted")
-_WRITTEN = {
+WRITTEN = {
     "etc/hosts": f"127.0.0.1 localhost\n{SANDBOX_ADDRESS} sandbox.localdomain sandbox\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "etc/resolv.conf": f"nameserver {RESOLVER_ADDRESS}\n",
@@ -60,8 +60,8 @@ def enter(staging: Path, program: RuntimeProgram) -> str:
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", os.fspath(staging), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=16m,mode=755")
     for folder in lay_out(staging):
-        _bind(folder, staging / folder.relative_to("/"), recursive=True)
-    _add_devices(staging / "dev")
+        bind(folder, staging / folder.relative_to("/"), recursive=True)
+    add_devices(staging / "dev")
     for source in ZYGOTE_SOURCE.glob("*.py"):
         shutil.copyfile(source, staging / ZYGOTE_DIR.relative_to("/") / source.name)
     interpreter = _add_language(staging, program)
@@ -81,7 +81,7 @@ def lay_out(root: Path) -> list[Path]:
             shutil.copyfile(Path("/", name), root / name)
     for folder in (one for pattern in _COPIED_FOLDERS for one in Path("/etc").glob(pattern) if one.is_dir()):
         shutil.copytree(folder, root / folder.relative_to("/"), symlinks=True, ignore=_hidden)
-    for name, text in _WRITTEN.items():
+    for name, text in WRITTEN.items():
         (root / name).write_text(text)
     for name in ("passwd", "group"):  # each sandbox writes its own there
         (root / "etc" / name).symlink_to(f"/run/{name}")
@@ -121,7 +121,8 @@ def interpreter_inside(program: RuntimeProgram) -> str:
     return os.fspath(program.interpreter)
 
 
-def _add_devices(folder: Path) -> None:
+def add_devices(folder: Path) -> None:
+    """Mounts a small /dev at the folder."""
     linux.mount("tmpfs", os.fspath(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "size=64k,mode=755")
     for name, (major, minor) in _DEVICES.items():
         _add_device(folder / name, os.makedev(major, minor))
@@ -142,11 +143,12 @@ def _add_device(path: Path, device: int) -> None:
 
 def _add_language(root: Path, program: RuntimeProgram) -> str:
     for folder, inside in [*language_folders(program), (program.runtime_dir, PurePosixPath("/var/runtime"))]:
-        _bind(folder, root / inside.relative_to("/"))
+        bind(folder, root / inside.relative_to("/"))
     return interpreter_inside(program)
 
 
-def _bind(source: Path, target: Path, *, recursive: bool = False) -> None:
+def bind(source: Path, target: Path, *, recursive: bool = False) -> None:
+    """Has the folder `source` seen at `target`, read-only."""
     target.mkdir(parents=True, exist_ok=True)
     tree = linux.open_read_only(source, recursive=recursive)
     linux.move_mount(tree, os.fspath(target))

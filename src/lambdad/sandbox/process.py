@@ -29,6 +29,7 @@ _WEAKNESSES = (
     "Processors are not shared by memory size: a function that is busy can slow down the others and the server.",
     "The paths /var/task, /opt and /tmp do not exist; LAMBDA_TASK_ROOT, PATH, TMPDIR and the like hold the real ones.",
 )
+_NO_IMAGES = "functions that are not isolated have no root folder of their own"
 _NO_SNAPSHOTS = "functions that are not isolated cannot be cloned"
 _NO_FILE_SYSTEMS = "functions that are not isolated see the machine's folders where they are, and none at /mnt"
 _MAX_OPEN_FILES = 1024
@@ -112,6 +113,7 @@ class ProcessSandbox:
             command = [os.fspath(program.interpreter), os.fspath(program.runtime_dir / "bootstrap.py")]
         else:
             command = [os.fspath(program.interpreter), *_STARTER, self._real_command(program.start)]
+        assert self._spec.task_root is not None  # the backend makes no sandbox without
         self.runtime = await self._start(command, environment, self._spec.task_root)
         return self.runtime
 
@@ -219,7 +221,7 @@ class ProcessSandbox:
     def _real_paths(self) -> dict[str, Path]:
         spec = self._spec
         return {
-            "/var/task": spec.task_root.absolute(),
+            "/var/task": (spec.task_root or self._folder).absolute(),
             "/var/runtime": spec.program.runtime_dir.absolute(),
             "/var/lang": spec.program.language_root.absolute(),
             "/opt": spec.opt_root.absolute() if spec.opt_root is not None else self._folder / "opt",
@@ -232,6 +234,7 @@ class ProcessSandboxes:
     name = "process"
     snapshot_problem: str | None = _NO_SNAPSHOTS
     file_system_problem: str | None = _NO_FILE_SYSTEMS
+    image_problem: str | None = _NO_IMAGES
     shares_processors = False
 
     def __init__(self, state_dir: Path, endpoint_url: str) -> None:
@@ -257,7 +260,7 @@ class ProcessSandboxes:
             raise SandboxError("the process backend is closed")
         if not spec.has_network:
             raise SandboxError("a function that is to have no network cannot run without isolation")
-        if not spec.task_root.is_dir():
+        if spec.task_root is None or not spec.task_root.is_dir():
             raise SandboxError(f"there is no folder {spec.task_root}")
         if spec.file_system is not None:
             raise FileSystemTrouble(FileSystemTrouble.UNSUITABLE, _NO_FILE_SYSTEMS)
@@ -313,6 +316,11 @@ class ProcessSandboxes:
 
     def _forget(self, sandbox_id: str) -> None:
         self._sandboxes.pop(sandbox_id, None)
+
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        raise SandboxError(
+            "container images cannot be run with --isolation process: their files need a root folder of their own"
+        )
 
     async def _unpack(self, archives: Sequence[Path], staging: Path, limits: UnpackLimits) -> UnpackReport:
         process = await asyncio.create_subprocess_exec(

@@ -40,6 +40,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime_dir: AbsolutePath
     start: StartCommand | None = None
     python_root: AbsolutePath | None = None
+    image_root: AbsolutePath | None = None
 
     def as_runtime_program(self) -> RuntimeProgram:
         return RuntimeProgram(
@@ -49,6 +50,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             Path(self.runtime_dir),
             self.start,
             None if self.python_root is None else Path(self.python_root),
+            None if self.image_root is None else Path(self.image_root),
         )
 
 
@@ -64,7 +66,7 @@ class Start(_Record, frozen=True, tag="start"):
 
     sandbox_id: SandboxId
     program: Program
-    task_root: AbsolutePath
+    task_root: AbsolutePath | None
     opt_root: AbsolutePath | None
     memory_mb: MemoryMb
     tmp_mb: TmpMb
@@ -83,6 +85,17 @@ class Unpack(_Record, frozen=True, tag="unpack"):
 
     request: RequestNumber
     destination: AbsolutePath
+    unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    files: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class UnpackLayer(_Record, frozen=True, tag="unpack-layer"):
+    """With the opened layer. `below` is the tree of the layers below, if there are any; as a path, for files can be linked only
+    as the launcher sees them. Answered by Unpacked or Failed."""
+
+    request: RequestNumber
+    destination: AbsolutePath
+    below: AbsolutePath | None
     unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
     files: Annotated[int, msgspec.Meta(ge=0)]
 
@@ -161,6 +174,7 @@ class Unpacked(_Record, frozen=True, tag="unpacked"):
     unpacked_bytes: int
     refusal: str | None
     detail: str
+    diff_id: str = ""
 
 
 class Removed(_Record, frozen=True, tag="removed"):
@@ -196,12 +210,12 @@ class Cloned(_Record, frozen=True, tag="cloned"):
     reason: str
 
 
-ToLauncher = Start | Stop | Unpack | Remove | RunTemplate | TakeSnapshot | Clone
+ToLauncher = Start | Stop | Unpack | UnpackLayer | Remove | RunTemplate | TakeSnapshot | Clone
 ToServer = (
     Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | TemplateEnded | SnapshotStep | Cloned
 )
 
-ToOciLauncher = Start | Stop | Unpack | Remove | OpenSocket
+ToOciLauncher = Start | Stop | Unpack | UnpackLayer | Remove | OpenSocket
 ToOciServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | SocketOpened
 
 

@@ -81,7 +81,7 @@ class Shell:
             self.is_spoiled = True
             self._mount(trees, start, file_system)
         finally:
-            close_all(trees)
+            close_all(list(trees.values()))
         self._let_go_of_network()
         self.sandbox_id = start.sandbox_id
         self.enter("assigned")
@@ -135,10 +135,10 @@ class Shell:
             os.close(self.outlet.namespace)
             self.outlet = None
 
-    def _mount(self, trees: list[int], start: Start, file_system: int | None) -> None:
+    def _mount(self, trees: dict[str, int], start: Start, file_system: int | None) -> None:
         assert self.mounts is not None
         with linux.inside_mounts(self.mounts):
-            for tree, target in zip(trees, ("/var/task", "/opt"), strict=False):
+            for target, tree in trees.items():
                 linux.move_mount(tree, target)
             options = f"size={start.tmp_mb}m,nr_inodes={start.tmp_mb * TMP_FILES_PER_MB},mode=1777"
             linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
@@ -147,14 +147,15 @@ class Shell:
         os.close(self.mounts)
         self.mounts = None
 
-    def _open_trees(self, start: Start) -> list[int]:
-        trees: list[int] = []
+    def _open_trees(self, start: Start) -> dict[str, int]:
+        """By where they are to be seen."""
+        trees: dict[str, int] = {}
         try:
-            for root in (start.task_root, start.opt_root):
+            for target, root in (("/var/task", start.task_root), ("/opt", start.opt_root)):
                 if root is not None:
-                    trees.append(linux.open_read_only(_existing_folder(root)))
+                    trees[target] = linux.open_read_only(_existing_folder(root))
         except OSError:
-            close_all(trees)
+            close_all(list(trees.values()))
             raise
         return trees
 

@@ -79,7 +79,8 @@ class ShellKeeper:
             return _STUCK_SECONDS / 2
         if self._file_systems.is_busy:
             return _STUCK_SECONDS / 2
-        return _SPARES_IDLE_SECONDS / 10 if any(nursery.spares for nursery in self._nurseries.values()) else None
+        has_surplus = any(nursery.spares or nursery.program.image_root for nursery in self._nurseries.values())
+        return _SPARES_IDLE_SECONDS / 10 if has_surplus else None
 
     # -- what the server wants -------------------------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class ShellKeeper:
                     break
             while nursery.spares and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) < 0:
                 nursery.spares.popleft().kill()
+            if self._is_superfluous(nursery, now):
+                nursery.kill()
 
     def close(self) -> None:
         """Kills everything and waits for it."""
@@ -155,6 +158,12 @@ class ShellKeeper:
                     nursery.kill()
                     return
                 shell.kill()
+
+    def _is_superfluous(self, nursery: Nursery, now: float) -> bool:
+        """Zygotes of languages are few and stay; of images there may be any number."""
+        if nursery.program.image_root is None or not nursery.is_idle(now, _SPARES_IDLE_SECONDS):
+            return False
+        return all(shell.nursery is not nursery for shell in self._shells.values())
 
     def _give_up_start(self, sandbox_id: str) -> None:
         for nursery in self._nurseries.values():

@@ -24,10 +24,11 @@ def start_record(spec: SandboxSpec) -> Start:
             program.name,
             **paths,
             start=program.start,
-            python_root=None if program.python_root is None else absolute(program.python_root),
+            python_root=_absolute_or_none(program.python_root),
+            image_root=_absolute_or_none(program.image_root),
         ),
-        absolute(spec.task_root),
-        None if spec.opt_root is None else absolute(spec.opt_root),
+        _absolute_or_none(spec.task_root),
+        _absolute_or_none(spec.opt_root),
         spec.memory_mb,
         spec.tmp_mb,
         spec.has_network,
@@ -55,3 +56,7 @@ def encoded(environment: Mapping[str, str]) -> bytes:
 
 def absolute(path: Path) -> str:
     return os.fspath(path.absolute())
+
+
+def _absolute_or_none(path: Path | None) -> str | None:
+    return None if path is None else absolute(path)

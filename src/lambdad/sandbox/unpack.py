@@ -46,7 +46,7 @@ class Refusal(Exception):
 
 def unpack(archives: Sequence[BinaryIO], root: Path, limits: UnpackLimits) -> UnpackReport:
     """Unpacks one archive over the other into the empty folder `root`. After a refusal its content is worthless."""
-    budget = _Budget(limits)
+    budget = Budget(limits)
     try:
         for archive in archives:
             _unpack_one(archive, root, budget)
@@ -80,7 +80,7 @@ def limit_resources(limits: UnpackLimits) -> None:
         resource.setrlimit(kind, (wanted, wanted))
 
 
-class _Budget:
+class Budget:
     """What may still be written."""
 
     def __init__(self, limits: UnpackLimits) -> None:
@@ -94,6 +94,11 @@ class _Budget:
             raise Refusal("too-many-files", f"more than {self._limits.files} entries")
         self._check(self.unpacked_bytes + sum(entry.file_size for entry in entries))
 
+    def count_file(self) -> None:
+        self.files += 1
+        if self.files > self._limits.files:
+            raise Refusal("too-many-files", f"more than {self._limits.files} entries")
+
     def spend(self, size: int) -> None:
         self.unpacked_bytes += size
         self._check(self.unpacked_bytes)
@@ -103,7 +108,7 @@ class _Budget:
             raise Refusal("too-big", f"more than {self._limits.unpacked_bytes} bytes unpacked")
 
 
-def _unpack_one(archive: BinaryIO, root: Path, budget: _Budget) -> None:
+def _unpack_one(archive: BinaryIO, root: Path, budget: Budget) -> None:
     try:
         with zipfile.ZipFile(archive) as content:
             entries = content.infolist()
@@ -196,7 +201,7 @@ def _check_links(content: zipfile.ZipFile, links: Sequence[zipfile.ZipInfo]) -> 
             raise Refusal("link", f"{entry.filename} is a link to nothing")
 
 
-def _write_entry(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, budget: _Budget) -> None:
+def _write_entry(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, budget: Budget) -> None:
     path = root / _safe_path(entry)
     _make_folder(path.parent, root)
     mode = stat.S_IMODE(_unix_mode(entry)) & 0o777
@@ -212,7 +217,7 @@ def _write_entry(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, b
     path.chmod(mode or 0o644)
 
 
-def _write_link(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, budget: _Budget) -> None:
+def _write_link(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, budget: Budget) -> None:
     path = root / _safe_path(entry)
     _make_folder(path.parent, root)
     _clear(path)

@@ -16,8 +16,8 @@ DIGEST = "sha256:" + "ab" * 32
     [
         ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app:v1", OwnImage("123456789012", "eu-west-1", "team/app", "v1")),
         ("123456789012.dkr.ecr.eu-west-1.localhost:4566/app", OwnImage("123456789012", "eu-west-1", "app", "latest")),
-        ("localhost:4566/app:v1", OwnImage(None, None, "app", "v1")),
-        (f"127.0.0.1:4566/app:v1@{DIGEST}", OwnImage(None, None, "app", DIGEST)),
+        ("localhost:4566/app:v1", OwnImage(None, None, "app", "v1", "localhost:4566")),
+        (f"127.0.0.1:4566/app:v1@{DIGEST}", OwnImage(None, None, "app", DIGEST, "127.0.0.1:4566")),
         ("registry.example.com/a/b-c__d.e:v_1", RemoteImage("registry.example.com", "a/b-c__d.e", "v_1")),
         ("Registry.Example.com:5000/a", RemoteImage("registry.example.com:5000", "a", "latest")),
         ("oci:/srv/images/app", LocalImage("oci", PurePosixPath("/srv/images/app"), None)),

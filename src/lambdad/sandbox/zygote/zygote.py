@@ -32,6 +32,8 @@ def main():
         linux.prctl(PR_SET_CHILD_SUBREAPER, 1)
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         _import_client(settings["start"]).preload()
+        if len(sys.argv) > 1:
+            _enter_image(sys.argv[1])
     except BaseException as error:
         _answer({"failed": "%s: %s" % (type(error).__name__, error)})
         raise
@@ -63,6 +65,13 @@ def _import_client(start):
         bootstrap = sys.modules["bootstrap"] = program
         program.command = start
     return bootstrap
+
+
+def _enter_image(root):
+    import zygote_image
+
+    zygote_image.enter(root)
+    environment.start_folder = "/"  # which folder it is run in is in the start command
 
 
 def _make_sandbox(settings, number, uid, descriptors, own_namespace):

@@ -46,6 +46,8 @@ REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 
 MAX_PROCESSES = 1024
 READY = b'{"ready": true}'
 
+start_folder = "/var/task"  #: where a runtime begins
+
 
 def run(settings, uid, control, network, cgroups):
     """In the child of the zygote, first process of a new pid namespace. Never returns."""
@@ -239,7 +241,7 @@ def _serve(connection, log, environment):
         for target in (1, 2):
             os.dup2(log, target)
         os.close(log)
-        os.chdir("/var/task")
+        os.chdir(start_folder)
         _set_environment(environment)
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.

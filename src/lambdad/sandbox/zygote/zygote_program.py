@@ -39,6 +39,8 @@ def _become():
     # An interpreter ignores these; a program that has not asked for it must not inherit that.
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if command.get("folder") is not None:
+        return _become_image_command(command["programs"], command["arguments"], command["folder"])
     arguments = [_filled_in(argument) for argument in command["arguments"]]
     for program in command["programs"]:
         if program == PYTHON:
@@ -54,6 +56,23 @@ def _become():
             text = "exec format error" if error.errno == errno.ENOEXEC else os.strerror(error.errno).lower()
             return "fork/exec %s: %s" % (program, text)
     return "Couldn't find valid bootstrap(s): [%s]" % " ".join(command.get("names", command["programs"]))
+
+
+def _become_image_command(programs, arguments, folder):
+    """As `_become`, with AWS's type of error where it is not the program."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return "Runtime.InvalidWorkingDir", "chdir %s: %s" % (folder, os.strerror(error.errno).lower())
+    if not programs:
+        return "the image has neither an ENTRYPOINT nor a CMD"
+    program, line = programs[0], list(programs) + list(arguments)
+    try:
+        os.execvp(program, line)
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        text = "exec format error" if number == errno.ENOEXEC else os.strerror(number or errno.EINVAL).lower()
+        return "fork/exec %s: %s" % (program, text)
 
 
 def _own_python():
@@ -93,10 +112,13 @@ def _report(connection_fd, problem):
         connection = socket.create_connection((host, int(port)))
     else:
         connection = socket.fromfd(connection_fd, socket.AF_UNIX, socket.SOCK_STREAM)
+    kind = "Runtime.InvalidEntrypoint"
+    if isinstance(problem, tuple):
+        kind, problem = problem
     body = problem.encode("utf-8", "replace")
     head = (
         "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: runtime\r\nContent-Type: text/plain\r\n"
-        "Lambda-Runtime-Function-Error-Type: Runtime.InvalidEntrypoint\r\nContent-Length: %d\r\n\r\n" % len(body)
+        "Lambda-Runtime-Function-Error-Type: %s\r\nContent-Length: %d\r\n\r\n" % (kind, len(body))
     )
     connection.sendall(head.encode("ascii") + body)
     connection.recv(4096)

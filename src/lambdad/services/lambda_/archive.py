@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from lambdad.errors import ServiceError
+from lambdad.model.image import ImageUse
 from lambdad.model.version import CodeArchive
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.code_trust import SignatureTrust, signature_of
@@ -22,7 +23,8 @@ class CodeStore(Protocol):
     """Archives unpacked once per content."""
 
     async def unpack(self, digests: Stack, limits: UnpackLimits) -> UnpackReport:
-        """Checks and unpacks the archives one over the other; at once where that was done before."""
+        """Checks and unpacks the archives one over the other; at once where that was done before. Images have limits of their
+        own, whatever is given."""
         ...
 
     async def discard(self, digests: Stack) -> None:
@@ -76,6 +78,15 @@ class Archives:
         if report.refusal is not None:
             raise refused_zip(report, self._unzipped_bytes)
         return report.unpacked_bytes
+
+    async def unpack_image(self, image: ImageUse) -> None:
+        """Layer by layer. ServiceError when one is not fit to be run."""
+        for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
+            report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
+            if report.refusal is not None:
+                raise invalid_parameter(f"The image cannot be unpacked ({report.refusal}: {report.detail}).")
+            if report.diff_id != layer.diff_id:
+                raise invalid_parameter("The image cannot be unpacked (a layer is not the one that its configuration names).")
 
     async def release(self, stacks: Iterable[Stack]) -> None:
         """Drops archives, and what was unpacked of them together, that nothing refers to any more and nobody holds."""

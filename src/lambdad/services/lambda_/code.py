@@ -8,15 +8,14 @@ from typing import Any
 
 from lambdad.model.arn import FunctionName
 from lambdad.model.request import RequestContext
-from lambdad.model.version import CodeArchive
 from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.code_signing import config_of_function
 from lambdad.services.lambda_.code_trust import check_signatures
 from lambdad.services.lambda_.function import check_unpacked_size
+from lambdad.services.lambda_.intake import Taken, taken_code
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
-from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.records import StoredFunction
-from lambdad.services.lambda_.refusal import function_not_found, stale_revision
+from lambdad.services.lambda_.refusal import conflict, function_not_found, stale_revision
 from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
@@ -27,17 +26,19 @@ from lambdad.services.lambda_.state import LambdaState
 async def update_function_code(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:
     name = named_unqualified(context, request["FunctionName"])
     settings = chosen_settings(request, state.quotas, state.architecture)
-    check_change(await find_function(state, name), request, name.arn)
-    content = package_bytes(request, context.account_id, state.quotas, state.fetch_object, "UpdateFunctionCode")
+    standing = await find_function(state, name)
+    check_change(standing, request, name.arn)
+    image, architecture = standing.function.latest.configuration.image, settings.get("architecture", state.architecture)
+    overrides = None if image is None else image.overrides
     async with (
         state.settler.after(name.key),
-        state.archives.receive(content) as code,
+        taken_code(state, context, request, "UpdateFunctionCode", overrides, architecture) as taken,
         state.functions.change(name.key) as change,
     ):
         if change.stored is None:
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
-        updated = _with_code(state, change.stored, code, settings)
+        updated = _with_code(state, change.stored, taken, settings)
         await check_code_trust(state, context, name, updated)
         if request.get("DryRun"):
             return configuration_shape(updated.function.latest, state.runtimes.version)
@@ -64,8 +65,14 @@ def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -
         raise stale_revision()
 
 
-def _with_code(state: LambdaState, stored: StoredFunction, code: CodeArchive, settings: Mapping[str, Any]) -> StoredFunction:
-    configuration = replace(stored.function.latest.configuration, code=code, **settings)
+def _with_code(state: LambdaState, stored: StoredFunction, taken: Taken, settings: Mapping[str, Any]) -> StoredFunction:
+    code, image = taken
+    before = stored.function.latest.configuration
+    if (before.image is None) != (image is None):  # deleted and made anew as another kind while the code came in
+        raise conflict("The function was replaced by one of another package type.")
+    if image is not None and before.image is not None:
+        image = replace(image, overrides=before.image.overrides)  # they may have changed while the image came in
+    configuration = replace(before, code=code, image=image, **settings)
     check_unpacked_size(state, configuration)
     arn = arn_here(state.runtimes.version, configuration.runtime, stored.function.latest.region)
     return replace(stored, function=stored.function.updated(configuration, state.new_id(), state.clock(), arn))

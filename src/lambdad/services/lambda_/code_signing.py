@@ -98,6 +98,8 @@ async def put_function_code_signing_config(state: LambdaState, context: RequestC
     async with using_config(state, context, arn), state.functions.change(name.key) as change:
         if change.stored is None:
             raise function_not_found(name)
+        if change.stored.function.latest.configuration.image is not None:
+            raise invalid_parameter("Code signing is not supported for functions created with container images.")
         function = replace(change.stored.function, code_signing_config_arn=arn)
         await change.save(replace(change.stored, function=function))
     return {"CodeSigningConfigArn": arn, "FunctionName": name.name}

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lambdad.model.image import ImageUse
 from lambdad.model.request import RequestContext
 from lambdad.runtimes.catalog import Change
 from lambdad.services.lambda_.code import check_change, check_code_trust
 from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.function import check_unpacked_size
+from lambdad.services.lambda_.image import check_image_settings, chosen_overrides
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
-from lambdad.services.lambda_.refusal import function_not_found
+from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime, look_for
 from lambdad.services.lambda_.runtime_management import check_runtime_change
@@ -57,7 +59,8 @@ async def update_function_configuration(
         if "Layers" in request:
             settings["layers"] = layers
         before = change.stored.function.latest.configuration
-        configuration = replace(before, **settings, **chosen_logging(request, before.log_settings))
+        image = _with_overrides(before.image, request)
+        configuration = replace(before, **settings, **chosen_logging(request, before.log_settings), image=image)
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
         check_runtime_change(change.stored.function.latest, configuration.runtime)
@@ -68,3 +71,12 @@ async def update_function_configuration(
             await check_code_trust(state, context, name, updated)
         await change.save(updated)
     return configuration_shape(function.latest, state.runtimes.version)
+
+
+def _with_overrides(image: ImageUse | None, request: Mapping[str, Any]) -> ImageUse | None:
+    if image is not None:
+        check_image_settings(request)
+        return replace(image, overrides=chosen_overrides(request)) if "ImageConfig" in request else image
+    if request.get("ImageConfig"):
+        raise invalid_parameter("ImageConfig is not supported for functions created with Zip package type.")
+    return None

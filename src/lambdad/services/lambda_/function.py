@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdad.model.arn import FunctionName
 from lambdad.model.function import Configuration, Function, FunctionVersion, is_latest
+from lambdad.model.image import IMAGE_RUNTIME
 from lambdad.model.log_settings import TEXT
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
@@ -18,10 +19,11 @@ from lambdad.services.lambda_.code_signing import config_of_function, using_conf
 from lambdad.services.lambda_.code_trust import check_signatures
 from lambdad.services.lambda_.event_target import check_dead_letter
 from lambdad.services.lambda_.file_system import chosen_file_system
+from lambdad.services.lambda_.image import IMAGE, chosen_overrides, package_type
+from lambdad.services.lambda_.intake import taken_code
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
-from lambdad.services.lambda_.package import package_bytes
 from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
@@ -42,17 +44,18 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
     check_role(state, settings["role"])
     tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)
     await check_dead_letter(state, name, settings)
-    content = package_bytes(request["Code"], context.account_id, state.quotas, state.fetch_object, "CreateFunction")
+    overrides = chosen_overrides(request) if settings["runtime"] == IMAGE_RUNTIME else None
+    taken = taken_code(state, context, request["Code"], "CreateFunction", overrides, settings["architecture"])
     if await state.functions.find(name.key) is not None:
         raise conflict(f"Function already exist: {name.name}")
     signing_config_arn = request.get("CodeSigningConfigArn") or None
     await config_of_function(state, context, signing_config_arn)
     async with (
         using_layers(state, context, request.get("Layers", [])) as layers,
-        state.archives.receive(content) as code,
+        taken as (code, image),
         using_config(state, context, signing_config_arn) as signing_config,
     ):
-        configuration = Configuration(code=code, layers=layers, **settings)
+        configuration = Configuration(code=code, image=image, layers=layers, **settings)
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
         await check_signatures(state.signature_trust, signing_config, name.arn, configuration, state.clock())
@@ -65,10 +68,9 @@ async def get_function(state: LambdaState, context: RequestContext, request: Req
     name = named(context, request["FunctionName"], request.get("Qualifier"))
     stored = await find_function(state, name)
     reading = reading_of(stored, name)
-    location = state.code_locations.sign(context.endpoint, reading.configuration.code.digest)
     output: dict[str, Any] = {
         "Configuration": configuration_shape(reading, state.runtimes.version, name.qualifier),
-        "Code": {"RepositoryType": "S3", "Location": location},
+        "Code": _code_location(state, context, reading.configuration),
     }
     if stored.function.tags and name.qualifier is None:
         output["Tags"] = dict(stored.function.tags)
@@ -114,13 +116,23 @@ def check_unpacked_size(state: LambdaState, configuration: Configuration) -> Non
         raise too_big(state.quotas.unzipped_bytes)
 
 
+def _code_location(state: LambdaState, context: RequestContext, configuration: Configuration) -> dict[str, Any]:
+    image = configuration.image
+    if image is not None:
+        return {"RepositoryType": "ECR", "ImageUri": image.uri, "ResolvedImageUri": image.resolved_uri}
+    location = state.code_locations.sign(context.endpoint, configuration.code.digest)
+    return {"RepositoryType": "S3", "Location": location}
+
+
 def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
     settings = chosen_settings(request, state.quotas, state.architecture) | chosen_logging(request, TEXT)
+    settings.setdefault("architecture", state.architecture)
+    settings |= chosen_file_system(state, request)
+    if package_type(request) == IMAGE:
+        return {**settings, "runtime": IMAGE_RUNTIME, "handler": ""}
     if "Runtime" not in request or "Handler" not in request:
         raise invalid_parameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
     settings["runtime"] = check_runtime(state, request["Runtime"], Change.CREATE)
-    settings |= chosen_file_system(state, request)
-    settings.setdefault("architecture", state.architecture)
     return settings
 
 

@@ -106,7 +106,9 @@ class StoredFunction:
 
 
 def stacks_of(configuration: Configuration) -> list[Stack]:
-    """What an environment is made from: the package, and the layers one over the other."""
+    """What an environment is made from: the package, and the layers one over the other; or an image."""
+    if configuration.image is not None:
+        return list(configuration.image.stacks())
     layers = tuple(layer.code.digest for layer in configuration.layers)
     return [(configuration.code.digest,), *([layers] if layers else [])]
 

@@ -31,6 +31,8 @@ async def put_runtime_management_config(state: LambdaState, context: RequestCont
         if change.stored is None:
             raise function_not_found(name)
         reading = reading_of(change.stored, name)
+        if reading.configuration.image is not None:
+            raise invalid_parameter("Runtime management is not supported for functions created with container images.")
         _check_ready(change.stored, reading, name)
         arn = _chosen_version(state, reading, request)
         chosen = replace(reading, update_runtime_on=request["UpdateRuntimeOn"], runtime_version_arn=arn)

@@ -86,8 +86,6 @@ def check_unsupported_values(request: Mapping[str, Any]) -> None:
         raise _unsupported("VpcConfig", "functions have no VPC here")
     if request.get("TracingConfig", {}).get("Mode", "PassThrough") != "PassThrough":
         raise _unsupported("TracingConfig Mode Active", "use PassThrough")
-    if request.get("PackageType", "Zip") != "Zip":
-        raise _unsupported("PackageType Image", "use Zip")
 
 
 def in_range(name: str, value: int, low: int, high: int) -> int:

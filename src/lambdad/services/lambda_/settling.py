@@ -197,10 +197,14 @@ class Settler:
     async def _make_ready(self, configurations: Iterable[Configuration]) -> Failure | None:
         for configuration in configurations:
             try:
+                if configuration.image is not None:
+                    await self._archives.unpack_image(configuration.image)
+                    continue
                 for stack in stacks_of(configuration):
                     await self._archives.unpack(stack)
             except ServiceError as error:
-                return Failure("InvalidZipFileException", error.message)
+                code = "InvalidZipFileException" if configuration.image is None else "InvalidImage"
+                return Failure(code, error.message)
             except SandboxError as error:
                 return Failure("InternalError", str(error))
             try:

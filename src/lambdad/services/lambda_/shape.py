@@ -9,7 +9,8 @@ from typing import Any
 
 from lambdad.model.alias import Alias
 from lambdad.model.arn import function_arn
-from lambdad.model.function import FunctionVersion
+from lambdad.model.function import Configuration, FunctionVersion
+from lambdad.model.image import ImageOverrides
 from lambdad.model.layer import LayerVersion
 from lambdad.model.version import CodeArchive
 from lambdad.services.lambda_.file_system import file_system_shape
@@ -29,19 +30,18 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
     shape: dict[str, Any] = {
         "FunctionName": name,
         "FunctionArn": function_arn(reading.account_id, reading.region, name, qualifier),
-        "Runtime": configuration.runtime,
+        **({"Runtime": configuration.runtime, "Handler": configuration.handler} if configuration.image is None else {}),
         "Role": configuration.role,
-        "Handler": configuration.handler,
         "CodeSize": configuration.code.size,
         "Description": configuration.description,
         "Timeout": configuration.timeout_seconds,
         "MemorySize": configuration.memory_mb,
         "LastModified": timestamp(reading.last_modified),
-        "CodeSha256": code_sha256(configuration.code.digest),
+        "CodeSha256": sha256_of(configuration),
         "Version": reading.version,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": reading.revision_id,
-        "PackageType": "Zip",
+        "PackageType": "Zip" if configuration.image is None else "Image",
         "Architectures": [configuration.architecture],
         "EphemeralStorage": {"Size": configuration.ephemeral_storage_mb},
         "SnapStart": {
@@ -59,6 +59,8 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
         shape["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
     if configuration.is_per_tenant:
         shape["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
+    if configuration.image is not None and (config := _image_config(configuration.image.overrides)):
+        shape["ImageConfigResponse"] = {"ImageConfig": config}
     if configuration.layers:
         shape["Layers"] = [
             {"Arn": layer.arn, "CodeSize": layer.code.size, **signature_members(layer.code)} for layer in configuration.layers
@@ -68,7 +70,7 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
 
 def _states(reading: FunctionVersion, find: FindVersion) -> dict[str, Any]:
     states = {
-        "RuntimeVersionConfig": runtime_version_config(find, reading),
+        "RuntimeVersionConfig": runtime_version_config(find, reading) if reading.configuration.image is None else None,
         "State": reading.state,
         "StateReason": reading.state_reason,
         "StateReasonCode": reading.state_reason_code,
@@ -122,6 +124,22 @@ def layer_version_shape(layer: LayerVersion) -> dict[str, Any]:
 def timestamp(seconds: float) -> str:
     """2021-02-04T12:50:07.629+0000"""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+
+
+def sha256_of(configuration: Configuration) -> str:
+    """Of an image its digest, in hex as AWS has it there."""
+    if configuration.image is not None:
+        return configuration.image.image.digest
+    return code_sha256(configuration.code.digest)
+
+
+def _image_config(overrides: ImageOverrides) -> dict[str, Any]:
+    config: Mapping[str, Any] = {
+        "EntryPoint": overrides.entry_point and list(overrides.entry_point),
+        "Command": overrides.command and list(overrides.command),
+        "WorkingDirectory": overrides.working_directory,
+    }
+    return {member: value for member, value in config.items() if value}
 
 
 def code_sha256(digest: str) -> str:

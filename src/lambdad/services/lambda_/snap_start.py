@@ -27,6 +27,8 @@ def check_snap_start(state: LambdaState, configuration: Configuration) -> None:
     if not configuration.snap_start:
         return
     check_without_tenants(configuration, "SnapStart")
+    if configuration.image is not None:
+        raise invalid_parameter("SnapStart is not supported for functions created with container images.")
     if not _is_supported(configuration.runtime):
         raise invalid_parameter(f"{configuration.runtime} is not supported for SnapStart enabled functions.")
     if configuration.file_system is not None:

@@ -21,6 +21,7 @@ from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.code_storage import CodeStorage
 from lambdad.services.lambda_.code_trust import SignatureTrust
 from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.image import ImageIntake
 from lambdad.services.lambda_.package import FetchObject
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.records import LambdaRecords
@@ -71,6 +72,7 @@ class LambdaState:
     fetch_object: FetchObject
     delivery: Delivery
     quotas: Quotas
+    images: ImageIntake
     runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
     counters: EventCounters = field(default_factory=EventCounters)
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound

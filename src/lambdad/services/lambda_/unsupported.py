@@ -42,7 +42,6 @@ _CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
 _CODE_KEY = "packages are not encrypted with customer keys"
 _SETTINGS: Mapping[str, str] = {
     "KMSKeyArn": _CUSTOMER_KEY,
-    "ImageConfig": "functions are made from zips only",
     "CapacityProviderConfig": _INSTANCES,
     "DurableConfig": _DURABLE,
     "RuntimeConfig": "customer-managed runtimes are not offered",
@@ -54,12 +53,10 @@ _SETTINGS: Mapping[str, str] = {
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": {
         **_SETTINGS,
-        "Code.ImageUri": "functions are made from zips only",
         "Code.SourceKMSKeyArn": _CODE_KEY,
         "PublishTo": _INSTANCES,
     },
     "UpdateFunctionCode": {
-        "ImageUri": "functions are made from zips only",
         "SourceKMSKeyArn": _CODE_KEY,
         "PublishTo": _INSTANCES,
     },
@@ -88,6 +85,8 @@ _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 _RUNTIME_POLICY: Mapping[str, str] = {"ResourceArn": "functions, versions and aliases only: runtimes have no policies here"}
 
+_IMAGES = "of this lambdad's repositories, and of the folders and registries that the settings name"
+
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": {
@@ -95,7 +94,8 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
         **_SNAP_START,
         **_VALUES,
         **_ARCHITECTURES,
-        "PackageType": "only Zip",
+        "PackageType": "Image only with --isolation namespace",
+        "Code.ImageUri": _IMAGES,
         "Code.S3ObjectStorageMode": _COPY,
     },
     "DeleteResourcePolicy": _RUNTIME_POLICY,
@@ -104,7 +104,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
     "PutRuntimeManagementConfig": {"RuntimeVersionArn": "only that of the one version which this machine has of the runtime"},
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
     "PutResourcePolicy": _RUNTIME_POLICY,
-    "UpdateFunctionCode": {**_ARCHITECTURES, "S3ObjectStorageMode": _COPY},
+    "UpdateFunctionCode": {**_ARCHITECTURES, "ImageUri": _IMAGES, "S3ObjectStorageMode": _COPY},
     "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
 }

@@ -14,7 +14,7 @@ from lambdad.services.lambda_.lookup import find_function, named, named_unqualif
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
-from lambdad.services.lambda_.shape import code_sha256, configuration_shape, listed_shape
+from lambdad.services.lambda_.shape import configuration_shape, listed_shape, sha256_of
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
 
@@ -44,7 +44,7 @@ async def list_versions_by_function(state: LambdaState, context: RequestContext,
 
 
 def _check_code(stored: StoredFunction, wanted: str | None) -> None:
-    current = code_sha256(stored.function.latest.configuration.code.digest)
+    current = sha256_of(stored.function.latest.configuration)
     if wanted and wanted != current:
         raise invalid_parameter(
             f"CodeSHA256 ({wanted}) is different from current CodeSHA256 in $LATEST ({current}). "

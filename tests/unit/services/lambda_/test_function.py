@@ -161,7 +161,7 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
         INVALID,
         "SnapStart does not support ephemeral storage of more than 512 MB",
     ),
-    ({"PackageType": "Image"}, INVALID, "PackageType Image is not supported"),
+    ({"PackageType": "Image"}, INVALID, "Please provide ImageUri when creating a function with packageType Image"),
     ({"Architectures": ["arm64"]}, INVALID, "Architecture arm64 is not supported"),
     *(
         ({"LoggingConfig": config}, INVALID, LEVELS_NEED_JSON)

@@ -41,7 +41,7 @@ READ = {
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
     "Layers FileSystemConfigs Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
     "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode "
-    "CodeSigningConfigArn",
+    "CodeSigningConfigArn Code.ImageUri ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory",
     "DeleteAlias": "FunctionName Name",
     "DeleteFunction": "FunctionName Qualifier",
     "DeleteFunctionConcurrency": "FunctionName",
@@ -92,11 +92,12 @@ READ = {
     "DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination",
     "UpdateAlias": "FunctionName Name FunctionVersion Description RoutingConfig.AdditionalVersionWeights RevisionId",
     "UpdateFunctionCode": "FunctionName ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode Architectures Publish "
-    "DryRun RevisionId",
+    "DryRun RevisionId ImageUri",
     "UpdateFunctionConfiguration": "FunctionName Role Handler Description Timeout MemorySize VpcConfig.SubnetIds "
     "VpcConfig.SecurityGroupIds VpcConfig.Ipv6AllowedForDualStack Environment.Variables Runtime DeadLetterConfig.TargetArn "
     "TracingConfig.Mode RevisionId Layers FileSystemConfigs EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
-    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup",
+    "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup "
+    "ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory",
 }
 
 

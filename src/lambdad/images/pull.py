@@ -1,0 +1,99 @@
+"""Takes an image into the store: every part checked against its digest, and kept only whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from lambdad.images.document import Descriptor, Index, MalformedImage, Manifest, read_config, read_document
+from lambdad.images.reference import DIGEST
+from lambdad.images.source import ImageSource
+from lambdad.model.image import Image, ImageLayer
+from lambdad.store.base import Blobs
+
+
+@asynccontextmanager
+async def pulled(
+    source: ImageSource, name: str | None, architecture: str, blobs: Blobs, most_bytes: int
+) -> AsyncIterator[Image]:
+    """The image for this architecture, its parts pinned while the block runs: commit what refers to them inside it.
+
+    Parts that the store has already are not fetched. MissingImage and MalformedImage say what is wrong with it.
+    """
+    async with AsyncExitStack() as pins:
+        data, manifest = await _manifest(source, name, architecture)
+        config = read_config(await _small(source, manifest.config))
+        if config.architecture != architecture:
+            raise MalformedImage(f"the image is for {config.architecture}, and not for {architecture}")
+        if not manifest.layers:
+            raise MalformedImage("it has no layers")
+        if len(config.diff_ids) != len(manifest.layers):
+            raise MalformedImage("its configuration and its manifest have different numbers of layers")
+        if sum(layer.size for layer in manifest.layers) > most_bytes:
+            raise MalformedImage(f"its layers have more than {most_bytes} bytes")
+        digest = hashlib.sha256(data).hexdigest()
+        await _keep(blobs, pins, Descriptor(f"sha256:{digest}", len(data)), _one(data))
+        for part in (manifest.config, *manifest.layers):
+            await _keep(blobs, pins, part, source.blob(part))
+        layers = tuple(
+            ImageLayer(layer.hex_digest, diff_id, layer.size)
+            for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+        )
+        yield Image(digest, manifest.config.hex_digest, layers, config.command, config.architecture)
+
+
+async def _manifest(source: ImageSource, name: str | None, architecture: str) -> tuple[bytes, Manifest]:
+    """Indexes may name indexes; nobody writes more than one such step."""
+    data, media_type = await source.document(name)
+    _check_digest(name, data)
+    for _ in range(3):
+        document = read_document(data, media_type)
+        if isinstance(document, Manifest):
+            return data, document
+        assert isinstance(document, Index)
+        chosen = document.chosen(architecture)
+        data, media_type = await source.document(chosen.digest)
+        _check_digest(chosen.digest, data)
+        media_type = chosen.media_type or media_type
+    raise MalformedImage("its indexes name nothing but indexes")
+
+
+def _check_digest(name: str | None, data: bytes) -> None:
+    if name is not None and DIGEST.fullmatch(name) and name != f"sha256:{hashlib.sha256(data).hexdigest()}":
+        raise MalformedImage(f"what came for {name} is something else")
+
+
+async def _small(source: ImageSource, descriptor: Descriptor) -> bytes:
+    """A whole part, which its descriptor must not let grow beyond a document's size: `read_config` looks at that."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in source.blob(descriptor):
+        size += len(piece)
+        if size > descriptor.size:
+            raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
+        pieces.append(piece)
+    data = b"".join(pieces)
+    _check_digest(descriptor.digest, data)
+    return data
+
+
+async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, content: AsyncIterator[bytes]) -> None:
+    try:
+        await pins.enter_async_context(blobs.pin(descriptor.hex_digest))
+        return
+    except KeyError:
+        writer = await pins.enter_async_context(blobs.receive())
+    size = 0
+    async for piece in content:
+        size += len(piece)
+        if size > descriptor.size:
+            raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
+        await writer.write(piece)
+    blob = await writer.finish()
+    if blob.digest != descriptor.hex_digest:
+        raise MalformedImage(f"what came for {descriptor.digest} is something else")
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data

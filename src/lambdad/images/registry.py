@@ -1,0 +1,165 @@
+"""Images in a registry elsewhere, by the distribution API (OCI distribution specification 1.1), anonymous or with a password.
+
+A password goes to the registry itself and to the token service that it names, over TLS or on its own host; never to where a
+registry sends one for the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import msgspec
+
+from lambdad.images.document import ACCEPTED, MOST_BYTES, Descriptor, MalformedImage
+from lambdad.images.reference import DIGEST
+from lambdad.images.source import MissingImage
+from lambdad.model.image import Registry
+
+_PIECE_BYTES = 1 << 20
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+T = TypeVar("T")
+
+
+class RegistryRepository:
+    """`images.source.ImageSource` over one repository of a registry."""
+
+    def __init__(self, registry: Registry, repository: str) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._base = f"{'http' if registry.is_insecure else 'https'}://{registry.host}/v2/{repository}/"
+        self._authorization = ""
+        self._threads = ThreadPoolExecutor(1, "registry")
+        self._session: Any = None
+
+    async def document(self, name: str | None) -> tuple[bytes, str]:
+        return await self._in_thread(lambda: self._document(name or "latest"))
+
+    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        if not DIGEST.fullmatch(descriptor.digest):
+            raise MalformedImage(f"{descriptor.digest[:80]!r} is not a digest")
+        answer = await self._in_thread(lambda: self._get(f"blobs/{descriptor.digest}", {}))
+        try:
+            while piece := await self._in_thread(lambda: _read(answer, _PIECE_BYTES)):
+                yield piece
+        finally:
+            await self._in_thread(answer.raw.close)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._in_thread(self._session.close)
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _document(self, name: str) -> tuple[bytes, str]:
+        answer = self._get(f"manifests/{name}", {"Accept": ", ".join(ACCEPTED)})
+        data = _read(answer, MOST_BYTES + 1)
+        answer.raw.close()
+        if len(data) > MOST_BYTES:
+            raise MalformedImage(f"its manifest has more than {MOST_BYTES} bytes")
+        return data, answer.headers.get("content-type", "")
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> Any:
+        """The answer, its body unread. Once more with a token where the registry asks for one."""
+        url = urljoin(self._base, path)
+        answer = self._follow(url, headers)
+        if answer.status_code == 401 and not self._authorization.startswith("Bearer "):
+            self._authorization = self._authorized(answer.headers.get("www-authenticate", ""))
+            answer.raw.close()
+            answer = self._follow(url, headers)
+        if answer.status_code == 200:
+            return answer
+        reason = _read(answer, 4096)
+        answer.raw.close()
+        what = f"{self._registry.host}/{self._repository} answered {answer.status_code} for {path}"
+        raise MissingImage(f"{what}: {_message(reason)}" if reason else what)
+
+    def _follow(self, url: str, headers: Mapping[str, str]) -> Any:
+        sent = {**headers, **({"Authorization": self._authorization} if self._authorization else {})}
+        for _ in range(_MOST_REDIRECTS):
+            answer = self._send(url, sent)
+            if answer.status_code not in _REDIRECTS:
+                return answer
+            target = urljoin(url, answer.headers.get("location", ""))
+            answer.raw.close()
+            if not self._may_ask(target):
+                raise MissingImage(f"{self._registry.host} sends one elsewhere without TLS")
+            if urlsplit(target).netloc != urlsplit(url).netloc:
+                sent.pop("Authorization", None)
+            url = target
+        raise MissingImage(f"{self._registry.host} sends one round in a circle")
+
+    def _authorized(self, challenge: str) -> str:
+        """What to say in Authorization, for what the registry said in WWW-Authenticate."""
+        scheme, _, rest = challenge.partition(" ")
+        basic = self._basic()
+        if scheme.lower() == "basic" and basic:
+            return basic
+        parameters = dict(_PARAMETER.findall(rest))
+        if scheme.lower() != "bearer" or "realm" not in parameters:
+            raise MissingImage(f"{self._registry.host} wants a user and a password: give them in the settings")
+        if not self._may_ask(parameters["realm"]):
+            raise MissingImage(f"{self._registry.host} gives tokens without TLS")
+        query = {"scope": f"repository:{self._repository}:pull", "service": parameters.get("service", "")}
+        answer = self._send(
+            f"{parameters['realm']}?{urlencode(query)}", {"Authorization": basic} if basic else {}
+        )  # fmt: skip
+        data = _read(answer, MOST_BYTES)
+        answer.raw.close()
+        try:
+            told = msgspec.json.decode(data, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            told = {}
+        token = told.get("token") or told.get("access_token")
+        if answer.status_code != 200 or not isinstance(token, str):
+            raise MissingImage(f"{self._registry.host} gives no token for {self._repository}: {_message(data)}")
+        return f"Bearer {token}"
+
+    def _basic(self) -> str:
+        if not self._registry.user:
+            return ""
+        pair = f"{self._registry.user}:{self._registry.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def _may_ask(self, url: str) -> bool:
+        parts = urlsplit(url)
+        own = self._registry.is_insecure and parts.scheme == "http" and parts.netloc.lower() == self._registry.host
+        return parts.scheme == "https" or own
+
+    def _send(self, url: str, headers: Mapping[str, str]) -> Any:
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError, HTTPClientError
+        from botocore.httpsession import URLLib3Session
+
+        if self._session is None:
+            self._session = URLLib3Session(timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+        request = AWSRequest(method="GET", url=url, headers={"User-Agent": "lambdad", **headers}, stream_output=True)
+        try:
+            return self._session.send(request.prepare())
+        except (BotoCoreError, HTTPClientError) as error:
+            raise MissingImage(f"{self._registry.host} cannot be reached: {error}") from error
+
+
+def _read(answer: Any, size: int) -> bytes:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        data: bytes = answer.raw.read(size)
+    except (HTTPError, OSError) as error:
+        raise MissingImage(f"the answer of the registry broke off: {error}") from error
+    return data
+
+
+def _message(reason: bytes) -> str:
+    """What the registry says, for the reader of an error."""
+    return " ".join(reason.decode("utf-8", "replace").split())[:200]

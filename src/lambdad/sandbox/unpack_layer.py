@@ -1,0 +1,252 @@
+"""Unpacks one layer of a container image over the layers below it. Runs in a process without rights, like `unpack`.
+
+The process's root folder is the tree that it makes, so that a link leads nowhere else, however it is written. The layers below
+are put there as further links to their files, which are replaced and never written to: the trees of images share what they have
+in common, and a layer is read once for all of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import zlib
+from typing import BinaryIO, Literal
+
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.unpack import Budget, Refusal
+
+Compression = Literal["tar", "gzip"]
+
+#: What a sandbox mounts something on, and so has to be there.
+MOUNT_POINTS = ("proc", "dev", "tmp", "run", "mnt", "var/empty", "etc")
+_MOUNTED_FILES = ("/etc/resolv.conf", "/etc/hosts")
+
+_CHUNK = 256 * 1024
+_WHITEOUT, _OPAQUE, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
+_MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4000
+_MAX_PAX_BYTES = 1 << 20
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"BZ": "bzip2", b"\xfd7": "xz"}
+
+
+def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> UnpackReport:
+    """Into the empty folder that is the root of this process. `below` is a descriptor of the tree of the layers below, closed
+    before a byte of the archive is read. The report has the layer's diff id. After a refusal the content is worthless."""
+    budget = Budget(limits)
+    try:
+        if below is not None:
+            _link_tree(below, budget)
+            os.close(below)
+        diff_id = _unpack(archive, budget)
+        _make_mount_points()
+    except Refusal as refusal:
+        return UnpackReport(budget.unpacked_bytes, refusal.kind, refusal.detail)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, ValueError, OverflowError) as error:
+        return UnpackReport(budget.unpacked_bytes, "not-a-tar", str(error))
+    return UnpackReport(budget.unpacked_bytes, diff_id=diff_id)
+
+
+class _Digesting:
+    """A tar being read, and the digest of all that was."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._digest.update(data)
+        return data
+
+    def finish(self) -> str:
+        while self.read(_CHUNK):
+            pass
+        return self._digest.hexdigest()
+
+
+def _unpack(archive: BinaryIO, budget: Budget) -> str:
+    content = _Digesting(_decompressed(archive))
+    layer = _Layer(budget)
+    with tarfile.open(fileobj=content, mode="r|", errorlevel=2) as entries:  # type: ignore[call-overload]
+        for entry in entries:
+            if sum(map(len, entry.pax_headers.values())) > _MAX_PAX_BYTES:
+                raise Refusal("unsupported", "an entry has more about itself than any should")
+            layer.add(entries, entry)
+            entries.members = []  # a stream needs none, and a hostile one has many
+    return content.finish()
+
+
+def _decompressed(archive: BinaryIO) -> BinaryIO:
+    magic = archive.read(2)
+    archive.seek(0)
+    kind = _MAGIC.get(magic)
+    if kind not in (None, "gzip"):
+        raise Refusal("unsupported", f"the layer is compressed with {kind}; gzip and none are read")
+    return gzip.GzipFile(fileobj=archive) if kind else archive  # type: ignore[return-value]
+
+
+class _Layer:
+    """Puts the entries of one layer into the root."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._written: set[str] = set()  #: by this layer, which its own whiteouts spare
+
+    def add(self, entries: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+        path = _path_of(entry.name)
+        self._budget.count_file()
+        if path == "/":
+            return
+        parent, name = os.path.split(path)
+        if name == _OPAQUE:
+            self._clear_folder(parent)
+        elif name.startswith(_AUFS):
+            return
+        elif name.startswith(_WHITEOUT):
+            self._white_out(os.path.join(parent, name[len(_WHITEOUT) :]))
+        else:
+            _make_parents(parent)
+            self._write(entries, entry, path)
+            self._note(path)
+
+    def _note(self, path: str) -> None:
+        while path != "/" and path not in self._written:
+            self._written.add(path)
+            path = os.path.dirname(path)
+
+    def _write(self, entries: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
+        if entry.isdir():
+            _make_folder(path, entry.mode)
+        elif entry.isreg():
+            self._write_file(entries, entry, path)
+        elif entry.issym():
+            _check_text(entry.linkname)
+            _clear(path)
+            os.symlink(entry.linkname, path)
+        elif entry.islnk():
+            self._write_link(entry, path)
+        elif entry.isfifo():
+            _clear(path)
+            os.mkfifo(path, 0o600)
+            os.chmod(path, entry.mode & 0o777)
+        elif not path.startswith("/dev/"):  # there every sandbox has devices of its own
+            raise Refusal("unsupported", f"{path} is a device")
+
+    def _write_file(self, entries: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
+        source = entries.extractfile(entry)
+        assert source is not None  # it is a regular file
+        _clear(path)
+        with open(path, "xb") as target:
+            while chunk := source.read(_CHUNK):
+                self._budget.spend(len(chunk))
+                target.write(chunk)
+            if target.tell() != entry.size:
+                raise Refusal("not-a-tar", f"{path} is cut short")
+        os.chmod(path, entry.mode & 0o777)
+
+    def _write_link(self, entry: tarfile.TarInfo, path: str) -> None:
+        source = _path_of(entry.linkname)
+        try:
+            is_folder = stat.S_ISDIR(os.lstat(source).st_mode)
+        except OSError as error:
+            raise Refusal("link", f"{path} is a link to {source}, which is not there") from error
+        if is_folder:
+            raise Refusal("link", f"{path} is a link to the folder {source}")
+        if source == path:
+            return
+        _clear(path)
+        os.link(source, path, follow_symlinks=False)
+
+    def _clear_folder(self, folder: str) -> None:
+        if os.path.islink(folder) or not os.path.isdir(folder):
+            return
+        for name in os.listdir(folder):
+            self._white_out(os.path.join(folder, name))
+
+    def _white_out(self, path: str) -> None:
+        """Takes away what the layers below have there. What this layer has put into a folder of theirs stays."""
+        if path not in self._written:
+            _clear(path)
+        elif os.path.isdir(path) and not os.path.islink(path):
+            self._clear_folder(path)
+
+
+def _path_of(name: str) -> str:
+    """The entry's path below the root, in one spelling."""
+    _check_text(name)
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise Refusal("slip", f"{name[:80]!r} is not a path below the root")
+    if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in parts):
+        raise Refusal("unsupported", f"{name[:80]!r}... is too long a name")
+    return "/" + "/".join(parts)
+
+
+def _check_text(name: str) -> None:
+    if not name or "\0" in name or len(os.fsencode(name)) > _MAX_PATH_BYTES:
+        raise Refusal("unsupported", f"{name[:80]!r} is not a name")
+
+
+def _make_parents(folder: str) -> None:
+    """Those that the archive does not name. Links to folders are followed, as other unpackers of images do."""
+    try:
+        os.makedirs(folder, 0o755, exist_ok=True)
+    except OSError as error:
+        raise Refusal("unsupported", f"{folder} lies below what is no folder") from error
+
+
+def _make_folder(path: str, mode: int) -> None:
+    if os.path.islink(path) or not os.path.isdir(path):
+        _clear(path)
+        os.mkdir(path, 0o700)
+    # Its owner is whoever unpacks, and no sandbox's user: what a function may do there the rest of the mode says.
+    os.chmod(path, mode & 0o777 | 0o700)
+
+
+def _clear(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _link_tree(source: int, budget: Budget) -> None:
+    """Every file of the folder `source`, a descriptor, as a further link at the same place below the root; folders are made
+    anew."""
+    folders = ["."]
+    while folders:
+        relative = folders.pop()
+        folder = os.open(relative, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    place = f"{relative}/{entry.name}"
+                    status = entry.stat(follow_symlinks=False)
+                    budget.count_file()
+                    if stat.S_ISDIR(status.st_mode):
+                        os.mkdir(f"/{place}", stat.S_IMODE(status.st_mode))
+                        os.chmod(f"/{place}", stat.S_IMODE(status.st_mode))
+                        folders.append(place)
+                    else:
+                        budget.spend(status.st_size)
+                        os.link(entry.name, f"/{place}", src_dir_fd=folder, follow_symlinks=False)
+        finally:
+            os.close(folder)
+
+
+def _make_mount_points() -> None:
+    """Each a folder at the end of a way of folders: whoever mounts something there follows no link of the image's."""
+    for name in MOUNT_POINTS:
+        path = ""
+        for part in name.split("/"):
+            path += f"/{part}"
+            if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+                raise Refusal("unsupported", f"{path} is not a folder")
+            _make_parents(path)
+    for path in _MOUNTED_FILES:
+        if os.path.islink(path) or not os.path.isfile(path):
+            _clear(path)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))

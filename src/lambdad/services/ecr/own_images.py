@@ -1,0 +1,35 @@
+"""The images of a repository, for functions that are to run them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from lambdad.images.document import Descriptor
+from lambdad.images.source import MissingImage
+from lambdad.services.ecr.image import find
+from lambdad.services.ecr.model import RepositoryName
+from lambdad.services.ecr.state import EcrState
+
+
+class OwnImages:
+    """`images.source.ImageSource` over a repository of this server. Its parts are in the store already."""
+
+    def __init__(self, state: EcrState, name: RepositoryName) -> None:
+        self._state = state
+        self._name = name
+
+    async def document(self, name: str | None) -> tuple[bytes, str]:
+        manifest = await find(self._state, self._name, name or "latest")
+        if manifest is None:
+            raise MissingImage(f"the repository {self._name.name} has no image {name}")
+        return b"".join([piece async for piece in self._state.blobs.read(manifest.digest)]), manifest.media_type
+
+    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._state.blobs.read(descriptor.hex_digest):
+                yield piece
+        except KeyError as error:
+            raise MissingImage(f"{descriptor.digest} is not in the store any more") from error
+
+    async def close(self) -> None:
+        """Nothing stays open between calls."""

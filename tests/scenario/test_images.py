@@ -1,0 +1,309 @@
+"""Functions from container images: from lambdad's registry, another one, a folder and a file; run in their own files only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from support.image_layers import Entry, folder, link
+from support.image_program import image_program
+from support.images import HandMade, RegistryClient, digest_of, image, write_archive, write_layout
+from support.server import ROLE, Server, running, wait_until, zipped
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def base() -> list[Entry]:
+    """The layer that every image here begins with."""
+    return [folder("app"), Entry("app/probe", image_program(), mode=0o755), Entry("etc/os-release", b"handmade")]
+
+
+@pytest.fixture(scope="module")
+def probe(base: list[Entry]) -> HandMade:
+    more = [Entry("app/data", b"1"), Entry("app/private", b"", mode=0o600), Entry(".wh.gone"), Entry("etc/hosts", b"1.1.1.1 x")]
+    return image(
+        [*base, Entry("gone")],
+        more,
+        Entrypoint=["probe", "one"],
+        Cmd=["two words"],
+        Env=["PATH=/app", "AA=1"],
+        WorkingDir="/app",
+    )
+
+
+@pytest.fixture(scope="module")
+def pushed(server: Server, probe: HandMade) -> str:
+    """Address of a repository that has the image as v1."""
+    server.client("ecr").create_repository(repositoryName="functions/probe")
+    RegistryClient(server.endpoint, "functions/probe").push(probe, "v1")
+    return f"localhost:{server.port}/functions/probe"
+
+
+def create(server: Server, name: str, uri: str, **settings: Any) -> dict[str, Any]:
+    made = server.client("lambda").create_function(
+        FunctionName=name, Role=ROLE, PackageType="Image", Code={"ImageUri": uri}, Timeout=15, **settings
+    )
+    server.wait_active(name)
+    return dict(made)
+
+
+def refused(call: Any, **parameters: Any) -> str:
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(**parameters)
+    assert caught.value.response["Error"]["Code"] == "InvalidParameterValueException"
+    return str(caught.value.response["Error"]["Message"])
+
+
+def failed(server: Server, name: str) -> dict[str, Any]:
+    answer = server.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+    assert answer["FunctionError"] == "Unhandled"
+    return dict(json.loads(answer["Payload"].read()))
+
+
+def test_an_image_runs_as_it_says(server: Server, pushed: str, probe: HandMade) -> None:
+    """Its entry point with its command, in its folder, with its variables and those of the function, as no privileged user."""
+    made = create(server, "image-runs", f"{pushed}:v1", Environment={"Variables": {"AA": "2", "BB": "3"}})
+    assert (made["PackageType"], made["CodeSize"], made["CodeSha256"]) == ("Image", 0, probe.digest[7:])
+    assert not {"Runtime", "Handler", "Layers", "RuntimeVersionConfig"} & set(made)
+    seen = server.invoke("image-runs")
+    assert seen.pop("user") > 0
+    assert seen == {"arguments": ["probe", "one", "two words"], "folder": "/app"}
+    variables = {name: server.invoke("image-runs", f"env {name}") for name in ("AA", "BB", "PATH", "AWS_LAMBDA_FUNCTION_NAME")}
+    assert variables == {"AA": "2", "BB": "3", "PATH": "/app", "AWS_LAMBDA_FUNCTION_NAME": "image-runs"}
+    assert server.invoke("image-runs", "env _HANDLER") is None
+    code = server.client("lambda").get_function(FunctionName="image-runs")["Code"]
+    resolved = f"{pushed}@{probe.digest}"
+    assert code == {"RepositoryType": "ECR", "ImageUri": f"{pushed}:v1", "ResolvedImageUri": resolved}
+
+
+def test_an_image_sees_its_own_files_and_no_others(server: Server, pushed: str) -> None:
+    """Read-only but for /tmp; with names and a network that are the sandbox's; nothing of this machine."""
+    create(server, "image-files", f"{pushed}:v1")
+
+    def ask(event: str) -> Any:
+        return server.invoke("image-files", event)
+
+    assert set(ask("list /")) == {"app", "dev", "etc", "mnt", "proc", "run", "tmp", "var"}
+    assert set(ask("list /app")) == {"data", "private", "probe"}
+    assert ask("read /etc/os-release") == "handmade"
+    assert "sandbox" in ask("read /etc/hosts")
+    assert ask("read /app/private") == "errno Permission denied"
+    assert ask("write /app/new") == "errno Read-only file system"
+    assert ask("write /etc/hosts") in ("errno Read-only file system", "errno Permission denied")
+    assert ask("write /var/empty/x") in ("errno Read-only file system", "errno Permission denied")
+    assert ask("write /tmp/new") == "written"
+    assert ask("write /dev/null") == "written"
+    assert ask("list /var/empty") == []
+    assert len([name for name in ask("list /proc") if name.isdigit()]) == 1
+    assert ask("read /proc/1/environ") == "errno No such file or directory"
+    mounts = ask("read /proc/self/mounts")
+    assert str(server.data_dir) not in mounts
+
+
+def test_a_tag_that_moves_changes_no_function(server: Server, pushed: str, base: list[Entry]) -> None:
+    """Until its code is updated; published versions keep theirs, also when the repository is gone and after a kill."""
+    ecr, lambda_ = server.client("ecr"), server.client("lambda")
+    ecr.create_repository(repositoryName="moving")
+    registry = RegistryClient(server.endpoint, "moving")
+    images = {tag: image(base, [Entry("etc/version", tag.encode())], Entrypoint=["/app/probe"]) for tag in ("first", "second")}
+    registry.push(images["first"], "latest")
+    uri = "000000000000.dkr.ecr.us-east-1.amazonaws.com/moving"
+    create(server, "image-moving", uri)
+    registry.push(images["second"], "latest")
+    assert server.invoke("image-moving", "read /etc/version") == "first"
+    published = lambda_.publish_version(FunctionName="image-moving", CodeSha256=images["first"].digest[7:])["Version"]
+    updated = lambda_.update_function_code(FunctionName="image-moving", ImageUri=uri)
+    assert updated["CodeSha256"] == images["second"].digest[7:]
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName="image-moving", WaiterConfig={"Delay": 1})
+    ecr.delete_repository(repositoryName="moving", force=True)
+    assert server.invoke("image-moving", "read /etc/version") == "second"
+    answer = lambda_.invoke(FunctionName="image-moving", Qualifier=published, Payload=b'"read /etc/version"')
+    assert json.loads(answer["Payload"].read()) == "first"
+
+
+def test_the_functions_settings_take_the_place_of_the_images(server: Server, pushed: str) -> None:
+    """Each part by itself, and none when they are taken away again."""
+    config = {"EntryPoint": ["/app/probe"], "Command": ["x", "y"], "WorkingDirectory": "/etc"}
+    made = create(server, "image-config", f"{pushed}:v1", ImageConfig=config)
+    assert made["ImageConfigResponse"] == {"ImageConfig": config}
+    seen = server.invoke("image-config")
+    assert (seen["arguments"], seen["folder"]) == (["/app/probe", "x", "y"], "/etc")
+    lambda_ = server.client("lambda")
+
+    def configure(**config: Any) -> None:
+        lambda_.update_function_configuration(FunctionName="image-config", ImageConfig=config)
+        lambda_.get_waiter("function_updated_v2").wait(FunctionName="image-config", WaiterConfig={"Delay": 1})
+
+    configure(Command=["{memory:80}"])
+    assert server.invoke("image-config")["arguments"] == ["probe", "one", "{memory:80}"]
+    configure()
+    assert server.invoke("image-config")["arguments"] == ["probe", "one", "two words"]
+    assert "ImageConfigResponse" not in lambda_.get_function_configuration(FunctionName="image-config")
+    configure(EntryPoint=["/app/nowhere"])
+    told = failed(server, "image-config")
+    assert told["errorType"] == "Runtime.InvalidEntrypoint"
+    assert told["errorMessage"].endswith(" Error: fork/exec /app/nowhere: no such file or directory")
+    configure(EntryPoint=["/etc/os-release"])
+    assert failed(server, "image-config")["errorType"] == "Runtime.InvalidEntrypoint"
+    configure(WorkingDirectory="/nowhere")
+    assert failed(server, "image-config")["errorType"] == "Runtime.InvalidWorkingDir"
+    configure()
+    assert server.invoke("image-config")["folder"] == "/app"
+
+
+def test_images_share_what_they_have_in_common(server: Server, base: list[Entry]) -> None:
+    """A layer that two images begin with is on the disk once, and goes with the last of them."""
+    server.client("ecr").create_repository(repositoryName="shared")
+    registry = RegistryClient(server.endpoint, "shared")
+    marker = os.urandom(16).hex().encode()
+    lower = [*base, Entry("app/marker", marker)]
+    for tag in ("one", "two"):
+        registry.push(image(lower, [Entry("app/own", tag.encode())], Entrypoint=["/app/probe"]), tag)
+        create(server, f"image-shared-{tag}", f"localhost:{server.port}/shared:{tag}")
+    found = [path for path in (server.data_dir / "code").glob("*/tree/app/marker") if path.read_bytes() == marker]
+    assert len(found) == 3  # the tree of the lower layer, and one of each image
+    assert len({path.stat().st_ino for path in found}) == 1
+    assert server.invoke("image-shared-two", "read /app/own") == "two"
+    lambda_ = server.client("lambda")
+    for tag in ("one", "two"):
+        lambda_.delete_function(FunctionName=f"image-shared-{tag}")
+    wait_until(lambda: not any(path.exists() for path in found), 30, "the removal of the trees")
+
+
+def test_what_is_wrong_with_an_image_is_said_when_it_is_given(server: Server, pushed: str, base: list[Entry]) -> None:
+    """No such image, one for another machine, a place that nobody allowed: AWS's error, with the reason."""
+    server.client("ecr").create_repository(repositoryName="wrong-images")
+    registry = RegistryClient(server.endpoint, "wrong-images")
+    registry.push(image(base, architecture="arm64"), "arm")
+    lambda_ = server.client("lambda")
+    here = f"localhost:{server.port}"
+    for uri, reason in {
+        f"{pushed}:v9": "does not exist",
+        f"{here}/nowhere:v1": "does not exist",
+        f"{here}/wrong-images:arm": "for arm64, and not for x86_64",
+        "registry.example.com/app:v1": "the setting registries does not name it",
+        "oci:/etc": "the setting image_folders does not name it",
+        "000000000000.dkr.ecr.eu-west-1.amazonaws.com/app:v1": "does not match the region",
+        "nonsense": "is not valid",
+        "localhost/../etc": "is not valid",
+    }.items():
+        image_function = {"FunctionName": "image-wrong", "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": uri}}
+        assert reason in refused(lambda_.create_function, **image_function), uri
+    with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
+        lambda_.get_function(FunctionName="image-wrong")
+
+
+def test_an_image_that_cannot_be_unpacked_fails_the_function(server: Server, base: list[Entry]) -> None:
+    """A layer that is another than its configuration says, one that is no tar, a device: Failed, and InvalidImage."""
+    server.client("ecr").create_repository(repositoryName="broken-images")
+    registry = RegistryClient(server.endpoint, "broken-images")
+    good = image(base, Entrypoint=["/app/probe"])
+    other = image([*base, Entry("other")], Entrypoint=["/app/probe"])
+    config = json.loads(good.config)
+    config["rootfs"] = json.loads(other.config)["rootfs"]
+    forged = json.dumps(config).encode()
+    manifest = json.loads(good.manifest)
+    manifest["config"] |= {"digest": digest_of(forged), "size": len(forged)}
+    data = json.dumps(manifest).encode()
+    registry.push(HandMade(data, forged, [], {**good.blobs, digest_of(forged): forged}), "forged")
+    registry.push(image([*base, link("proc", "/app")], Entrypoint=["/app/probe"]), "link")
+    lambda_ = server.client("lambda")
+    for tag, reason in {"forged": "not the one that its configuration names", "link": "/proc is not a folder"}.items():
+        uri = f"localhost:{server.port}/broken-images:{tag}"
+        lambda_.create_function(FunctionName=f"image-{tag}", Role=ROLE, PackageType="Image", Code={"ImageUri": uri})
+
+        def state(name: str = f"image-{tag}") -> dict[str, Any]:
+            return dict(lambda_.get_function_configuration(FunctionName=name))
+
+        wait_until(lambda: state()["State"] != "Pending", 60, "the image to be found broken")
+        assert (state()["State"], state()["StateReasonCode"]) == ("Failed", "InvalidImage")
+        assert reason in state()["StateReason"]
+
+
+def test_zips_and_images_do_not_mix(server: Server, pushed: str) -> None:
+    """What the one kind has the other is refused, when it is made and when it is changed."""
+    lambda_, uri = server.client("lambda"), f"{pushed}:v1"
+    zip_code = {"ZipFile": zipped({"lambda_function.py": "def handler(event, context): return 1"})}
+    of_image = {"FunctionName": "image-mixed", "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": uri}}
+    create_function = lambda_.create_function
+    assert "ImageUri" in refused(create_function, **{**of_image, "Code": zip_code})
+    assert "Runtime" in refused(create_function, **of_image, Runtime="python3.12")
+    assert "Handler" in refused(create_function, **of_image, Handler="a.b")
+    assert "SnapStart" in refused(create_function, **of_image, SnapStart={"ApplyOn": "PublishedVersions"})
+    layer = lambda_.publish_layer_version(LayerName="mixed", Content=zip_code)["LayerVersionArn"]
+    assert "Layers" in refused(create_function, **of_image, Layers=[layer])
+    assert "ImageConfig" in refused(create_function, **{**of_image, "ImageConfig": {"Command": ["x" * 17_000]}})
+    create(server, "image-mixed", uri)
+    server.create_function("zip-mixed", "def handler(event, context): return 1")
+    code, configuration = lambda_.update_function_code, lambda_.update_function_configuration
+    assert "packageType Image" in refused(code, FunctionName="image-mixed", **zip_code)
+    assert "packageType Zip" in refused(code, FunctionName="zip-mixed", ImageUri=uri)
+    assert "Handler" in refused(configuration, FunctionName="image-mixed", Handler="a.b")
+    assert "Runtime" in refused(configuration, FunctionName="image-mixed", Runtime="python3.12")
+    assert "Zip" in refused(configuration, FunctionName="zip-mixed", ImageConfig={"Command": ["x"]})
+    management = lambda_.put_runtime_management_config
+    assert "container images" in refused(management, FunctionName="image-mixed", UpdateRuntimeOn="Auto")
+    assert server.invoke("image-mixed")["folder"] == "/app"
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, server: Server, pushed: str, probe: HandMade) -> Iterator[Server]:
+    """A server that may take images from a folder and from the first server's registry."""
+    home = tmp_path_factory.mktemp("other")
+    write_layout(home / "images/layout", {"v1": probe})
+    write_archive(home / "images/saved.tar", {"probe:v1": probe})
+    (home / "images/way-out").symlink_to("/etc")
+    options = ["--image-folders", str(home / "images"), "--registries", f"http://127.0.0.1:{server.port}"]
+    with running(home, *options) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    "source", ["oci:{home}/images/layout", "oci:{home}/images/layout:v1", "docker-archive:{home}/images/saved.tar"]
+)
+def test_an_image_may_come_from_this_machine(other: Server, source: str) -> None:
+    """From an OCI layout and from what `docker save` wrote, in a folder that the settings name."""
+    name = f"from-{abs(hash(source))}"
+    create(other, name, source.format(home=other.folder))
+    assert other.invoke(name)["arguments"] == ["probe", "one", "two words"]
+
+
+def test_an_image_may_come_from_a_registry_elsewhere(other: Server, server: Server, probe: HandMade) -> None:
+    """That the settings name, and not from another; nor from where a link in a folder leads."""
+    create(other, "from-elsewhere", f"127.0.0.1:{server.port}/functions/probe:v1")
+    assert other.invoke("from-elsewhere")["folder"] == "/app"
+    code = other.client("lambda").get_function(FunctionName="from-elsewhere")["Code"]
+    assert code["ResolvedImageUri"] == f"127.0.0.1:{server.port}/functions/probe@{probe.digest}"
+    lambda_ = other.client("lambda")
+    parameters = {"FunctionName": "from-nowhere", "Role": ROLE, "PackageType": "Image"}
+    uri = f"registry.example.com:{server.port}/functions/probe:v1"
+    assert "registries" in refused(lambda_.create_function, **parameters, Code={"ImageUri": uri})
+    outside = f"oci:{other.folder}/images/way-out"
+    assert "image_folders" in refused(lambda_.create_function, **parameters, Code={"ImageUri": outside})
+
+
+def test_an_image_is_kept_over_a_kill(other: Server) -> None:
+    """It is in the store when CreateFunction has answered; what it came from may be gone."""
+    create(other, "kept", f"docker-archive:{other.folder}/images/saved.tar:probe:v1")
+    (other.folder / "images/saved.tar").unlink()
+    other.kill()
+    other.start()
+    assert other.invoke("kept")["folder"] == "/app"
+
+
+def test_without_isolation_there_are_no_images(tmp_path: Path) -> None:
+    """Their files would need a root folder of their own; the refusal says so."""
+    with running(tmp_path, isolation="process") as plain:
+        plain.client("ecr").create_repository(repositoryName="app")
+        parameters = {"FunctionName": "f", "Role": ROLE, "PackageType": "Image"}
+        message = refused(
+            plain.client("lambda").create_function, **parameters, Code={"ImageUri": f"localhost:{plain.port}/app:v1"}
+        )
+        assert "no root folder of their own" in message

@@ -1,0 +1,207 @@
+"""Images taken into the store: from a folder, a file and a registry, every part checked, and kept only whole."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from lambdad.images.archive import DockerArchive
+from lambdad.images.document import MalformedImage
+from lambdad.images.layout import Layout
+from lambdad.images.pull import pulled
+from lambdad.images.registry import Registry, RegistryRepository
+from lambdad.images.source import ImageSource, MissingImage
+from lambdad.store.base import refer
+from lambdad.store.files import FileBlobs
+from lambdad.store.sqlite import SqliteStore
+from support.image_layers import Entry
+from support.images import MANIFEST, HandMade, digest_of, image, write_archive, write_layout
+
+MADE = image([Entry("a", b"1" * 100_000)], [Entry("b")], Cmd=["/b"])
+OTHER = image([Entry("a", b"1" * 100_000)], [Entry("c")])
+MOST = 1 << 30
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "store.sqlite")
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def blobs(tmp_path: Path, store: SqliteStore) -> AsyncIterator[FileBlobs]:
+    made = FileBlobs(tmp_path / "blobs", store)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def kept(blobs: FileBlobs, tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["layout", "archive"])
+def local(request: pytest.FixtureRequest, tmp_path: Path) -> ImageSource:
+    if request.param == "layout":
+        return Layout(write_layout(tmp_path / "layout", {"v1": MADE, "v2": OTHER}))
+    return DockerArchive(write_archive(tmp_path / "saved.tar", {"app:v1": MADE, "app:v2": OTHER}))
+
+
+async def test_an_image_on_this_machine_is_taken_whole(
+    local: ImageSource, blobs: FileBlobs, store: SqliteStore, tmp_path: Path
+) -> None:
+    """Every part has its reference while it is pinned, and is gone after one that nobody referred to."""
+    async with pulled(local, "v1", "x86_64", blobs, MOST) as taken:
+        assert taken.command.command == ("/b",)
+        assert len(taken.layers) == 2
+        await store.commit([refer(digest, "test") for digest in taken.blobs()])
+    async with pulled(local, "v2", "x86_64", blobs, MOST) as other:
+        assert other.chain[0] == taken.chain[0]
+        assert kept(blobs, tmp_path) >= set(other.blobs())
+    assert kept(blobs, tmp_path) == set(taken.blobs())
+    await local.close()
+
+
+async def test_an_image_must_be_named_where_there_are_several(local: ImageSource) -> None:
+    """And one that is not there is missing, by the names of those that are."""
+    with pytest.raises(MissingImage, match="say which"):
+        await local.document(None)
+    with pytest.raises(MissingImage, match="v9"):
+        await local.document("v9")
+    await local.close()
+
+
+@pytest.mark.parametrize("file", ["oci-layout", "index.json", f"blobs/sha256/{digest_of(MADE.config)[7:]}"])
+async def test_a_layout_with_a_piece_missing_is_refused(tmp_path: Path, blobs: FileBlobs, file: str) -> None:
+    """By the path of what is missing, and nothing of it stays."""
+    layout = write_layout(tmp_path / "layout", {"v1": MADE})
+    (layout / file).unlink()
+    with pytest.raises(MissingImage, match=file.rpartition("/")[2]):
+        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+            pass
+    assert kept(blobs, tmp_path) == set()
+
+
+async def test_a_part_that_is_not_what_it_is_called_is_refused(tmp_path: Path, blobs: FileBlobs) -> None:
+    """Be it changed, longer or cut short; parts before it do not stay either."""
+    layout = write_layout(tmp_path / "layout", {"v1": MADE})
+    part = layout / "blobs/sha256" / list(MADE.blobs)[-1][7:]
+    whole = part.read_bytes()
+    for wrong in (whole[:-1] + b"x", whole + b"x", whole[:-1], b""):
+        part.write_bytes(wrong)
+        with pytest.raises(MalformedImage):
+            async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+                pass
+        assert kept(blobs, tmp_path) == set()
+    part.unlink()
+    part.symlink_to("/etc/passwd")
+    with pytest.raises(MissingImage):
+        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+            pass
+
+
+async def test_an_image_that_cannot_run_here_is_refused(tmp_path: Path, blobs: FileBlobs) -> None:
+    """One for another processor, one that is too large, one whose configuration counts other layers."""
+    arm = image([Entry("a")], architecture="arm64")
+    confused = json.loads(MADE.manifest)
+    confused["layers"].pop()
+    data = json.dumps(confused).encode()
+    counted = HandMade(data, MADE.config, MADE.tars, MADE.blobs)
+    cases = {
+        "for arm64, and not for x86_64": (arm, MOST),
+        "more than 10 bytes": (MADE, 10),
+        "numbers of layers": (counted, MOST),
+    }
+    for number, (reason, (made, most)) in enumerate(cases.items()):
+        layout = Layout(write_layout(tmp_path / f"layout-{number}", {"v": made}))
+        with pytest.raises(MalformedImage, match=reason):
+            async with pulled(layout, None, "x86_64", blobs, most):
+                pass
+
+
+async def test_what_docker_save_did_not_write_is_refused(tmp_path: Path) -> None:
+    """A file that is no tar, a tar of something else, nothing at all."""
+    (tmp_path / "text").write_text("no tar")
+    for file in ("text", "missing"):
+        with pytest.raises(MissingImage):
+            await DockerArchive(tmp_path / file).document(None)
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """A registry that gives tokens, and sends one to another host for the bytes."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[tuple[str, str]] = []
+
+    def do_GET(self) -> None:
+        said = self.headers.get("Authorization", "")
+        self.seen.append((self.path.partition("?")[0], said))
+        if self.path.startswith("/token"):
+            is_known = said == "Basic dXNlcjpwYXNz"
+            self._answer(200 if is_known else 401, b'{"token": "t0"}' if is_known else b"{}")
+        elif self.path.startswith("/bytes/"):
+            self._answer(200, MADE.blobs[self.path.removeprefix("/bytes/")])
+        elif said != "Bearer t0":
+            host = self.headers["Host"]
+            self._answer(401, b"", ("WWW-Authenticate", f'Bearer realm="http://{host}/token",service="s"'))
+        elif "/manifests/v1" in self.path:
+            self._answer(200, MADE.manifest, ("Content-Type", MANIFEST))
+        elif "/blobs/" in self.path:
+            where = f"http://{self.headers['Host']}/bytes/{self.path.rpartition('/')[2]}"
+            self._answer(307, b"", ("Location", where))
+        else:
+            self._answer(404, b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}')
+
+    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """The tests' output is quiet."""
+
+
+@contextmanager
+def registry() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_an_image_of_a_registry_is_taken_with_a_password(blobs: FileBlobs) -> None:
+    """The registry's challenge is answered once, and what it redirects to is followed."""
+    with registry() as host:
+        source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
+        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken:
+            assert set(taken.blobs()) == {digest[7:] for digest in (MADE.digest, *MADE.blobs)}
+        with pytest.raises(MissingImage, match="404"):
+            await source.document("v2")
+        await source.close()
+
+
+async def test_a_registry_that_wants_a_password_says_so(blobs: FileBlobs) -> None:
+    """And one that cannot be reached, or would be asked without TLS, is named."""
+    with registry() as host:
+        source = RegistryRepository(Registry(host, is_insecure=True), "team/app")
+        with pytest.raises(MissingImage, match="no token"):
+            await source.document("v1")
+        await source.close()
+        secure = RegistryRepository(Registry(host), "team/app")
+        with pytest.raises(MissingImage, match="cannot be reached"):
+            await secure.document("v1")
+        await secure.close()

@@ -1,0 +1,211 @@
+"""Layers of images: put one over the other as every container engine does it, and never outside of the tree."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.job import start_unpacking_layer
+from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.unpack_layer import MOUNT_POINTS
+from support.image_layers import Entry, diff_id, folder, hard_link, layer_tar, link, zipped
+
+pytestmark = pytest.mark.root
+
+UID = 987_654
+Unpack = Callable[..., tuple[UnpackReport, Path]]
+
+
+@pytest.fixture
+def unpack(tmp_path: Path) -> Unpack:
+    """Unpacks bytes as a layer, by the process that the launcher starts for it; returns its report and the tree."""
+    tmp_path.chmod(0o755)
+
+    def run(layer: bytes, below: Path | None = None, limits: UnpackLimits | None = None) -> tuple[UnpackReport, Path]:
+        number = len(list(tmp_path.iterdir()))
+        file, tree = tmp_path / f"{number}.layer", tmp_path / f"{number}.tree"
+        file.write_bytes(layer)
+        tree.mkdir()
+        descriptors = [os.open(file, os.O_RDONLY)]
+        if below is not None:
+            descriptors.append(os.open(below, os.O_RDONLY | os.O_DIRECTORY))
+        try:
+            job = start_unpacking_layer(
+                descriptors[0],
+                descriptors[1] if below is not None else None,
+                tree,
+                limits or UnpackLimits(1 << 24, 1000),
+                UID,
+                filter_program(),
+            )
+            return msgspec.json.decode(job.finish(), type=UnpackReport), tree
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    return run
+
+
+def stacked(unpack: Unpack, *layers: Sequence[Entry]) -> Path:
+    tree: Path | None = None
+    for entries in layers:
+        report, tree = unpack(layer_tar(entries), tree)
+        assert report.refusal is None, report
+    assert tree is not None
+    return tree
+
+
+def files_of(tree: Path) -> set[str]:
+    """What is in the tree besides what sandboxes mount something on."""
+    found = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return found - {"etc/resolv.conf", "etc/hosts"}
+
+
+def test_files_folders_and_links_are_made_with_their_modes(unpack: Unpack) -> None:
+    """A program stays executable, what only its owner may read stays that, and special bits go."""
+    report, tree = unpack(
+        layer_tar(
+            [
+                folder("app", 0o555),
+                Entry("app/run", b"#!/bin/sh\n", mode=0o755),
+                Entry("app/secret", b"mine", mode=0o600),
+                Entry("app/setuid", b"", mode=0o4755),
+                link("bin", "usr/bin"),
+                hard_link("app/again", "app/run"),
+                Entry("pipe", kind=tarfile.FIFOTYPE),
+            ]
+        )
+    )
+    assert report.refusal is None
+    assert (tree / "app/run").read_bytes() == b"#!/bin/sh\n"
+    assert stat.S_IMODE((tree / "app/run").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tree / "app/secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tree / "app/setuid").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tree / "app").stat().st_mode) == 0o755  # its owner is whoever unpacks, no sandbox's user
+    assert (tree / "bin").readlink() == Path("usr/bin")
+    assert (tree / "app/again").samefile(tree / "app/run")
+    assert stat.S_ISFIFO((tree / "pipe").stat().st_mode)
+    assert all((tree / name).is_dir() for name in MOUNT_POINTS)
+
+
+@pytest.mark.parametrize("compress", [bytes, zipped])
+def test_the_report_names_the_tar_inside(unpack: Unpack, compress: Callable[[bytes], bytes]) -> None:
+    """The diff id is the digest of the tar, however it is compressed."""
+    tar = layer_tar([Entry("a", b"x" * 100_000)])
+    report, _ = unpack(compress(tar))
+    assert report.diff_id == diff_id(tar)
+    assert report.unpacked_bytes == 100_000
+
+
+def test_a_layer_shares_the_files_of_those_below(unpack: Unpack) -> None:
+    """What a layer leaves alone is one file on the disk, and what it replaces stays as it was below."""
+    below = stacked(unpack, [Entry("kept", b"1"), Entry("replaced", b"old"), folder("d"), Entry("d/f", b"f")])
+    report, tree = unpack(layer_tar([Entry("replaced", b"new")]), below)
+    assert report.refusal is None
+    assert (tree / "kept").samefile(below / "kept")
+    assert (tree / "d/f").samefile(below / "d/f")
+    assert ((tree / "replaced").read_bytes(), (below / "replaced").read_bytes()) == (b"new", b"old")
+
+
+def test_whiteouts_take_away_what_is_below(unpack: Unpack) -> None:
+    """A file, a whole folder, and all that a folder held before the layer that says so."""
+    below = [Entry("a/one"), Entry("a/two"), Entry("b/c/d"), Entry("o/old"), Entry("o/sub/old")]
+    above = [Entry("a/.wh.one"), Entry(".wh.b"), Entry("o/sub/new"), Entry("o/new"), Entry("o/.wh..wh..opq")]
+    assert files_of(stacked(unpack, below, above)) == {"a/two", "o/new", "o/sub/new"}
+
+
+def test_a_whiteout_spares_what_its_own_layer_brings(unpack: Unpack) -> None:
+    """Whatever comes first in the archive."""
+    tree = stacked(unpack, [Entry("f", b"old")], [Entry("f", b"new"), Entry(".wh.f"), Entry(".wh.nothing")])
+    assert (tree / "f").read_bytes() == b"new"
+
+
+def test_a_folder_and_a_file_may_change_places(unpack: Unpack) -> None:
+    """The upper one is what is seen, with nothing of the lower."""
+    tree = stacked(unpack, [Entry("x/deep"), Entry("y")], [Entry("x", b"file"), folder("y"), Entry("y/deep")])
+    assert files_of(tree) == {"x", "y/deep"}
+
+
+def test_a_link_to_a_folder_is_followed_for_what_lies_below_it(unpack: Unpack) -> None:
+    """As in distributions whose /lib is a link to usr/lib; a folder of that name takes its place instead."""
+    below = [folder("usr/lib"), link("lib", "usr/lib"), link("other", "/usr/lib")]
+    tree = stacked(unpack, below, [Entry("lib/a"), Entry("other/b")])
+    assert files_of(tree) == {"usr/lib/a", "usr/lib/b", "lib", "other"}
+    replaced = stacked(unpack, below, [folder("lib"), Entry("lib/a")])
+    assert not (replaced / "lib").is_symlink()
+
+
+def test_nothing_is_written_outside_of_the_tree(unpack: Unpack, tmp_path: Path) -> None:
+    """Neither through a link that leads there nor to a path that says so; the neighbour stays what it is."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside").chmod(0o777)
+    outside = str(tmp_path / "outside")
+    report, tree = unpack(layer_tar([link("way", outside), Entry("way/file", b"x")]))
+    assert report.refusal == "unsupported", report  # inside, there is no such folder
+    report, _ = unpack(layer_tar([Entry("../../outside/file", b"x")]))
+    assert report.refusal == "slip"
+    report, tree = unpack(layer_tar([link("way", "../../../../.."), Entry("way/file", b"x")]))
+    assert report.refusal is None
+    assert (tree / "file").read_bytes() == b"x"  # the root is above everything
+    report, _ = unpack(layer_tar([hard_link("stolen", "/etc/shadow")]))
+    assert report.refusal == "link"
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_file_is_never_written_through_to_a_layer_below(unpack: Unpack) -> None:
+    """Not by way of a hard link either, whose other name the layer writes to."""
+    below = stacked(unpack, [Entry("f", b"old")])
+    report, tree = unpack(layer_tar([hard_link("g", "f"), Entry("g", b"new"), link("l", "f"), Entry("l", b"new")]), below)
+    assert report.refusal is None
+    assert (below / "f").read_bytes() == b"old"
+    assert (tree / "f").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("layer", "refusal"),
+    [
+        (b"not a tar at all" * 100, "not-a-tar"),
+        (zipped(layer_tar([Entry("a", b"x" * 5000)]))[:-40], "not-a-tar"),
+        (layer_tar([Entry("a", b"x" * 5000)])[:2000], "not-a-tar"),
+        (b"\x28\xb5\x2f\xfd" + bytes(600), "unsupported"),
+        (layer_tar([Entry("c", kind=tarfile.CHRTYPE)]), "unsupported"),
+        (layer_tar([Entry("n" * 300)]), "unsupported"),
+        (layer_tar([folder("d"), hard_link("l", "d")]), "link"),
+        (layer_tar([hard_link("l", "missing")]), "link"),
+        (layer_tar([link("proc", "/etc")]), "unsupported"),
+        (layer_tar([Entry("a"), Entry("a/b")]), "unsupported"),
+        (layer_tar([Entry(f"f{n}") for n in range(1001)]), "too-many-files"),
+        (zipped(layer_tar([Entry("zeros", bytes((1 << 24) + 1))])), "too-big"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_layer_is_refused(unpack: Unpack, layer: bytes, refusal: str) -> None:
+    """With a word for it, whatever it is."""
+    report, _ = unpack(layer)
+    assert report.refusal == refusal, report
+
+
+def test_devices_in_dev_are_passed_over(unpack: Unpack) -> None:
+    """Every sandbox has its own there; some images bring theirs."""
+    tree = stacked(unpack, [Entry("dev/null", kind=tarfile.CHRTYPE), Entry("a")])
+    assert files_of(tree) == {"a"}
+
+
+def test_an_empty_layer_is_one(unpack: Unpack) -> None:
+    """Builders write such for instructions that change no file."""
+    tree = stacked(unpack, [Entry("a")], [])
+    assert files_of(tree) == {"a"}
+
+
+def test_the_layers_below_count_into_the_size(unpack: Unpack) -> None:
+    """A limit holds for the image, not for each layer by itself."""
+    tree = stacked(unpack, [Entry("a", bytes(6000))])
+    report, _ = unpack(layer_tar([Entry("b", bytes(6000))]), tree, UnpackLimits(10_000))
+    assert report.refusal == "too-big"
