@@ -22,12 +22,12 @@ VALUES = [
 ]
 
 
-def refusal(profile: dict[str, Any], call: str, arguments: list[int]) -> int:
-    """What a runtime that knows the specification makes of the profile: ALLOW, or the error."""
-    for entry in profile["syscalls"]:
+def refusal(entries: list[dict[str, Any]], arguments: list[int]) -> int:
+    """What a runtime that knows the specification makes of a profile's entries for a call: ALLOW, or the error."""
+    for entry in entries:
         comparisons = entry.get("args", [])
         assert len({one["index"] for one in comparisons}) == len(comparisons), "runtimes take that for alternatives"
-        if call in entry["names"] and all(holds(one, arguments[one["index"]]) for one in comparisons):
+        if all(holds(one, arguments[one["index"]]) for one in comparisons):
             return FAIL | int(entry["errnoRet"])
     return ALLOW
 
@@ -47,9 +47,10 @@ def test_both_filters_agree(machine: str) -> None:
     for call in sorted(NUMBERS):
         if NUMBERS[call][ARCHITECTURES[machine][1]] is None:
             continue
+        entries = [entry for entry in profile["syscalls"] if call in entry["names"]]
         for _ in range(150):
             arguments = [drawn.choice(VALUES) for _ in range(6)]
-            assert refusal(profile, call, arguments) == judge(machine, number_of(machine, call), *arguments), (call, arguments)
+            assert refusal(entries, arguments) == judge(machine, number_of(machine, call), *arguments), (call, arguments)
 
 
 def test_blocks_are_all_numbers_but_the_given() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import struct
 
@@ -17,11 +18,15 @@ ALLOW, KILL, FAIL = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 MACHINES = sorted(ARCHITECTURES)
 
 
+@functools.cache
+def instructions(machine: str) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("<HBBI", filter_program(machine)))
+
+
 def judge(machine: str, number: int, *arguments: int, audit_number: int | None = None) -> int:
     """What the filter says to a system call."""
     data = struct.pack("<IIQ6Q", number, audit_number or ARCHITECTURES[machine][0], 0, *arguments, *[0] * (6 - len(arguments)))
-    program = list(struct.iter_unpack("<HBBI", filter_program(machine)))
-    accumulator, position = 0, 0
+    program, accumulator, position = instructions(machine), 0, 0
     while True:
         code, if_true, if_false, operand = program[position]
         position += 1
