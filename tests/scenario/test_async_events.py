@@ -19,16 +19,16 @@ import botocore.exceptions
 import pytest
 
 from support.aws_elsewhere import ACCESS_KEY, SECRET, AwsElsewhere, aws_elsewhere
+from support.function_sources import PUT
 from support.server import Server, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-FLAKY = """
-import boto3
-s3 = boto3.client("s3")
+FLAKY = f"""{PUT}
+import time
 
 def handler(event, context):
-    s3.put_object(Bucket="runs", Key=event["id"] + "/" + context.aws_request_id + "/" + str(__import__("time").time_ns()))
+    put("runs", event["id"] + "/" + context.aws_request_id + "/" + str(time.time_ns()))
     if event["fails"]:
         raise ValueError("no, " + event["id"])
     return event
