@@ -6,16 +6,19 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.event import QueuedEvent
-from lambdad.model.invocation import Invocation
+from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.policy import Caller, allows
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.services.lambda_.payload import EMPTY, check_json, check_size, read_client_context
 from lambdad.services.lambda_.recursion import check_recursion
 from lambdad.services.lambda_.refusal import access_denied
-from lambdad.services.lambda_.resolve import failure_targets, resolve_version
+from lambdad.services.lambda_.resolve import failure_targets, is_current, resolve_version
 from lambdad.services.lambda_.state import LambdaState
 
 
@@ -29,7 +32,7 @@ async def invoke(state: LambdaState, context: RequestContext, request: Mapping[s
         await _accept_event(state, name, invocation)
         headers = {"X-Amzn-Trace-Id": invocation.trace_header}
         return Response({"StatusCode": 202, "Payload": b""}, status=202, headers=headers)
-    result = await state.invoker.invoke(invocation)
+    result = await run(state, name, invocation)
     output: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": result.executed_version, "Payload": result.payload}
     if result.function_error is not None:
         output["FunctionError"] = result.function_error
@@ -84,6 +87,19 @@ async def prepare(
         wants_stream=wants_stream,
     )
     return name, invocation
+
+
+async def run(state: LambdaState, name: FunctionName, invocation: Invocation) -> InvocationResult:
+    """What no environment could be made for may have been deleted or updated since it was looked up, and its code with it: then
+    the function is looked up again. Nothing has run when the invoker raises."""
+    while True:
+        try:
+            return await state.invoker.invoke(invocation)
+        except ServiceError as error:
+            if error.code == "TooManyRequestsException" or await is_current(state, invocation.version):
+                raise
+        version = await resolve_version(state, name, invocation.version.tenant_id)
+        invocation = msgspec.structs.replace(invocation, version=version)
 
 
 async def _accept_event(state: LambdaState, name: FunctionName, invocation: Invocation) -> None:

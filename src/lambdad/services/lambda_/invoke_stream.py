@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdad.model.invocation import InvocationResult, StreamedResponse, StreamEnd
 from lambdad.model.request import RequestContext, Response
-from lambdad.services.lambda_.invoke import prepare
+from lambdad.services.lambda_.invoke import prepare, run
 from lambdad.services.lambda_.payload import EMPTY
 from lambdad.services.lambda_.state import LambdaState
 
@@ -21,10 +21,10 @@ async def invoke_with_response_stream(state: LambdaState, context: RequestContex
     """Answers when the function has begun to, so that what refuses or fails before is no stream's end but an answer's."""
     invocation_type = request.get("InvocationType", "RequestResponse")
     payload = request.get("Payload") or EMPTY
-    _, invocation = await prepare(state, context, request, payload, invocation_type, wants_stream=True)
+    name, invocation = await prepare(state, context, request, payload, invocation_type, wants_stream=True)
     if invocation_type == "DryRun":
         return Response({"StatusCode": 204}, status=204)
-    result = await state.invoker.invoke(invocation)
+    result = await run(state, name, invocation)
     content_type = result.content_type
     if result.stream is None:
         events = _whole(result)

@@ -34,6 +34,12 @@ async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str
     return for_tenant(state.functions.runnable(stored, reading, provisioned), tenant_id)
 
 
+async def is_current(state: LambdaState, version: Version) -> bool:
+    """Whether invocations of the version still run what it was when it was resolved."""
+    reading = _read(await state.functions.find((version.account_id, version.region, version.function_name)), version.version)
+    return reading is not None and reading.revision_id == version.revision_id
+
+
 class EventFunctions:
     """What the dispatcher of asynchronous events asks."""
 

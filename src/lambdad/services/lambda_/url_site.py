@@ -18,6 +18,7 @@ from lambdad.model.request import Principal, RequestContext
 from lambdad.model.site import SiteCaller, SiteRequest, SiteResponse
 from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.model.version import LATEST
+from lambdad.services.lambda_.invoke import run
 from lambdad.services.lambda_.recursion import check_recursion
 from lambdad.services.lambda_.refusal import too_large
 from lambdad.services.lambda_.resolve import resolve_version
@@ -115,16 +116,15 @@ class FunctionUrlSite:
         payload = event_of(request, called.address, name.region, body, caller, trace_header, now)
         if len(payload) > state.quotas.sync_payload_bytes:
             raise too_large(f"Request must be smaller than {state.quotas.sync_payload_bytes} bytes")
-        result = await state.invoker.invoke(
-            Invocation(
-                request_id=request.request_id,
-                version=version,
-                invoked_function_arn=name.qualified_arn,
-                payload=payload,
-                trace_header=trace_header,
-                wants_stream=called.url.invoke_mode == RESPONSE_STREAM,
-            )
+        invocation = Invocation(
+            request_id=request.request_id,
+            version=version,
+            invoked_function_arn=name.qualified_arn,
+            payload=payload,
+            trace_header=trace_header,
+            wants_stream=called.url.invoke_mode == RESPONSE_STREAM,
         )
+        result = await run(state, name, invocation)
         return _traced(await _response_of_result(result, called), trace_header)
 
 

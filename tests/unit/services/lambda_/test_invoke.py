@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from lambdad.errors import ServiceError
 from lambdad.model.event import decode_event
-from lambdad.model.invocation import InvocationResult
+from lambdad.model.invocation import Invocation, InvocationResult
 from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, function_request, refused
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
@@ -31,6 +33,57 @@ async def test_request_and_answer(world: World) -> None:
     trace = r"Root=1-601bed7f-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0;Lineage=[0-9a-f]{8}:1"
     assert re.fullmatch(trace, answered.headers["X-Amzn-Trace-Id"])
     assert answered.headers["x-amzn-Remapped-Content-Length"] == "0"
+
+
+NOT_MADE = ServiceError("ServiceException", "The execution environment could not be made.", status=500)
+
+
+async def test_a_function_that_went_meanwhile_is_not_found(world: World) -> None:
+    """An invocation finds its code gone because the function was deleted after it was looked up: 404, as a moment later."""
+    await world.create()
+
+    async def delete(invocation: Invocation) -> InvocationResult:
+        await world.call("DeleteFunction", FunctionName="f")
+        raise NOT_MADE
+
+    with patch.object(world.invoker, "invoke", delete):
+        error = await refused(world.call("Invoke", FunctionName="f"))
+    assert (error.code, error.message) == ("ResourceNotFoundException", f"Function not found: {ARN}:$LATEST")
+
+
+async def test_a_function_that_changed_meanwhile_is_looked_up_again(world: World) -> None:
+    """An invocation finds its code gone because of an update: it runs the new code, and keeps its request id and event."""
+    await world.create()
+    ran: list[Invocation] = []
+
+    async def update(invocation: Invocation) -> InvocationResult:
+        ran.append(invocation)
+        if len(ran) == 1:
+            await world.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
+            await world.settled("f")
+            raise NOT_MADE
+        return InvocationResult(b"1", "$LATEST")
+
+    with patch.object(world.invoker, "invoke", update):
+        answered = await world.answer("Invoke", FunctionName="f", Payload=b"[2]")
+    assert answered.output["Payload"] == b"1"
+    assert [invocation.version.timeout_seconds for invocation in ran] == [3, 9]
+    assert [(invocation.request_id, invocation.payload) for invocation in ran] == [(ran[0].request_id, b"[2]")] * 2
+
+
+@pytest.mark.parametrize("error", [NOT_MADE, ServiceError("TooManyRequestsException", "Rate Exceeded.")])
+async def test_a_function_that_did_not_change_is_refused_once(world: World, error: ServiceError) -> None:
+    """What cannot be run for another reason is said at once, and not tried again."""
+    await world.create()
+    tried: list[Invocation] = []
+
+    async def fail(invocation: Invocation) -> InvocationResult:
+        tried.append(invocation)
+        raise error
+
+    with patch.object(world.invoker, "invoke", fail):
+        assert await refused(world.call("Invoke", FunctionName="f")) is error
+    assert len(tried) == 1
 
 
 async def test_function_error_and_log_tail(world: World) -> None:
