@@ -36,7 +36,7 @@ def aws(server: Server, folder: Path) -> Iterator[AwsCli]:
 def function(aws: AwsCli) -> list[str]:
     """A function with version 1, which answers "one"; the option that names it."""
     named = ["--function-name", "cli-story"]
-    new = ["--runtime", RUNTIME, "--handler", "app.handler", "--role", ROLE, "--zip-file", "fileb://one.zip"]
+    new = ["--runtime", RUNTIME, "--handler", "app.handler", "--role", ROLE, "--timeout", "60", "--zip-file", "fileb://one.zip"]
     aws("lambda", "create-function", *named, *new, "--tags", "stage=test,owner=me")
     aws("lambda", "wait", "function-active-v2", *named)
     assert aws("lambda", "publish-version", *named, "--description", "first")["Version"] == "1"
@@ -68,11 +68,11 @@ def test_code_and_configuration_are_updated_under_their_revision(aws: AwsCli, fu
     aws("lambda", "wait", "function-updated-v2", *function)
     said = aws.refused("lambda", "update-function-configuration", *function, "--timeout", "9", *revision)
     assert "PreconditionFailedException" in said
-    settings = ["--timeout", "9", "--memory-size", "256", "--description", "story", "--environment", "Variables={MODE=new}"]
+    settings = ["--timeout", "90", "--memory-size", "256", "--description", "story", "--environment", "Variables={MODE=new}"]
     aws("lambda", "update-function-configuration", *function, *settings, "--logging-config", "LogFormat=JSON")
     aws("lambda", "wait", "function-updated-v2", *function)
     after = aws("lambda", "get-function-configuration", *function)
-    assert (after["Timeout"], after["MemorySize"], after["Environment"]) == (9, 256, {"Variables": {"MODE": "new"}})
+    assert (after["Timeout"], after["MemorySize"], after["Environment"]) == (90, 256, {"Variables": {"MODE": "new"}})
     assert after["LoggingConfig"]["LogFormat"] == "JSON"
     assert (invoked(aws, folder, *function), invoked(aws, folder, *function, "--qualifier", "1")) == ("two", "one")
     location = aws("lambda", "get-function", *function, "--qualifier", "1")["Code"]["Location"]
@@ -129,7 +129,18 @@ def test_a_layer_is_published_shared_and_used(aws: AwsCli, function: list[str], 
     aws("lambda", "remove-layer-version-permission", *version, "--statement-id", "all")
     source = "import shared\ndef handler(event, context):\n    return shared.WORD\n"
     (folder / "layered.zip").write_bytes(zipped({"app.py": source}))
-    new = ["--runtime", RUNTIME, "--handler", "app.handler", "--role", ROLE, "--zip-file", "fileb://layered.zip"]
+    new = [
+        "--runtime",
+        RUNTIME,
+        "--handler",
+        "app.handler",
+        "--role",
+        ROLE,
+        "--timeout",
+        "60",
+        "--zip-file",
+        "fileb://layered.zip",
+    ]
     aws("lambda", "create-function", "--function-name", "cli-layered", *new, "--layers", made["LayerVersionArn"])
     aws("lambda", "wait", "function-active-v2", "--function-name", "cli-layered")
     aws("lambda", "delete-layer-version", *version)
@@ -243,7 +254,7 @@ def test_functions_are_listed_in_pages_and_go(aws: AwsCli, function: list[str]) 
     names = [each["FunctionName"] for each in aws("lambda", "list-functions", "--page-size", "1")["Functions"]]
     assert len(names) == len(set(names))
     assert "cli-story" in names
-    new = ["--runtime", RUNTIME, "--handler", "app.handler", "--role", ROLE, "--zip-file", "fileb://one.zip"]
+    new = ["--runtime", RUNTIME, "--handler", "app.handler", "--role", ROLE, "--timeout", "60", "--zip-file", "fileb://one.zip"]
     for _ in range(2):
         aws("lambda", "create-function", "--function-name", "cli-short", *new)
         aws("lambda", "delete-function", "--function-name", "cli-short")

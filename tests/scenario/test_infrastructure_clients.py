@@ -56,7 +56,7 @@ def test_a_plan_is_applied_found_unchanged_changed_and_destroyed(lambda_: Any) -
     """Nothing differs between two refreshes; a change shows in the next one and nothing else does; at the end all is gone."""
     assert missing(lambda_.get_function, FunctionName=NAME)
     lambda_.create_function(
-        FunctionName=NAME, Runtime=RUNTIME, Handler="app.handler", Role=ROLE, Code={"ZipFile": package("one")}, Timeout=3,
+        FunctionName=NAME, Runtime=RUNTIME, Handler="app.handler", Role=ROLE, Code={"ZipFile": package("one")}, Timeout=30,
         MemorySize=128, PackageType="Zip", Architectures=["x86_64"], EphemeralStorage={"Size": 512}, Publish=True,
         Tags={"stage": "a"}, TracingConfig={"Mode": "PassThrough"},
         LoggingConfig={"LogFormat": "Text", "LogGroup": f"/aws/lambda/{NAME}"},
@@ -70,7 +70,7 @@ def test_a_plan_is_applied_found_unchanged_changed_and_destroyed(lambda_: Any) -
     assert applied["versions"] == ["$LATEST", "1"]
     assert lambda_.get_alias(FunctionName=NAME, Name="live")["RevisionId"] == alias["RevisionId"]
 
-    lambda_.update_function_configuration(FunctionName=NAME, Timeout=5, Environment={"Variables": {"MODE": "two"}})
+    lambda_.update_function_configuration(FunctionName=NAME, Timeout=50, Environment={"Variables": {"MODE": "two"}})
     lambda_.get_waiter("function_updated_v2").wait(FunctionName=NAME)
     lambda_.update_function_code(FunctionName=NAME, ZipFile=package("two"), Publish=False)
     lambda_.get_waiter("function_updated_v2").wait(FunctionName=NAME)

@@ -25,7 +25,7 @@ Resources:
 
 def test_a_function_is_invoked_by_its_arn(server: Server, tmp_path: Path) -> None:
     """`sam remote invoke ARN` shows the answer and the log, as Event and DryRun neither; `sam logs` has all of them."""
-    arn = server.create_function("sam-hello", GREET)
+    arn = server.create_function("sam-hello", GREET, Timeout=60)
     invoke = ["remote", "invoke", arn, "--event", '{"name": "Ada"}']
     called = sam(server, tmp_path, *invoke)
     assert json.loads(called.stdout) == {"hello": "Ada"}
