@@ -157,7 +157,7 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
         {**function_request("g"), "FileSystemConfigs": [{"Arn": ACCESS_POINT, "LocalMountPath": "/mnt/a"}]},
         400,
         "InvalidParameterValueException",
-        "FileSystemConfigs",
+        f"Access point {ACCESS_POINT} does not exist",
     ),
     (
         "update_function_code",
