@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -394,13 +395,14 @@ def test_one_process_serves_many_and_a_failure_is_one_invocations(java: Java) ->
         assert do(process, "interrupt").body == b'"interrupted"'
         assert do(process, "isInterrupted").body == b"false"
         assert do(process, "loader").body == b"[false,true]"
+        assert do(process, "mute").body == b"null"
         for size in (1, 5_000_000, 1, LIMIT - 2):
             assert len(do(process, "large", size=size).body) == size + 2
         for size in (LIMIT - 1, 20_000_000):
             told = do(process, "large", size=size)
             assert told.kind == "response" and int(told.headers["content-length"]) == size + 2
         big = process.invoke(json.dumps({"do": "calls", "pad": "x" * 6_000_000}).encode())
-        assert big.body == b"13"
+        assert big.body == b"14"
 
 
 @pytest.mark.parametrize("what, kind", [("stack", "java.lang.StackOverflowError"), ("memory", "java.lang.OutOfMemoryError")])
@@ -413,6 +415,33 @@ def test_a_virtual_machine_at_its_end_answers_and_leaves(java: Java, what: str, 
         assert json.loads(told.body)["errorType"] == kind
         assert process.wait() == 1
     assert java.api.asked.qsize() == 1
+
+
+def test_an_end_from_outside_is_not_in_the_log(machine: Path) -> None:
+    """The platform takes an environment down by closing what the client waits on: nobody is to hear of that."""
+    with contextlib.ExitStack() as platform:
+        api = platform.enter_context(RuntimeApi())
+        with Java(machine, feature(machine), compiled(), api).run() as process:
+            assert do(process, "calls").body == b"1"
+            platform.close()
+            assert process.wait() == 1
+            assert process.ended_log() == ""
+
+
+def test_a_serializer_that_cannot_be_made_is_an_init_error(java: Java, tmp_path: Path) -> None:
+    """A service file that names no class of the package's."""
+    task = tmp_path / "task"
+    shutil.copytree(compiled(), task)
+    services = task / "META-INF" / "services"
+    services.mkdir(parents=True)
+    (services / "com.amazonaws.services.lambda.runtime.CustomPojoSerializer").write_text("example.Missing\n")
+    java.task_root = task
+    with java.start("example.Methods::text") as process:
+        told = java.api.told.get(timeout=20)
+        assert process.wait() == 1
+    assert told.kind == "init/error"
+    assert json.loads(told.body)["errorType"] == "java.util.ServiceConfigurationError"
+    assert "example.Missing not found" in json.loads(told.body)["errorMessage"]
 
 
 def test_a_function_ends_its_process(java: Java) -> None:

@@ -47,6 +47,9 @@ public class Process implements RequestHandler<Map<String, Object>, Object> {
                 return "interrupted";
             case "isInterrupted":
                 return Thread.currentThread().isInterrupted();
+            case "mute":
+                System.setOut(null);
+                return null;
             case "sleep":
                 sleep(60_000);
                 return null;

@@ -73,6 +73,16 @@ public final class FunctionLogger implements LambdaLogger {
         return current;
     }
 
+    /** Before an answer leaves, what was said before it has to be in the log's pipe. */
+    static void flush() {
+        try {
+            System.out.flush();
+            System.err.flush();
+        } catch (RuntimeException strange) {
+            return; // whatever the function put there
+        }
+    }
+
     boolean isJson() {
         return isJson;
     }
@@ -137,8 +147,7 @@ public final class FunctionLogger implements LambdaLogger {
 
     /** A function that has closed its own output is told nothing of it, as by the standard streams. */
     private void write(byte[] message, LogLevel level) {
-        System.out.flush();
-        System.err.flush();
+        flush();
         try {
             if (frames != null) {
                 frames.write(message, isJson, level);

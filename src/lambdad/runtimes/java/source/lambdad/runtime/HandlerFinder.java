@@ -44,8 +44,10 @@ final class HandlerFinder {
             return methodName == null ? ofInterface(type) : MethodHandlers.find(type, methodName);
         } catch (Unusable unusable) {
             return failing(new Fault(unusable.getMessage(), unusable.getCause()));
-        } catch (LinkageError missing) { // a class that the signatures name
-            throw loadingFault(className, missing);
+        } catch (Fault fault) {
+            throw fault;
+        } catch (Throwable thrown) { // no class that a signature names, or by a serializer
+            throw loadingFault(className, thrown);
         }
     }
 

@@ -74,8 +74,7 @@ public final class Main {
         } finally {
             Thread.interrupted(); // the function may have left this set
         }
-        System.out.flush();
-        System.err.flush();
+        FunctionLogger.flush();
         api.respond(invocation.requestId(), body);
         return true;
     }
@@ -105,8 +104,7 @@ public final class Main {
     }
 
     private void report(String block) {
-        System.out.flush();
-        System.err.flush();
+        FunctionLogger.flush();
         logger.log(block, logger.isJson() ? LogLevel.ERROR : LogLevel.UNDEFINED);
     }
 

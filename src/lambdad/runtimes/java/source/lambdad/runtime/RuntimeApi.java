@@ -1,6 +1,5 @@
 package lambdad.runtime;
 
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -67,7 +66,7 @@ final class RuntimeApi {
     /** Waits, without any limit, for an invocation; the process may be frozen meanwhile. */
     Invocation next() throws IOException {
         if (!hasAsked) {
-            output.write(nextRequest);
+            write(nextRequest);
         }
         hasAsked = false;
         Answer answer = read();
@@ -88,12 +87,12 @@ final class RuntimeApi {
     /** Without a question for another: the process is about to end, and no invocation may come to it meanwhile. */
     void reportLastError(String requestId, byte[] payload, String type) throws IOException {
         String path = "invocation/" + requestId + "/error";
-        output.write(message(path, payload, payload.length, errorHeader(type), new byte[0]));
+        write(message(path, payload, payload.length, errorHeader(type), new byte[0]));
         check(read());
     }
 
     void reportInitError(byte[] payload, String type) throws IOException {
-        output.write(message("init/error", payload, payload.length, errorHeader(type), new byte[0]));
+        write(message("init/error", payload, payload.length, errorHeader(type), new byte[0]));
         read();
     }
 
@@ -102,7 +101,7 @@ final class RuntimeApi {
             sendTooLong(message(path, body, length, headers, new byte[0]));
             return;
         }
-        output.write(message(path, body, length, headers, nextRequest));
+        write(message(path, body, length, headers, nextRequest));
         hasAsked = true;
         check(read());
     }
@@ -148,6 +147,14 @@ final class RuntimeApi {
         socket.setTcpNoDelay(true);
         input = socket.getInputStream();
         output = socket.getOutputStream();
+    }
+
+    private void write(byte[] message) throws Closed {
+        try {
+            output.write(message);
+        } catch (IOException reset) {
+            throw new Closed();
+        }
     }
 
     private Answer read() throws IOException {
@@ -211,7 +218,7 @@ final class RuntimeApi {
         int count;
         try {
             count = input.read(received, end, received.length - end);
-        } catch (EOFException closed) {
+        } catch (IOException reset) {
             throw new Closed();
         }
         if (count < 0) {
