@@ -19,6 +19,11 @@ from lambdad.sandbox.records import Channel, close_all
 
 PATIENCE_SECONDS = 15.0  #: AWS's own is not documented
 
+_STRANGERS = (
+    "Functions mount folders as strangers, another one in each environment: the folders have to be open to all, and what one "
+    "environment writes another can read at most."
+)
+
 #: Told the mount, which is then the receiver's to close, or why there is none.
 Answer = Callable[[int | FileSystemTrouble], None]
 
@@ -56,6 +61,13 @@ class FileSystemKeeper:
         self._standing = standing
         self._now = now
         self._openings: dict[int, _Opening] = {}  #: by process id
+        self.weaknesses = [
+            f"There is no folder {folder}, which stands for {arn}: functions that mount it are refused."
+            for arn, folder in self._folders.items()
+            if not os.path.isdir(folder)  # noqa: PTH112 - it is a text here
+        ]
+        if folders and standing is Standing.USER_WITH_OTHERS:
+            self.weaknesses.append(_STRANGERS)
 
     @property
     def is_busy(self) -> bool:

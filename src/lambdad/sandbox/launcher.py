@@ -93,11 +93,13 @@ class Launcher:
         # In a user namespace files are made by the user who started all this, and whose they will be.
         owner = uids[0] if users is None else 0
         self._files = FileWork(self._loop, self._state_dir / _STAGING, owner, program, server.send)
+        file_systems = FileSystemKeeper(self._loop, settings.file_systems, _standing(users), time.monotonic)
+        self._weaknesses += file_systems.weaknesses
         self._shells = ShellKeeper(
             self._loop,
             self._limits,
             self._networks,
-            FileSystemKeeper(self._loop, settings.file_systems, _standing(users), time.monotonic),
+            file_systems,
             self._state_dir / _ROOT,
             beginning_anywhere(users.own if users is not None and users.own else uids[1:], settings.cgroup_name),
             settings.spares,

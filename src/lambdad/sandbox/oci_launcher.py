@@ -132,7 +132,7 @@ class OciLauncher:
             files = FileWork(watch, self._made(_STAGING), uids[0], filter_program(), self._answer)
             self._files = files
             self._loop.add_reader(self._server.socket, self._hear_server)
-            weaknesses = [*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses, *core_weaknesses]
+            weaknesses = [*kind.weaknesses, *cgroups.weaknesses, *keeper.weaknesses, *file_systems.weaknesses, *core_weaknesses]
             self._answer(Opened(weaknesses, keeper.status, cgroups.shares_processors))
             await self._is_over.wait()
             files.close()

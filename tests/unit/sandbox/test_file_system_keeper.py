@@ -82,6 +82,15 @@ def test_trouble(loop: EventLoop, keeper: FileSystemKeeper) -> None:
     assert (found[1].kind, str(found[1])) == (FileSystemTrouble.MISSING, "there is no folder /there/is/none")
 
 
+def test_what_is_known_beforehand(loop: EventLoop, keeper: FileSystemKeeper, clock: Clock, tmp_path: Path) -> None:
+    """A folder that is not there when the server starts is told then, and that functions are strangers in every one."""
+    missing = "There is no folder /there/is/none, which stands for arn:b: functions that mount it are refused."
+    assert keeper.weaknesses == [missing]
+    strangers = FileSystemKeeper(loop, {ARN: str(tmp_path)}, Standing.USER_WITH_OTHERS, clock).weaknesses
+    assert [text.partition(",")[0] for text in strangers] == ["Functions mount folders as strangers"]
+    assert FileSystemKeeper(loop, {}, Standing.USER_WITH_OTHERS, clock).weaknesses == []
+
+
 def test_many_at_once(loop: EventLoop, keeper: FileSystemKeeper) -> None:
     """Each gets its own answer, for its own user."""
     found: dict[int, int | FileSystemTrouble] = {}
