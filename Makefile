@@ -20,8 +20,8 @@ run: $(VENV)/.installed ## the example from nothing: an .xls put into a bucket c
 serve: $(VENV)/.installed ## the server in the foreground on port 4566 (PORT=...)
 	@exec $(BIN)/lambdad up --port $(PORT) --isolation $(ISOLATION)
 
-test: $(VENV)/.installed-dev ## the whole suite, two files at a time (WORKERS=...; TESTS=... for a part)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+test: $(VENV)/.installed-dev ## the whole suite, two files at a time, the long ones first (WORKERS=...; TESTS=... for a part)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
