@@ -85,6 +85,8 @@ RUBY = "def handler(event:, context:)\n  event\nend\n"
 GO = """package main
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"os"
 )
@@ -96,13 +98,15 @@ func main() {
 		if err != nil {
 			panic(err)
 		}
+		event, _ := io.ReadAll(next.Body)
+		next.Body.Close()
 		id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
-		answer, err := http.Post(api+id+"/response", "application/json", next.Body)
+		answer, err := http.Post(api+id+"/response", "application/json", bytes.NewReader(event))
 		if err != nil {
 			panic(err)
 		}
+		io.Copy(io.Discard, answer.Body)
 		answer.Body.Close()
-		next.Body.Close()
 	}
 }
 """

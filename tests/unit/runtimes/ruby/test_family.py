@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,19 @@ def test_the_program_gives_way_to_a_script_that_starts_it(tmp_path: Path) -> Non
     assert (tmp_path / "usr/bin/ruby3.3.bin").read_bytes() == b"\x7fELF"
     for place in ("usr/bin/ruby3.3", "bin/ruby"):
         assert (tmp_path / place).read_text().startswith("#!/bin/sh\n") and (tmp_path / place).stat().st_mode & 0o111
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ruby2.7", "ruby3.3"])
+async def test_a_real_ruby_of_debian_runs_wherever_it_lies(name: str, tmp_path: Path) -> None:
+    """Fetched by the machine's mirror, moved, and asked for what needs libraries of its own; it takes itself for the script."""
+    (source,) = sources(name)
+    if source.problem() is not None:
+        pytest.skip(str(source.problem()))
+    await source.fetch(tmp_path / "made", lambda line: None)
+    (tmp_path / "made").rename(tmp_path / "moved")
+    program = tmp_path / "moved/bin/ruby"
+    code = "require 'openssl'; require 'yaml'; require 'zlib'; require 'bigdecimal'; print RUBY_VERSION, ' ', RbConfig.ruby"
+    said = subprocess.run([program, "-e", code], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert said[0].startswith(name.removeprefix("ruby") + ".")
+    assert said[1] == str(tmp_path / f"moved/usr/bin/{name}")
