@@ -37,6 +37,8 @@ from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
+from lambdad.invocation.managed import Managed
+from lambdad.invocation.managed_environment import ManagedEnvironment
 from lambdad.invocation.placement import Placement
 from lambdad.invocation.provisioned import STARTED_AT_ONCE, Provisioned
 from lambdad.invocation.provisioned_pool import PoolParts
@@ -75,6 +77,7 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.image import ImageIntake
+from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.records import LambdaRecords
@@ -251,6 +254,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     inside.listener = HttpListener(application)
 
     # What was left to do by an earlier server goes on; functions that run for it already reach the front.
+    await lambda_.managed.start()
     await lambda_.settler.start()
     await lambda_.provisioner.start()
     parts.push_async_callback(lambda_.settler.stop)
@@ -354,6 +358,7 @@ def _build_invoker(
         limits=limits,
     )
     snapshots.room = placement
+    managed = Managed(lambda version: ManagedEnvironment(version, environment_parts), placement)
     provisioned = Provisioned(
         PoolParts(
             make=lambda version: ExecutionEnvironment(version, environment_parts, is_provisioned=True),
@@ -362,7 +367,7 @@ def _build_invoker(
             requests_per_environment=per_environment,
         )
     )
-    return Invoker(Concurrency(limits), placement, provisioned, snapshots)
+    return Invoker(Concurrency(limits), placement, provisioned, snapshots, managed)
 
 
 def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
@@ -428,8 +433,9 @@ def _lambda_state(
         records=records,
         functions=functions,
         archives=archives,
-        settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots),
+        settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots, invoker.managed),
         provisioner=Provisioner(records, functions, invoker.provisioned),
+        managed=ManagedPlanner(records, functions, invoker.managed),
         code_locations=code_locations,
         signature_trust=signature_trust,
         invoker=invoker,

@@ -13,6 +13,8 @@ ACCOUNT = "111111111111"
 LAMBDA = f"arn:aws:lambda:us-east-1:{ACCOUNT}:"
 FUNCTION = f"{LAMBDA}function:f"
 LAYER = f"{LAMBDA}layer:l"
+PROVIDER = f"{LAMBDA}capacity-provider:p"
+PLACED = {"CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": PROVIDER}}}
 GROUPS = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
 SIGNER = f"arn:aws:signer:us-east-1:{ACCOUNT}:/"
 IAM = f"arn:aws:iam::{ACCOUNT}:"
@@ -61,6 +63,20 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
             "lambda", "CreateFunction", {"FunctionName": "f", "Role": ROLE, "Code": {"ZipFile": b"x"}},
             [("lambda:CreateFunction", FUNCTION), ("iam:PassRole", ROLE)],
         ),
+        (
+            "lambda", "CreateFunction", {"FunctionName": "f", "Role": ROLE, "Code": {"ZipFile": b"x"}, **PLACED},
+            [("lambda:CreateFunction", FUNCTION), ("iam:PassRole", ROLE), ("lambda:PassCapacityProvider", PROVIDER)],
+        ),
+        (
+            "lambda", "UpdateFunctionConfiguration", {"FunctionName": "f", **PLACED},
+            [("lambda:UpdateFunctionConfiguration", FUNCTION), ("lambda:PassCapacityProvider", PROVIDER)],
+        ),
+        (
+            "lambda", "CreateCapacityProvider",
+            {"CapacityProviderName": "p", "PermissionsConfig": {"CapacityProviderOperatorRoleArn": ROLE}},
+            [("lambda:CreateCapacityProvider", PROVIDER), ("iam:PassRole", ROLE)],
+        ),
+        ("lambda", "GetCapacityProvider", {"CapacityProviderName": PROVIDER}, [("lambda:GetCapacityProvider", PROVIDER)]),
         (
             "lambda", "UpdateFunctionConfiguration", {"FunctionName": "f", "Timeout": 3},
             [("lambda:UpdateFunctionConfiguration", FUNCTION)],

@@ -22,7 +22,7 @@ SERVED = sorted(set(SERVICE.operations) & set(MODEL.operation_names))
 
 CODE = base64.b64encode(zipped({"app.py": "def handler(event, context):\n    return event\n"})).decode()
 OTHER_CODE = base64.b64encode(zipped({"app.py": "def handler(event, context):\n    return 2\n"})).decode()
-FUNCTION, ALIAS, LAYER, STATEMENT, NEW = "attacked", "live", "attacked-layer", "s1", "fresh"
+FUNCTION, ALIAS, LAYER, STATEMENT, PROVIDER, NEW = "attacked", "live", "attacked-layer", "s1", "attacked-provider", "fresh"
 
 PUBLISHERS = {"SigningProfileVersionArns": ["arn:aws:signer:us-east-1:123456789012:/signing-profiles/a/0123456789"]}
 
@@ -33,17 +33,23 @@ _SOUND: Mapping[str, Any] = {
     "Handler": "app.handler", "Code": {"ZipFile": CODE}, "Content": {"ZipFile": CODE}, "ZipFile": OTHER_CODE,
     "Action": "lambda:InvokeFunction", "Principal": "123456789012", "AuthType": "NONE", "Tags": {"k": "v"}, "TagKeys": ["k"],
     "ReservedConcurrentExecutions": 2, "ProvisionedConcurrentExecutions": 1, "RecursiveLoop": "Allow",
+    "CapacityProviderName": PROVIDER, "VpcConfig": {"SubnetIds": ["subnet-local"], "SecurityGroupIds": []},
+    "PermissionsConfig": {"CapacityProviderOperatorRoleArn": "arn:aws:iam::000000000000:role/r"},
     "AllowedPublishers": PUBLISHERS,
     "UpdateRuntimeOn": "Auto", "MaximumRetryAttempts": 1, "InvokeArgs": b"{}", "Payload": b"{}", "InvocationType": "DryRun",
 }  # fmt: skip
 _SOUND_FOR: Mapping[str, Mapping[str, Any]] = {
     "CreateFunction": {"FunctionName": NEW},
     "CreateAlias": {"Name": NEW},
+    "CreateCapacityProvider": {"CapacityProviderName": NEW},
+    "GetFunctionScalingConfig": {"Qualifier": "1"},
+    "PutFunctionScalingConfig": {"Qualifier": "1"},
     "CreateFunctionUrlConfig": {"Qualifier": ALIAS},
     "AddPermission": {"StatementId": NEW},
     "AddLayerVersionPermission": {"StatementId": NEW, "Action": "lambda:GetLayerVersion"},
     "ListFunctions": {"FunctionVersion": "ALL"},
 }
+_SOUND_PROVIDER: Mapping[str, Any] = {name: _SOUND[name] for name in ("VpcConfig", "PermissionsConfig")}
 #: Members that are not required and are sent all the same, since the operation would do nothing without.
 _SENT_TOO: Mapping[str, tuple[str, ...]] = {
     "CreateFunction": ("Runtime", "Handler"),
@@ -55,6 +61,8 @@ _SENT_TOO: Mapping[str, tuple[str, ...]] = {
     "InvokeWithResponseStream": ("InvocationType", "Payload"),
 }
 _CODE_SIGNING: dict[str, str] = {}  #: by account
+#: They are about versions whose environments would be started for every account that is furnished.
+_OF_MANAGED_INSTANCES = ("GetFunctionScalingConfig", "PutFunctionScalingConfig")
 _BY_PATTERN = (
     "a", "1", "o-aaaaaaaaaaaa", "lambda:a", "123456789012", "*", "arn:aws:iam::123456789012:role/a",
     "arn:aws:lambda:us-east-1:123456789012:function:a", "arn:aws:sqs:us-east-1:123456789012:a",
@@ -97,6 +105,8 @@ def code_signing_config(account_id: str) -> str:
 def is_known(operation: str) -> bool:
     """Whether all members that the operation requires have a value here that is meant for them, not only for their shape."""
     shape = MODEL.operation_model(operation).input_shape
+    if operation in _OF_MANAGED_INSTANCES:
+        return False
     return shape is None or set(shape.required_members) <= _SOUND.keys() | {
         "Resource",
         "ResourceArn",
@@ -166,13 +176,14 @@ def furnish(server: Server, account_id: str) -> WireClient:
         call(client, "CreateFunctionUrlConfig", FunctionName=FUNCTION, AuthType="NONE"),
         call(client, "PutFunctionEventInvokeConfig", FunctionName=FUNCTION, MaximumRetryAttempts=1),
         call(client, "PutFunctionConcurrency", FunctionName=FUNCTION, ReservedConcurrentExecutions=3),
+        call(client, "CreateCapacityProvider", **sound_values("GetCapacityProvider", account_id), **_SOUND_PROVIDER),
         call(client, "PublishLayerVersion", LayerName=LAYER, Content={"ZipFile": CODE}),
         call(
             client, "AddLayerVersionPermission", LayerName=LAYER, VersionNumber=1, StatementId=STATEMENT,
             Action="lambda:GetLayerVersion", Principal="*",
         ),
     ]  # fmt: skip
-    assert all(answer.status in (200, 201) for answer in made), made
+    assert all(answer.status in (200, 201, 202) for answer in made), made
     return client
 
 

@@ -22,18 +22,21 @@ from lambdad.event_queue.queue import EventQueue
 from lambdad.images.places import ImagePlaces
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.invocation.code import CodeStore
+from lambdad.invocation.managed import ManagedPlan
 from lambdad.model.function import Failure
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.managed import ProviderKey
 from lambdad.model.provisioned_concurrency import ProvisionedKey, ProvisionedPlan, ProvisionedStatus
 from lambdad.model.quota import quotas
 from lambdad.model.request import Principal, RequestContext, Response
 from lambdad.model.runtime_version import RuntimeVersion, runtime_version
-from lambdad.model.version import Version
+from lambdad.model.version import EnvironmentKey, Version
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.image import ImageIntake
+from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.operations import OPERATIONS
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
@@ -157,6 +160,30 @@ class FakePools:
 
 
 @dataclass
+class FakeManaged:
+    """Starts nothing: what was planned last, and outcomes that are the test's to set."""
+
+    plans: dict[FunctionKey, dict[EnvironmentKey, ManagedPlan]] = field(default_factory=dict)
+    limits: dict[ProviderKey, int] = field(default_factory=dict)
+    prepared: list[Version] = field(default_factory=list)
+    outcomes: list[Failure | asyncio.Event | None] = field(default_factory=list)  #: of the next ones; an event is waited for
+
+    def plan(self, function: FunctionKey, plans: Mapping[EnvironmentKey, ManagedPlan], /) -> None:
+        self.plans[function] = dict(plans)
+
+    def limit(self, provider: ProviderKey, vcpus: int, /) -> None:
+        self.limits[provider] = vcpus
+
+    async def prepare(self, version: Version) -> Failure | None:
+        self.prepared.append(version)
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, asyncio.Event):
+            await outcome.wait()
+            return None
+        return outcome
+
+
+@dataclass
 class World:
     """The service and everything around it that a test may look at."""
 
@@ -168,6 +195,7 @@ class World:
     runtimes: FakeRuntimes
     snapshots: FakeSnapshots
     pools: FakePools
+    managed: FakeManaged
     queue: EventQueue
     delivery: Delivery
     objects: dict[tuple[str, str], bytes]
@@ -235,6 +263,26 @@ def function_request(name: str = "f") -> dict[str, Any]:
     return {"FunctionName": name, "Runtime": "python3.12", "Role": ROLE, "Handler": "app.handler", "Code": {"ZipFile": CODE}}
 
 
+async def create_provider(world: World, name: str = "p", **request: Any) -> dict[str, Any]:
+    """A capacity provider."""
+    made = await world.call(
+        "CreateCapacityProvider",
+        **{
+            "CapacityProviderName": name,
+            "VpcConfig": {"SubnetIds": ["subnet-local"], "SecurityGroupIds": []},
+            "PermissionsConfig": {"CapacityProviderOperatorRoleArn": ROLE},
+            **request,
+        },
+    )
+    return dict(made["CapacityProvider"])
+
+
+def capacity(name: str = "p", **settings: Any) -> dict[str, Any]:
+    """The CapacityProviderConfig of a function."""
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:capacity-provider:{name}"
+    return {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": arn, **settings}}
+
+
 def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -264,7 +312,17 @@ def make_state(world: World) -> LambdaState:
         return f"00000000-0000-4000-8000-{next(ids):012d}"
 
     provisioner = Provisioner(records, functions, world.pools)
-    settler = Settler(records, functions, archives, world.runtimes, world.invoker, world.snapshots, new_id=new_id, pause=pause)
+    settler = Settler(
+        records,
+        functions,
+        archives,
+        world.runtimes,
+        world.invoker,
+        world.snapshots,
+        world.managed,
+        new_id=new_id,
+        pause=pause,
+    )
     return LambdaState(
         records=records,
         functions=functions,
@@ -272,6 +330,7 @@ def make_state(world: World) -> LambdaState:
         settler=settler,
         provisioner=provisioner,
         signature_trust=trust,
+        managed=ManagedPlanner(records, functions, world.managed),
         code_locations=CodeLocations(b"secret", world.blobs, clock=lambda: world.now[0]),
         invoker=world.invoker,
         events=world.queue,
@@ -302,6 +361,7 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
         runtimes=FakeRuntimes(),
         snapshots=FakeSnapshots(),
         pools=FakePools(),
+        managed=FakeManaged(),
         queue=EventQueue(store),
         delivery=Delivery(),
         objects={},

@@ -150,7 +150,8 @@ class Server:
         def settled() -> bool:
             configuration = lambda_.get_function_configuration(FunctionName=name)
             assert configuration["State"] != "Failed", configuration
-            return configuration["State"] == "Active" and configuration.get("LastUpdateStatus") == "Successful"
+            is_ready = configuration["State"] in ("Active", "ActiveNonInvocable")
+            return is_ready and configuration.get("LastUpdateStatus") == "Successful"
 
         wait_until(settled, 120, f"function {name} to be active")
 

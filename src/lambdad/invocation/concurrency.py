@@ -106,6 +106,16 @@ class ProvisionedLease(Lease):
             use.account.provisioned -= 1
 
 
+class UnboundedLease(Lease):
+    """No unit at all: of what its environments alone bound."""
+
+    __slots__ = ()
+
+    def take(self) -> None: ...
+
+    def give_back(self) -> None: ...
+
+
 class Concurrency:
     """In-flight invocations of every account and region. `limits` is asked at each lease."""
 
@@ -132,6 +142,9 @@ class Concurrency:
 
     def provisioned_lease(self, version: Version) -> Lease:
         return ProvisionedLease(self, version, is_rated=False)
+
+    def unbounded_lease(self, version: Version) -> Lease:
+        return UnboundedLease(self, version, is_rated=False)
 
     def in_use(self, account_id: str, region: str) -> int:
         """Of the pool that functions without a reserve share."""

@@ -15,7 +15,7 @@ from lambdad.invocation.logs import LogSink, LogStream
 from lambdad.invocation.output_pipe import Allowance, shared_allowance
 from lambdad.invocation.telemetry_delivery import DeliveryMemory
 from lambdad.invocation.version_snapshot import SnapshotSource
-from lambdad.model.runtime_version import RuntimeVersion, runtime_version
+from lambdad.model.runtime_version import RuntimeVersion, runtime_version, runtime_version_deleted
 from lambdad.model.version import Version
 from lambdad.sandbox.base import RuntimeProgram, Sandboxes, UnpackLimits
 
@@ -54,3 +54,9 @@ class EnvironmentParts:
     restore_seconds: float = RESTORE_SECONDS
     snapshots: SnapshotSource | None = None  #: for versions with SnapStart
     has_cpu_quota: bool = False  #: outside of Init everything inside is held to the processors of its memory size
+
+    def check_runtime_version(self, version: Version) -> None:
+        """What is made ahead of invocations is made on no other version of the runtime either."""
+        wanted = version.runtime_version_arn
+        if wanted is not None and self.runtime_version(version.runtime).arn(version.region) != wanted:
+            raise runtime_version_deleted(version.runtime, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lambdad.model.image import ImageUse
@@ -56,6 +57,16 @@ def environment_variables(
         **of_environment,
         **_reserved(version, log_stream, is_snapshot=container_token is not None),
         **({"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"} if is_provisioned else {}),
+        **_managed(version),
+    }
+
+
+def _managed(version: Version) -> Mapping[str, str]:
+    if version.managed is None:
+        return {}
+    return {
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+        "AWS_LAMBDA_MAX_CONCURRENCY": str(version.managed.concurrency),
     }
 
 

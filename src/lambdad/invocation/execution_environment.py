@@ -25,7 +25,6 @@ from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.processor_share import processors
-from lambdad.model.runtime_version import runtime_version_deleted
 from lambdad.model.version import Version
 from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
@@ -183,7 +182,7 @@ class ExecutionEnvironment:
 
     async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
         parts, version = self._parts, self.version
-        _check_runtime_version(parts, version)
+        parts.check_runtime_version(version)
         program, task_root, opt_root = await self._files()
         root = program.image_root
         opt_tree = opt_root if root is None else tree_in_image(root, "opt")
@@ -531,10 +530,3 @@ class ExecutionEnvironment:
 
     def _to(self, event: EnvironmentEvent) -> None:
         self.state = after(self.state, event)
-
-
-def _check_runtime_version(parts: EnvironmentParts, version: Version) -> None:
-    """What is made ahead of invocations is made on no other version of the runtime either."""
-    wanted = version.runtime_version_arn
-    if wanted is not None and parts.runtime_version(version.runtime).arn(version.region) != wanted:
-        raise runtime_version_deleted(version.runtime, wanted)

@@ -27,6 +27,7 @@ class Initialization(Enum):
     ON_DEMAND = "on-demand"
     PROVISIONED = "provisioned-concurrency"
     SNAP_START = "snap-start"
+    MANAGED = "lambda-managed-instances"
 
 
 def init_limit(kind: Initialization, beginning: Beginning, version: Version, parts: EnvironmentParts) -> float:

@@ -64,9 +64,21 @@ class Life:
         memory: DeliveryMemory | None = None,
         beginning: Beginning = Beginning.INIT,
         credentials: ContainerCredentials | None = None,
+        make_session: Callable[[ExtensionSession], RuntimeSession] | None = None,
     ) -> None:
-        self.extensions = ExtensionSession(loop, identity, extension_names, self._extension_failed, self._subscribe)
-        self.session = RuntimeSession(loop, self.extensions, beginning, credentials)
+        """With `make_session` the runtime takes several invocations at once, of which extensions hear nothing."""
+        self.extensions = ExtensionSession(
+            loop,
+            identity,
+            extension_names,
+            self._extension_failed,
+            self._subscribe,
+            hears_of_invocations=make_session is None,
+        )
+        if make_session is None:
+            self.session = RuntimeSession(loop, self.extensions, beginning, credentials)
+        else:
+            self.session = make_session(self.extensions)
         self._loop = loop
         self._log = log
         self._environment = environment

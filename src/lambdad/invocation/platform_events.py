@@ -140,6 +140,21 @@ def report(figures: Report, trace_header: str, spans: Sequence[Span] = (), tenan
     return PlatformEvent("platform.report", record, _level(status, "INFO"))
 
 
+def managed_report(
+    request_id: str, status: str, error_type: str, duration_ms: float, trace: str, spans: Sequence[Span] = ()
+) -> PlatformEvent:
+    """Of an invocation that shared its environment with others: nothing else of it can be told apart."""
+    record = {
+        "requestId": request_id,
+        "metrics": {"durationMs": round(duration_ms, 3)},
+        "status": status,
+        **_spans(spans),
+        **_error(error_type),
+        **_tracing(trace),
+    }
+    return PlatformEvent("platform.report", record, _level(status, "INFO"))
+
+
 def end(request_id: str) -> PlatformEvent:
     """Of the Logs API alone."""
     return PlatformEvent("platform.end", {"requestId": request_id})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lambdad.errors import ServiceError
+from lambdad.model.managed import LATEST_PUBLISHED, ProviderKey
 from lambdad.model.version import LATEST
 
 MAX_BARE_NAME = 64
@@ -15,11 +16,15 @@ MAX_BARE_NAME = 64
 _REGION = r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d"
 _FUNCTION = re.compile(
     rf"(?:arn:aws[a-zA-Z-]*:lambda:)?(?:(?P<region>{_REGION}):)?(?:(?P<account>\d{{12}}):)?(?:function:)?"
-    r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?",
+    r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?",
     re.ASCII,
 )
 _LAYER = re.compile(
     rf"arn:aws[a-zA-Z-]*:lambda:(?P<region>{_REGION}):(?P<account>\d{{12}}):layer:(?P<name>[a-zA-Z0-9-_]+)(?::(?P<version>\d+))?",
+    re.ASCII,
+)
+_PROVIDER = re.compile(
+    rf"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>{_REGION}):(?P<account>\d{{12}}):capacity-provider:)?(?P<name>[a-zA-Z0-9-_]+)",
     re.ASCII,
 )
 _ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+", re.ASCII)
@@ -126,10 +131,23 @@ def parse_layer_version_arn(text: str) -> LayerName | None:
     return LayerName(match["account"], match["region"], match["name"], int(match["version"]))
 
 
+def parse_provider_name(text: str, account_id: str, region: str) -> ProviderKey:
+    """Reads a capacity provider's name or its ARN."""
+    match = _PROVIDER.fullmatch(text)
+    if match is None or len(match["name"]) > MAX_BARE_NAME:
+        raise ServiceError(
+            "InvalidParameterValueException",
+            f"A capacity provider is named by [a-zA-Z0-9-_]+, at most {MAX_BARE_NAME} characters, or by its ARN; got {text}",
+        )
+    if match["region"] and match["region"] != region:
+        raise ServiceError("ResourceNotFoundException", f"Capacity provider not found: {text}")
+    return match["account"] or account_id, region, match["name"]
+
+
 def is_role_arn(text: str) -> bool:
     return _ROLE.fullmatch(text) is not None
 
 
 def is_version(qualifier: str) -> bool:
     """Whether the qualifier names a version rather than an alias."""
-    return qualifier == LATEST or qualifier.isdecimal()
+    return qualifier in (LATEST, LATEST_PUBLISHED) or qualifier.isdecimal()

@@ -10,11 +10,12 @@ from lambdad.model.file_system import FileSystem
 from lambdad.model.image import ImageUse
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import TEXT, LogSettings
+from lambdad.model.managed import LATEST_PUBLISHED, ProviderUse
 from lambdad.model.network_choice import has_network
 from lambdad.model.runtime_version import UpdateRuntimeOn
 from lambdad.model.version import LATEST, CodeArchive, Version
 
-State = Literal["Pending", "Active", "Failed"]
+State = Literal["Pending", "Active", "ActiveNonInvocable", "Deactivated", "Failed"]
 UpdateStatus = Literal["InProgress", "Successful", "Failed"]
 
 CREATING = "The function is being created."
@@ -24,11 +25,14 @@ TERMINATE = "Terminate"  #: recursive loops are stopped
 SETTLING: Mapping[tuple[str, str | None], tuple[tuple[State, UpdateStatus | None], tuple[State, UpdateStatus | None]]] = {
     ("Pending", None): (("Active", "Successful"), ("Failed", None)),
     ("Active", "InProgress"): (("Active", "Successful"), ("Active", "Failed")),
+    ("ActiveNonInvocable", "InProgress"): (("ActiveNonInvocable", "Successful"), ("ActiveNonInvocable", "Failed")),
 }
 #: What accepting an update makes of a state. Whatever is not here accepts none.
 UPDATING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
     ("Active", "Successful"): ("Active", "InProgress"),
     ("Active", "Failed"): ("Active", "InProgress"),
+    ("ActiveNonInvocable", "Successful"): ("ActiveNonInvocable", "InProgress"),
+    ("ActiveNonInvocable", "Failed"): ("ActiveNonInvocable", "InProgress"),
 }
 
 
@@ -60,6 +64,7 @@ class Configuration:
     log_settings: LogSettings = TEXT
     file_system: FileSystem | None = None
     dead_letter: str | None = None  #: ARN of the queue or topic that gets the events which could not be processed
+    capacity: ProviderUse | None = None  #: published versions run on managed instances; from creation on
     is_per_tenant: bool = False  #: each invocation is for a tenant, and no environment serves two of them; from creation on
 
     #: For a function made from a container image, whose runtime is then IMAGE_RUNTIME and whose `code` names its manifest.
@@ -104,10 +109,22 @@ class FunctionVersion:
         """Its environments come from a snapshot, without which it is not ready."""
         return self.configuration.snap_start and self.version != LATEST
 
+    @property
+    def is_managed(self) -> bool:
+        """It has environments of its own ahead of invocations, without which it is not ready."""
+        return self.configuration.capacity is not None and self.version != LATEST
+
+    @property
+    def settles_by_itself(self) -> bool:
+        """Apart from its function, since more has to be made ready."""
+        return self.has_snapshot or self.is_managed
+
     def settled(self, revision_id: str, failure: Failure | None = None) -> FunctionVersion:
         """The state after its code and runtime were made ready, or could not be. KeyError when there was nothing to settle."""
         on_success, on_failure = SETTLING[(self.state, self.update_status)]
         state, update_status = on_failure if failure else on_success
+        if state == "Active" and self.configuration.capacity is not None and self.version == LATEST:
+            state = "ActiveNonInvocable"
         of_creation = failure if state == "Failed" else None
         of_update = failure if update_status == "Failed" else None
         return replace(
@@ -135,9 +152,26 @@ class FunctionVersion:
             update_reason_code="Creating",
         )
 
+    def deactivated(self) -> FunctionVersion:
+        """It has no environments any more, and is not to get any."""
+        return replace(self, state="Deactivated", state_reason=None, state_reason_code=None)
+
+    def activated(self) -> FunctionVersion:
+        """It is to get environments, again."""
+        return replace(
+            self,
+            state="Pending",
+            state_reason="The function is being restored.",
+            state_reason_code="Restoring",
+            update_status=None,
+            update_reason=None,
+            update_reason_code=None,
+        )
+
     def runnable(self) -> Version:
         """What the data plane needs of it."""
         configuration = self.configuration
+        capacity = configuration.capacity if self.is_managed else None
         return Version(
             account_id=self.account_id,
             region=self.region,
@@ -160,6 +194,7 @@ class FunctionVersion:
             log_settings=configuration.log_settings,
             file_system=configuration.file_system,
             runtime_version_arn=self.runtime_version_arn,
+            managed=None if capacity is None else capacity.instances(configuration.memory_mb),
         )
 
 
@@ -175,6 +210,7 @@ class Function:
     reserved_concurrency: int | None = None  #: of all its versions together
     code_signing_config_arn: str | None = None
     recursive_loop: str = TERMINATE  #: what is done to a chain of requests that keeps invoking it
+    republished_from: FunctionVersion | None = None  #: what `$LATEST.PUBLISHED` is until its replacement is ready
 
     @property
     def has_network(self) -> bool:
@@ -186,8 +222,9 @@ class Function:
         return self.serving or self.latest
 
     def configurations(self) -> list[Configuration]:
-        """What `$LATEST` needs in place: before and after a running update."""
-        return [self.latest.configuration, *([self.serving.configuration] if self.serving else [])]
+        """What `$LATEST` needs in place: before and after a running update. And what is being replaced."""
+        others = [reading for reading in (self.serving, self.republished_from) if reading is not None]
+        return [self.latest.configuration, *(reading.configuration for reading in others)]
 
     def updated(
         self, configuration: Configuration, revision_id: str, now: float, runtime_version_arn: str | None = None
@@ -213,24 +250,45 @@ class Function:
     def published(self, revision_id: str, now: float, description: str | None) -> tuple[Function, FunctionVersion]:
         """`$LATEST` as the next version: ready if `$LATEST` is and there is no snapshot to be made, else to be settled."""
         number = self.last_version + 1
+        version = self._as_version(str(number), revision_id, now, description)
+        if not self.latest.is_unsettled and not version.settles_by_itself:
+            version = version.settled(revision_id)
+        return replace(self, last_version=number, published_from=self.latest.revision_id), version
+
+    def republished(
+        self, old: FunctionVersion | None, revision_id: str, now: float, description: str | None
+    ) -> tuple[Function, FunctionVersion]:
+        """`$LATEST` as `$LATEST.PUBLISHED`. Invocations stay on the one there is until it is ready."""
+        version = self._as_version(LATEST_PUBLISHED, revision_id, now, description)
+        if old is None or old.state != "Active":
+            return replace(self, republished_from=None), version
+        version = replace(
+            version,
+            state="Active",
+            state_reason=None,
+            state_reason_code=None,
+            update_status="InProgress",
+            update_reason=CREATING,
+            update_reason_code="Creating",
+        )
+        return replace(self, republished_from=self.republished_from or old), version
+
+    def _as_version(self, number: str, revision_id: str, now: float, description: str | None) -> FunctionVersion:
         latest = self.latest
         configuration = latest.configuration
         if description is not None:
             configuration = replace(configuration, description=description)
-        version = FunctionVersion(
+        return FunctionVersion(
             account_id=latest.account_id,
             region=latest.region,
             function_name=latest.function_name,
-            version=str(number),
+            version=number,
             configuration=configuration,
             revision_id=revision_id,
             last_modified=now,
             update_runtime_on=latest.update_runtime_on,
             runtime_version_arn=latest.runtime_version_arn,
         )
-        if not latest.is_unsettled and not version.has_snapshot:
-            version = version.settled(revision_id)
-        return replace(self, last_version=number, published_from=latest.revision_id), version
 
 
 def is_latest(qualifier: str | None) -> bool:

@@ -37,6 +37,11 @@ class Quotas:
     requests_per_environment: int = 10  #: synchronous invocations a second, for each unit of concurrency
     scaling_burst: int = 1000  #: environments that a function may gain at once
     scaling_per_minute: int = 6000  #: and how fast it may gain more
+    capacity_providers: int = 1000  #: of an account
+    versions_per_capacity_provider: int = 100
+    managed_memory_min_mb: int = 2048  #: of a function on managed instances
+    managed_memory_max_mb: int = 32_768
+    managed_concurrency_max: int = 256  #: invocations at once in one environment; AWS: 1600. Of Python each is a process
 
 
 PROFILES: Mapping[str, Quotas] = {

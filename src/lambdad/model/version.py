@@ -9,6 +9,7 @@ from lambdad.model.code_signature import CodeSignature
 from lambdad.model.file_system import FileSystem
 from lambdad.model.image import ImageUse
 from lambdad.model.log_settings import TEXT, LogSettings
+from lambdad.model.managed import ManagedInstances
 
 LATEST = "$LATEST"
 
@@ -60,6 +61,7 @@ class Version:
     log_settings: LogSettings = TEXT
     file_system: FileSystem | None = None
     runtime_version_arn: str | None = None  #: the only version of its runtime that it runs on
+    managed: ManagedInstances | None = None  #: its environments take several invocations at once, and are there ahead of them
 
     @property
     def function_key(self) -> tuple[str, str, str]:

@@ -103,11 +103,14 @@ class ExtensionSession:
         external: Sequence[str] = (),
         on_failure: Callable[[str, str], None] = lambda error_type, message: None,
         on_subscription: Callable[[Subscription], None] = lambda subscription: None,
+        *,
+        hears_of_invocations: bool = True,
     ) -> None:
         self.identity = identity
         self._loop = loop
         self._on_failure = on_failure
         self._on_subscription = on_subscription
+        self._hears_of_invocations = hears_of_invocations
         self._extensions = {name: Extension(name, is_external=True) for name in external}
         self._is_open = True
         self._is_over = False
@@ -199,6 +202,9 @@ class ExtensionSession:
         for event in events:
             if event not in (INVOKE, SHUTDOWN):
                 raise ExtensionRefusal("Extension.InvalidEventType", f"{event}: InvalidEventType")
+            if event == INVOKE and not self._hears_of_invocations:
+                text = "InvokeEventNotSupportedForLambdaManagedInstances"
+                raise ExtensionRefusal("Extension.InvalidEventType", f"{event}: {text}")
             if event == SHUTDOWN and not is_external:
                 text = "ShutdownEventNotSupportedForInternalExtension"
                 raise ExtensionRefusal("Extension.InvalidEventType", f"{event}: {text}")

@@ -13,13 +13,18 @@ from lambdad.runtime_api.session import RuntimeSession
 MAX_CONNECTIONS = 16
 #: All bodies being received at one time: one response, and something beside it.
 MAX_BUFFERED_BYTES = MAX_RESPONSE_BYTES + 1024 * 1024
+#: Of a runtime that takes several invocations, so many responses of the largest size may come at one time.
+MAX_RESPONSES_AT_ONCE = 8
 
 
 class RuntimeApiServer:
     """Whoever connects is inside the one environment that `session` belongs to, so ids of others are unknown here."""
 
-    def __init__(self, session: RuntimeSession, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, session: RuntimeSession, loop: asyncio.AbstractEventLoop, concurrency: int = 1) -> None:
+        """`concurrency` is how many invocations the runtime may have at once."""
         self.session = session
+        self._most_connections = MAX_CONNECTIONS + concurrency - 1
+        self._most_buffered = MAX_BUFFERED_BYTES + MAX_RESPONSE_BYTES * (min(concurrency, MAX_RESPONSES_AT_ONCE) - 1)
         self._loop = loop
         self._servers: list[asyncio.Server] = []
         self._listeners: list[socket.socket] = []
@@ -93,16 +98,17 @@ class RuntimeApiServer:
         self._connections.add(connection)
         # One that was let in before `renew` and is told of it only now is of the process before.
         is_of_now = connection.session is self.session and not self._is_closed
-        return is_of_now and len(self._connections) <= MAX_CONNECTIONS
+        return is_of_now and len(self._connections) <= self._most_connections
 
     def closed(self, connection: RuntimeApiConnection) -> None:
         self._connections.discard(connection)
+        connection.session.connection_lost(connection)
         if not self._connections:
             self._quiet.set()
 
     def may_buffer(self, size: int) -> bool:
         self._buffered += size
-        return self._buffered <= MAX_BUFFERED_BYTES
+        return self._buffered <= self._most_buffered
 
 
 def _turn_away(listener: socket.socket) -> None:

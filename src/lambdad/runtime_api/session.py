@@ -201,6 +201,13 @@ class RuntimeSession:
         elif self.extensions is not None:
             self.extensions.next_lost(waiter)
 
+    def connection_lost(self, waiter: NextWaiter) -> None:
+        """Any connection was closed. The runtime may go on, on another one."""
+
+    def has_stream(self, stream: ResponseStream) -> bool:
+        """Whether the stream is the answer that is being sent."""
+        return stream is self._stream
+
     def check(self, request_id: str, event: RuntimeEvent) -> None:
         """Raises InvalidRequestID or InvalidStateTransition unless `request_id` may be answered now."""
         if self.state is RuntimeState.RUNNING:

@@ -18,6 +18,8 @@ from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
+from lambdad.invocation.managed import Managed
+from lambdad.invocation.managed_environment import ManagedEnvironment
 from lambdad.invocation.placement import Placement
 from lambdad.invocation.provisioned import Provisioned
 from lambdad.invocation.provisioned_pool import PoolParts
@@ -304,7 +306,8 @@ class World:
                 init_retry_seconds=self.retry_seconds,
             )
         )
-        self.invoker = Invoker(self.concurrency, self.placement, self.provisioned, self.snapshots)
+        self.managed = Managed(lambda version: ManagedEnvironment(version, self.parts), self.placement)
+        self.invoker = Invoker(self.concurrency, self.placement, self.provisioned, self.snapshots, self.managed)
         self._requests = itertools.count(1)
 
     def _mint(self, version: Version) -> FunctionCredentials:

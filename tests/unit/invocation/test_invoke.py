@@ -14,6 +14,8 @@ from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
+from lambdad.invocation.managed import Managed
+from lambdad.invocation.managed_environment import ManagedEnvironment
 from lambdad.invocation.placement import Placement
 from lambdad.invocation.provisioned import Provisioned
 from lambdad.invocation.provisioned_pool import PoolParts
@@ -74,7 +76,11 @@ async def invoker(tmp_path):
     placement = Placement(lambda version: ExecutionEnvironment(version, parts), memory_budget_mb=1000)
     provisioned = Provisioned(PoolParts(lambda version: ExecutionEnvironment(version, parts), placement, asyncio.Semaphore(1)))
     invoker = Invoker(
-        Concurrency(), placement, provisioned, Snapshots(lambda version, token: ExecutionEnvironment(version, parts, token))
+        Concurrency(),
+        placement,
+        provisioned,
+        Snapshots(lambda version, token: ExecutionEnvironment(version, parts, token)),
+        Managed(lambda version: ManagedEnvironment(version, parts), placement),
     )
     yield invoker
     await invoker.close(0)

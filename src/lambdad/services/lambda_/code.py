@@ -12,8 +12,11 @@ from lambdad.services.lambda_.account import code_room
 from lambdad.services.lambda_.code_signing import config_of_function
 from lambdad.services.lambda_.code_trust import check_signatures
 from lambdad.services.lambda_.function import check_unpacked_size
+from lambdad.services.lambda_.function_table import CHANGED_ELSEWHERE
 from lambdad.services.lambda_.intake import Taken, taken_code
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
+from lambdad.services.lambda_.managed_rules import check_room_for, using_provider
+from lambdad.services.lambda_.publication import publication, published
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, stale_revision
 from lambdad.services.lambda_.runtime_version import arn_here
@@ -28,28 +31,34 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
     settings = chosen_settings(request, state.quotas, state.architecture)
     standing = await find_function(state, name)
     check_change(standing, request, name.arn)
+    capacity = standing.function.latest.configuration.capacity
+    publish = publication(standing.function.latest.configuration, request)
     image, architecture = standing.function.latest.configuration.image, settings.get("architecture", state.architecture)
     overrides = None if image is None else image.overrides
     async with (
         state.settler.after(name.key),
         taken_code(state, context, request, "UpdateFunctionCode", overrides, architecture) as taken,
+        using_provider(state, name.key[:2], capacity),
         state.functions.change(name.key) as change,
     ):
         if change.stored is None:
             raise function_not_found(name)
         check_change(change.stored, request, name.arn)
+        if change.stored.function.latest.configuration.capacity != capacity:
+            raise conflict(CHANGED_ELSEWHERE)
         updated = _with_code(state, change.stored, taken, settings)
         await check_code_trust(state, context, name, updated)
         if request.get("DryRun"):
             return configuration_shape(updated.function.latest, state.runtimes.version)
         shown = updated.function.latest
-        if request.get("Publish"):
+        if publish is not None:
             check_snap_start(state, shown.configuration)
-            function, shown = updated.function.published(state.new_id(), state.clock(), None)
+            function, shown = published(state, updated.function, updated.versions, publish, None)
+            await check_room_for(state, shown, updated.versions)
             updated = replace(updated, function=function, versions={**updated.versions, shown.version: shown})
         async with code_room(state, context, updated.code_size() - change.stored.code_size()):
             await change.save(updated)
-    return configuration_shape(shown, state.runtimes.version, shown.version if request.get("Publish") else None)
+    return configuration_shape(shown, state.runtimes.version, shown.version if publish else None)
 
 
 async def check_code_trust(state: LambdaState, context: RequestContext, name: FunctionName, updated: StoredFunction) -> None:

@@ -11,6 +11,7 @@ from lambdad.model.concurrency import MIN_UNRESERVED
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import QUALIFIED, find_function, named, named_unqualified
+from lambdad.services.lambda_.managed_rules import not_with_instances
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
 
@@ -50,6 +51,8 @@ async def _set_reserve(state: LambdaState, name: FunctionName, reserve: int | No
         if change.stored is None:
             raise function_not_found(name, qualifier=LATEST)
         function = change.stored.function
+        if reserve is not None and function.latest.configuration.capacity is not None:
+            raise not_with_instances("Reserved Concurrency")
         provisioned = change.stored.provisioned_concurrency
         if reserve is not None and reserve < provisioned:
             raise invalid_parameter(

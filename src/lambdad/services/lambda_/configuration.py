@@ -17,6 +17,7 @@ from lambdad.services.lambda_.image import check_image_settings, chosen_override
 from lambdad.services.lambda_.layer_use import using_layers
 from lambdad.services.lambda_.logging_config import chosen_logging
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
+from lambdad.services.lambda_.managed_rules import CONVERTS, check_managed, chosen_capacity, using_provider
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime, look_for
@@ -38,7 +39,10 @@ async def update_function_configuration(
 ) -> dict[str, Any]:
     """Each member that is given replaces the old one whole, but for LoggingConfig, of which what is not given stays."""
     name = named_unqualified(context, request["FunctionName"])
-    settings = chosen_settings(request, state.quotas, state.architecture)
+    found = await state.functions.find(name.key)
+    is_managed = found is not None and found.function.latest.configuration.capacity is not None
+    settings = chosen_settings(request, state.quotas, state.architecture, is_managed=is_managed)
+    settings |= chosen_capacity(request)
     if "Runtime" in request:
         await look_for(state, request)
         settings["runtime"] = check_runtime(state, request["Runtime"], Change.UPDATE)
@@ -46,11 +50,14 @@ async def update_function_configuration(
     if "role" in settings:
         check_role(state, settings["role"])
     standing = await find_function(state, name)
+    if "capacity" in settings and standing.function.latest.configuration.capacity is None:
+        raise invalid_parameter(CONVERTS)
     check_change(standing, request, name.arn)
     await check_dead_letter(state, name, {"role": standing.function.latest.configuration.role, **settings})
     async with (
         state.settler.after(name.key),
         using_layers(state, context, request.get("Layers", [])) as layers,
+        using_provider(state, name.key[:2], settings.get("capacity")),
         state.functions.change(name.key) as change,
     ):
         if change.stored is None:
@@ -63,6 +70,7 @@ async def update_function_configuration(
         configuration = replace(before, **settings, **chosen_logging(request, before.log_settings), image=image)
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
+        check_managed(state, configuration)
         check_runtime_change(change.stored.function.latest, configuration.runtime)
         arn = arn_here(state.runtimes.version, configuration.runtime, name.region)
         function = change.stored.function.updated(configuration, state.new_id(), state.clock(), arn)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from lambdad.model.arn import FunctionName
-from lambdad.model.function import Configuration, Function, FunctionVersion, is_latest
+from lambdad.model.function import Configuration, Function, FunctionVersion
 from lambdad.model.image import IMAGE_RUNTIME
-from lambdad.model.log_settings import TEXT
+from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.runtimes.catalog import Change
@@ -22,9 +22,11 @@ from lambdad.services.lambda_.file_system import chosen_file_system
 from lambdad.services.lambda_.image import IMAGE, chosen_overrides, package_type
 from lambdad.services.lambda_.intake import taken_code
 from lambdad.services.lambda_.layer_use import using_layers
-from lambdad.services.lambda_.logging_config import chosen_logging
+from lambdad.services.lambda_.logging_config import chosen_logging, logging_before
 from lambdad.services.lambda_.lookup import find_function, named, named_unqualified, reading_of
+from lambdad.services.lambda_.managed_rules import check_managed, check_room_for, chosen_capacity, using_provider
 from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
+from lambdad.services.lambda_.publication import publication, published
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.role import check_role
@@ -59,8 +61,12 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
         check_unpacked_size(state, configuration)
         check_snap_start(state, configuration)
         await check_signatures(state.signature_trust, signing_config, name.arn, configuration, state.clock())
-        publish = request.get("Publish", False)
-        async with code_room(state, context, code.size * (2 if publish else 1)):
+        check_managed(state, configuration)
+        publish = publication(configuration, request)
+        async with (
+            using_provider(state, name.key[:2], configuration.capacity),
+            code_room(state, context, code.size * (2 if publish else 1)),
+        ):
             return await _keep_new(state, name, configuration, tags, signing_config_arn, publish=publish)
 
 
@@ -125,7 +131,12 @@ def _code_location(state: LambdaState, context: RequestContext, configuration: C
 
 
 def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
-    settings = chosen_settings(request, state.quotas, state.architecture) | chosen_logging(request, TEXT)
+    is_managed = "CapacityProviderConfig" in request
+    settings = chosen_settings(request, state.quotas, state.architecture, is_managed=is_managed)
+    settings |= chosen_logging(request, logging_before(is_managed=is_managed))
+    settings |= chosen_capacity(request)
+    if is_managed:
+        settings.setdefault("memory_mb", state.quotas.managed_memory_min_mb)
     settings.setdefault("architecture", state.architecture)
     settings |= chosen_file_system(state, request)
     if package_type(request) == IMAGE:
@@ -143,7 +154,7 @@ async def _keep_new(
     tags: dict[str, str],
     signing_config_arn: str | None,
     *,
-    publish: bool,
+    publish: str | None,
 ) -> dict[str, Any]:
     latest = FunctionVersion(
         account_id=name.account_id,
@@ -155,8 +166,9 @@ async def _keep_new(
         last_modified=state.clock(),
     )
     function, versions, shown = Function(latest, tags=tags, code_signing_config_arn=signing_config_arn), {}, latest
-    if publish:
-        function, shown = function.published(state.new_id(), state.clock(), None)
+    if publish is not None:
+        function, shown = published(state, function, {}, publish, None)
+        await check_room_for(state, shown)
         versions = {shown.version: shown}
     async with state.settler.after(name.key), state.functions.change(name.key) as change:
         if change.stored is not None:
@@ -167,7 +179,7 @@ async def _keep_new(
 
 def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:
     """The function without one published version; a number that is not there is as good as deleted."""
-    if not qualifier.isdecimal():
+    if not qualifier.isdecimal() and qualifier != LATEST_PUBLISHED:
         raise invalid_parameter("Deletion of aliases is not currently supported.")
     for alias in stored.aliases.values():
         if qualifier in alias.versions():
@@ -176,7 +188,17 @@ def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:
     policies = {owner: policy for owner, policy in stored.policies.items() if owner != qualifier}
     event_configs = {owner: config for owner, config in stored.event_configs.items() if owner != qualifier}
     provisioned = {owner: config for owner, config in stored.provisioned.items() if owner != qualifier}
-    return replace(stored, versions=versions, policies=policies, event_configs=event_configs, provisioned=provisioned)
+    scaling = {owner: config for owner, config in stored.scaling.items() if owner != qualifier}
+    function = stored.function if qualifier != LATEST_PUBLISHED else replace(stored.function, republished_from=None)
+    return replace(
+        stored,
+        function=function,
+        versions=versions,
+        policies=policies,
+        event_configs=event_configs,
+        provisioned=provisioned,
+        scaling=scaling,
+    )
 
 
 async def _readings(
@@ -190,7 +212,7 @@ async def _readings(
     if every_version and last_name:
         key = (context.account_id, context.region, last_name)
         behind = await state.records.versions(key)
-        found += [version for version in behind if int(version.version) > int(last_version)]
+        found += [version for version in behind if _rank(version.version) > int(last_version)]
     while len(found) < wanted:
         page = await state.records.functions(context.account_id, context.region, after=last_name, limit=wanted)
         for function in page:
@@ -204,4 +226,9 @@ async def _readings(
 
 
 def _position(reading: FunctionVersion) -> str:
-    return f"{reading.function_name}:{0 if is_latest(reading.version) else reading.version}"
+    return f"{reading.function_name}:{_rank(reading.version)}"
+
+
+def _rank(version: str) -> int:
+    """`$LATEST`, `$LATEST.PUBLISHED`, and then the numbers."""
+    return int(version) + 1 if version.isdecimal() else int(version == LATEST_PUBLISHED)

@@ -37,7 +37,7 @@ class FunctionTable:
         self._runnable: dict[FunctionKey, dict[tuple[str, str | None], Version]] = {}
         self._locks = KeyedLocks()
         #: Told of each function that has changed, after the commit, and of each that is gone.
-        self.changed: Callable[[FunctionKey, StoredFunction | None], None] = lambda key, stored: None
+        self.followers: list[Callable[[FunctionKey, StoredFunction | None], None]] = []
 
     async def find(self, key: FunctionKey) -> StoredFunction | None:
         """The function as it stands, or None."""
@@ -70,7 +70,7 @@ class FunctionTable:
         async def commit() -> StoredFunction:
             saved, dropped = await self._records.save_function(old, new)
             self._keep(saved)
-            self.changed(saved.key, saved)
+            self._tell(saved.key, saved)
             await self._released(dropped)
             return saved
 
@@ -80,10 +80,14 @@ class FunctionTable:
         async def commit() -> None:
             dropped = await self._records.delete_function(stored)
             self._forget(stored.key)
-            self.changed(stored.key, None)
+            self._tell(stored.key, None)
             await self._released(dropped)
 
         await self._finish(stored.key, commit())
+
+    def _tell(self, key: FunctionKey, stored: StoredFunction | None) -> None:
+        for follower in self.followers:
+            follower(key, stored)
 
     async def _load(self, key: FunctionKey) -> StoredFunction | None:
         stored = self._stored.get(key)

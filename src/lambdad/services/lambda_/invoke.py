@@ -15,6 +15,7 @@ from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.policy import Caller, allows
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.trace_header import MOST_INVOCATIONS, entering
+from lambdad.services.lambda_.managed_rules import not_with_instances
 from lambdad.services.lambda_.payload import EMPTY, check_json, check_size, read_client_context
 from lambdad.services.lambda_.recursion import check_recursion
 from lambdad.services.lambda_.refusal import access_denied
@@ -70,6 +71,8 @@ async def prepare(
     name = parse_function_name(request["FunctionName"], context.account_id, context.region, request.get("Qualifier"))
     await _check_permission(state, context, name, action)
     version = await resolve_version(state, name, request.get("TenantId"))
+    if version.managed is not None and request.get("LogType") == "Tail":
+        raise not_with_instances("LogType Tail")
     check_size(len(payload), invocation_type, state.quotas, size_limit)
     check_json(payload)
     client_context = _client_context(state, request, invocation_type)

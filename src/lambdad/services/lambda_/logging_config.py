@@ -14,6 +14,11 @@ _LEVELS_NEED_JSON = (
 )
 
 
+def logging_before(*, is_managed: bool) -> LogSettings:
+    """Of a new function. Lines of several invocations can be told apart in JSON only."""
+    return LogSettings("JSON", DEFAULT_LEVEL, DEFAULT_LEVEL) if is_managed else LogSettings()
+
+
 def chosen_logging(request: Mapping[str, Any], before: LogSettings) -> dict[str, Any]:
     """As fields of Configuration. Members that are absent stay as they were, levels only within the JSON format."""
     given = request.get("LoggingConfig", {})

@@ -19,9 +19,14 @@ QUALIFIED = (
 def named(context: RequestContext, text: str, qualifier: str | None = None) -> FunctionName:
     """The function of the caller's own account that a request names."""
     name = parse_function_name(text, context.account_id, context.region, qualifier)
-    if name.account_id != context.account_id:
-        raise access_denied(context.principal.arn, f"lambda:{context.operation}", name.qualified_arn)
+    check_own(context, name.account_id, name.qualified_arn)
     return name
+
+
+def check_own(context: RequestContext, account_id: str, arn: str) -> None:
+    """Only functions and layers have policies that let other accounts in."""
+    if account_id != context.account_id:
+        raise access_denied(context.principal.arn, f"lambda:{context.operation}", arn)
 
 
 def named_unqualified(context: RequestContext, text: str, message: str = QUALIFIED) -> FunctionName:
@@ -56,7 +61,7 @@ def reading_of(stored: StoredFunction, name: FunctionName) -> FunctionVersion:
 def check_ready_for_change(stored: StoredFunction, arn: str) -> None:
     """One change of code or configuration at a time, and none before the function is there."""
     latest = stored.function.latest
-    if latest.state != "Active":
+    if latest.state not in ("Active", "ActiveNonInvocable"):
         raise not_now(latest.state)
     if latest.update_status == "InProgress":
         raise conflict(f"The operation cannot be performed at this time. An update is in progress for resource: {arn}")

@@ -7,6 +7,14 @@ from collections.abc import Mapping
 from lambdad.model.service import Operation
 from lambdad.services.lambda_.account import get_account_settings
 from lambdad.services.lambda_.alias import create_alias, delete_alias, get_alias, list_aliases, update_alias
+from lambdad.services.lambda_.capacity_provider import (
+    create_capacity_provider,
+    delete_capacity_provider,
+    get_capacity_provider,
+    list_capacity_providers,
+    list_function_versions_by_capacity_provider,
+    update_capacity_provider,
+)
 from lambdad.services.lambda_.code import update_function_code
 from lambdad.services.lambda_.code_signing import (
     create_code_signing_config,
@@ -33,6 +41,7 @@ from lambdad.services.lambda_.event_invoke_config import (
     update_function_event_invoke_config,
 )
 from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
+from lambdad.services.lambda_.function_scaling import get_function_scaling_config, put_function_scaling_config
 from lambdad.services.lambda_.function_url import (
     create_function_url_config,
     delete_function_url_config,
@@ -72,10 +81,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "AddLayerVersionPermission": add_layer_version_permission,
     "AddPermission": add_permission,
     "CreateAlias": create_alias,
+    "CreateCapacityProvider": create_capacity_provider,
     "CreateCodeSigningConfig": create_code_signing_config,
     "CreateFunction": create_function,
     "CreateFunctionUrlConfig": create_function_url_config,
     "DeleteAlias": delete_alias,
+    "DeleteCapacityProvider": delete_capacity_provider,
     "DeleteCodeSigningConfig": delete_code_signing_config,
     "DeleteFunction": delete_function,
     "DeleteFunctionCodeSigningConfig": delete_function_code_signing_config,
@@ -87,6 +98,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteResourcePolicy": delete_resource_policy,
     "GetAccountSettings": get_account_settings,
     "GetAlias": get_alias,
+    "GetCapacityProvider": get_capacity_provider,
     "GetCodeSigningConfig": get_code_signing_config,
     "GetFunction": get_function,
     "GetFunctionCodeSigningConfig": get_function_code_signing_config,
@@ -94,6 +106,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetFunctionConfiguration": get_function_configuration,
     "GetFunctionEventInvokeConfig": get_function_event_invoke_config,
     "GetFunctionRecursionConfig": get_function_recursion_config,
+    "GetFunctionScalingConfig": get_function_scaling_config,
     "GetFunctionUrlConfig": get_function_url_config,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,
@@ -106,9 +119,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "InvokeAsync": invoke_async,
     "InvokeWithResponseStream": invoke_with_response_stream,
     "ListAliases": list_aliases,
+    "ListCapacityProviders": list_capacity_providers,
     "ListCodeSigningConfigs": list_code_signing_configs,
     "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
     "ListFunctionUrlConfigs": list_function_url_configs,
+    "ListFunctionVersionsByCapacityProvider": list_function_versions_by_capacity_provider,
     "ListFunctions": list_functions,
     "ListFunctionsByCodeSigningConfig": list_functions_by_code_signing_config,
     "ListLayerVersions": list_layer_versions,
@@ -122,6 +137,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutFunctionConcurrency": put_function_concurrency,
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
     "PutFunctionRecursionConfig": put_function_recursion_config,
+    "PutFunctionScalingConfig": put_function_scaling_config,
     "PutProvisionedConcurrencyConfig": put_provisioned_concurrency_config,
     "PutResourcePolicy": put_resource_policy,
     "PutRuntimeManagementConfig": put_runtime_management_config,
@@ -130,6 +146,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "TagResource": tag_resource,
     "UntagResource": untag_resource,
     "UpdateAlias": update_alias,
+    "UpdateCapacityProvider": update_capacity_provider,
     "UpdateCodeSigningConfig": update_code_signing_config,
     "UpdateFunctionCode": update_function_code,
     "UpdateFunctionConfiguration": update_function_configuration,

@@ -79,6 +79,14 @@ def _layers_in(context: RequestContext, parameters: Parameters) -> list[str]:
     return [arn for arn in parameters.get("Layers", ()) if arn.startswith("arn:")]
 
 
+def _operator_role(context: RequestContext, parameters: Parameters) -> str:
+    return str(parameters["PermissionsConfig"]["CapacityProviderOperatorRoleArn"])
+
+
+def _provider_in(context: RequestContext, parameters: Parameters) -> str:
+    return str(parameters["CapacityProviderConfig"]["LambdaManagedInstancesCapacityProviderConfig"]["CapacityProviderArn"])
+
+
 def _to_lambda(context: RequestContext, parameters: Parameters) -> tuple[str, ...]:
     return (_SERVICE_PRINCIPAL,)
 
@@ -96,6 +104,8 @@ _KEYS: Mapping[str, KeyReader] = {
     "lambda:subnetids": member_key("VpcConfig", "SubnetIds"),
 }
 _PASS_ROLE = Permission("iam:PassRole", _given("Role"), {"iam:passedtoservice": _to_lambda}, has("Role"))
+_PASS_OPERATOR_ROLE = Permission("iam:PassRole", _operator_role, {"iam:passedtoservice": _to_lambda})
+_PASS_PROVIDER = Permission("lambda:PassCapacityProvider", _provider_in, applies=has("CapacityProviderConfig"))
 _USE_LAYERS = Permission("lambda:GetLayerVersion", _layers_in, applies=has("Layers"))
 
 
@@ -158,10 +168,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     **permissions_for(
         "lambda",
-        _names(
-            "CreateCapacityProvider DeleteCapacityProvider GetCapacityProvider ListFunctionVersionsByCapacityProvider "
-            "UpdateCapacityProvider"
-        ),
+        _names("DeleteCapacityProvider GetCapacityProvider ListFunctionVersionsByCapacityProvider UpdateCapacityProvider"),
         _made("capacity-provider", "CapacityProviderName"),
     ),
     **permissions_for(
@@ -183,14 +190,18 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "CreateEventSourceMapping": (
         Permission("lambda:CreateEventSourceMapping", everything, {"lambda:functionarn": _function_key}),
     ),
-    "CreateFunction": _on_function("CreateFunction", _PASS_ROLE, _from_s3("Code"), _USE_LAYERS),
+    "CreateCapacityProvider": (
+        Permission("lambda:CreateCapacityProvider", _made("capacity-provider", "CapacityProviderName")),
+        _PASS_OPERATOR_ROLE,
+    ),
+    "CreateFunction": _on_function("CreateFunction", _PASS_ROLE, _from_s3("Code"), _USE_LAYERS, _PASS_PROVIDER),
     "GetLayerVersionByArn": (Permission("lambda:GetLayerVersion", _given("Arn")),),
     "Invoke": (Permission("lambda:InvokeFunction", _qualified_function),),
     "InvokeAsync": (Permission("lambda:InvokeAsync", _qualified_function),),
     "InvokeWithResponseStream": (Permission("lambda:InvokeFunction", _qualified_function),),
     "PublishLayerVersion": (Permission("lambda:PublishLayerVersion", _layer), _from_s3("Content")),
     "UpdateFunctionCode": _on_function("UpdateFunctionCode", _from_s3()),
-    "UpdateFunctionConfiguration": _on_function("UpdateFunctionConfiguration", _PASS_ROLE, _USE_LAYERS),
+    "UpdateFunctionConfiguration": _on_function("UpdateFunctionConfiguration", _PASS_ROLE, _USE_LAYERS, _PASS_PROVIDER),
 }
 
 
@@ -209,11 +220,14 @@ async def resource_policy(state: LambdaState, arn: str) -> PolicyDocument | None
 
 
 async def resource_tags(state: LambdaState, arn: str) -> Mapping[str, str]:
-    """Of a function, whose versions and aliases have none of their own, or of a code signing configuration."""
+    """Of a function, whose versions and aliases have none of their own, a code signing configuration or a capacity provider."""
     fields = arn.split(":")
     if len(fields) == 7 and fields[5] == "code-signing-config":
         config = await state.records.code_signing_config(fields[4], fields[3], fields[6])
         return config.tags if config is not None else {}
+    if len(fields) == 7 and fields[5] == "capacity-provider":
+        provider = await state.records.capacity_provider((fields[4], fields[3], fields[6]))
+        return provider.tags if provider is not None else {}
     if len(fields) not in (7, 8) or fields[5] != "function":
         return {}
     stored = await state.functions.find((fields[4], fields[3], fields[6]))

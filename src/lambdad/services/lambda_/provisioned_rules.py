@@ -7,6 +7,7 @@ from lambdad.model.arn import FunctionName
 from lambdad.model.concurrency import MIN_UNRESERVED
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import not_now
+from lambdad.services.lambda_.managed_rules import not_with_instances
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
@@ -73,6 +74,8 @@ def _check_version(stored: StoredFunction, number: str) -> None:
     if version.has_snapshot:
         raise invalid_parameter(NOT_WITH_SNAPSHOTS)
     check_without_tenants(version.configuration, "Provisioned Concurrency")
+    if version.is_managed:
+        raise not_with_instances("Provisioned Concurrency")
 
 
 def _check_amount(state: LambdaState, stored: StoredFunction, name: FunctionName, requested: int) -> None:

@@ -34,7 +34,7 @@ class Provisioner:
         self._functions = functions
         self._pools = pools
         self._has: set[FunctionKey] = set()
-        functions.changed = self.follow
+        functions.followers.append(self.follow)
 
     async def start(self) -> None:
         """Takes up what an earlier server had."""

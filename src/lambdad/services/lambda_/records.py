@@ -18,6 +18,7 @@ from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import Configuration, Function, FunctionVersion
 from lambdad.model.function_url import FunctionUrl
 from lambdad.model.layer import LayerVersion
+from lambdad.model.managed import CapacityProvider, ProviderKey, ScalingConfig
 from lambdad.model.policy import Policy
 from lambdad.model.provisioned_concurrency import ProvisionedConfig
 from lambdad.model.version import LATEST
@@ -37,6 +38,9 @@ UNSETTLED = "lambda-unsettled"  #: account/region/name of functions that wait to
 LAYERS = "lambda-layer"  #: account/region/name: highest version number given, kept for ever
 LAYER_VERSIONS = "lambda-layer-version"  #: account/region/name/0000000001
 LAYER_POLICIES = "lambda-layer-policy"  #: as layer versions
+SCALING = "lambda-function-scaling"  #: account/region/name/version of managed instances
+PROVIDERS = "lambda-capacity-provider"  #: account/region/name
+PROVIDER_USES = "lambda-capacity-provider-use"  #: account/region/provider/function/version
 STACKS = "lambda-layer-stack"  #: SHA-256 of the digests/owner: who needs several layers unpacked one over the other
 
 SIGNING_CONFIGS = "lambda-code-signing-config"  #: account/region/id
@@ -60,6 +64,7 @@ class StoredFunction:
     event_configs: Mapping[str, EventInvokeConfig] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
     urls: Mapping[str, FunctionUrl] = field(default_factory=dict)  #: by qualifier, "$LATEST" for the function
     provisioned: Mapping[str, ProvisionedConfig] = field(default_factory=dict)  #: by version or alias
+    scaling: Mapping[str, ScalingConfig] = field(default_factory=dict)  #: by version
     revision: int = 0  #: of the function's record, which every change rewrites
 
     @property
@@ -91,6 +96,15 @@ class StoredFunction:
     @property
     def is_unsettled(self) -> bool:
         return self.function.latest.is_unsettled or any(version.is_unsettled for version in self.versions.values())
+
+    def provider_uses(self) -> set[str]:
+        """Which versions use which capacity providers, as keys in PROVIDER_USES."""
+        readings = [self.function.latest, *self.versions.values()]
+        return {
+            "/".join((*capacity.provider, reading.function_name, _number(reading.version)))
+            for reading in readings
+            if (capacity := reading.configuration.capacity) is not None
+        }
 
     def references(self) -> set[tuple[Stack, str]]:
         """Which archives it needs, alone and unpacked together, each with the owner's name."""
@@ -159,8 +173,13 @@ class LambdaRecords:
             event_configs=event_configs,
             urls=urls,
             provisioned=provisioned,
+            scaling={version: config async for version, config in self._scaling(prefix)},
             revision=record.revision,
         )
+
+    async def _scaling(self, prefix: str) -> AsyncIterator[tuple[str, ScalingConfig]]:
+        async for each in self._all(SCALING, prefix):
+            yield each.key[len(prefix) :], _decode(each, ScalingConfig)
 
     async def save_function(self, old: StoredFunction | None, new: StoredFunction) -> tuple[StoredFunction, set[Stack]]:
         """Writes what differs in one commit. Conflict if another was faster.
@@ -191,6 +210,8 @@ class LambdaRecords:
         changes += _url_changes(stored, stored.urls, bare.urls)
         changes += _member_changes(PROVISIONED, stored, stored.provisioned, bare.provisioned, str)
         changes += _signing_changes(stored, stored.function.code_signing_config_arn, None)
+        changes += _member_changes(SCALING, stored, stored.scaling, bare.scaling, str)
+        changes += [Delete(PROVIDER_USES, use) for use in stored.provider_uses()]
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
         self._note_claim(stored.key, 0)
@@ -346,6 +367,31 @@ class LambdaRecords:
     async def delete_code_signing_config(self, config: CodeSigningConfig) -> None:
         await self._records.commit([Delete(SIGNING_CONFIGS, _signing_key(config))])
 
+    # Capacity providers
+
+    async def capacity_provider(self, key: ProviderKey) -> CapacityProvider | None:
+        record = await self._records.get(PROVIDERS, _key(key))
+        return None if record is None else _decode(record, CapacityProvider)
+
+    async def save_capacity_provider(self, provider: CapacityProvider) -> None:
+        await self._records.commit([Put(PROVIDERS, _key(provider.key), _encode(provider))])
+
+    async def delete_capacity_provider(self, key: ProviderKey) -> None:
+        await self._records.commit([Delete(PROVIDERS, _key(key))])
+
+    async def capacity_providers(self, account_id: str = "", region: str = "") -> list[CapacityProvider]:
+        """In the order of their names; without arguments those of everybody."""
+        prefix = f"{account_id}/{region}/" if account_id else ""
+        return [_decode(record, CapacityProvider) async for record in self._all(PROVIDERS, prefix)]
+
+    async def provider_uses(self, key: ProviderKey) -> list[tuple[FunctionKey, str]]:
+        """The functions' versions that use a capacity provider, `$LATEST` among them."""
+        return [_use(record) async for record in self._all(PROVIDER_USES, _key(key) + "/")]
+
+    async def managed(self) -> list[FunctionKey]:
+        """Functions on managed instances."""
+        return list(dict.fromkeys([_use(record)[0] async for record in self._all(PROVIDER_USES, "")]))
+
     # Archives
 
     async def is_referenced(self, stack: Stack) -> bool:
@@ -374,6 +420,10 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     changes += _signing_changes(
         new, old.function.code_signing_config_arn if old else None, new.function.code_signing_config_arn
     )
+    changes += _member_changes(SCALING, new, was.scaling, new.scaling, str)
+    used, uses = old.provider_uses() if old else set(), new.provider_uses()
+    changes += [Put(PROVIDER_USES, use, b"") for use in sorted(uses - used)]
+    changes += [Delete(PROVIDER_USES, use) for use in sorted(used - uses)]
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))
@@ -455,8 +505,13 @@ def _layer_key(layer: LayerVersion) -> str:
 
 
 def _number(version: str | int) -> str:
-    """Version numbers in the order of their text."""
-    return f"{int(version):010d}"
+    """Version numbers in the order of their text, behind the versions that have none."""
+    return f"{int(version):010d}" if isinstance(version, int) or version.isdecimal() else version
+
+
+def _use(record: Record) -> tuple[FunctionKey, str]:
+    account_id, region, _, function, number = record.key.split("/")
+    return (account_id, region, function), str(int(number)) if number.isdecimal() else number
 
 
 def _encode(value: object) -> bytes:

@@ -7,6 +7,7 @@ from lambdad.model.arn import FunctionName
 from lambdad.model.event import MAXIMUM_AGE_SECONDS, NOBODY, FailureTargets, QueuedEvent
 from lambdad.model.event_invoke_config import EventInvokeConfig
 from lambdad.model.function import TERMINATE, FunctionVersion
+from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.retry import MAXIMUM_RETRIES, EventPolicy
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_now
@@ -25,12 +26,14 @@ async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str
     if stored is None:
         raise function_not_found(name, qualifier=LATEST)
     number = _version_number(state, stored, name)
-    reading = stored.function.running if number == LATEST else stored.versions.get(number)
+    reading = _reading(stored, number)
     if reading is None:
-        raise function_not_found(name, qualifier=LATEST)
+        raise function_not_found(name, qualifier=number if number == LATEST_PUBLISHED else LATEST)
     _check_invocable(state, reading)
     check_tenant(reading, tenant_id)
     provisioned = stored.provisioned_for(name.qualifier or LATEST, number) if stored.provisioned else None
+    if reading.is_managed:
+        provisioned = number
     return for_tenant(state.functions.runnable(stored, reading, provisioned), tenant_id)
 
 
@@ -90,11 +93,22 @@ def _read(stored: StoredFunction | None, qualifier: str, executed_version: str |
         return None
     alias = stored.aliases.get(qualifier)
     number = executed_version or (alias.function_version if alias else qualifier)
-    return stored.function.running if number == LATEST else stored.versions.get(number)
+    return _reading(stored, number)
+
+
+def _reading(stored: StoredFunction, number: str) -> FunctionVersion | None:
+    """What invocations of a version run: while it is being replaced, what it was before."""
+    if number == LATEST:
+        return stored.function.running
+    if number == LATEST_PUBLISHED and stored.function.republished_from is not None:
+        return stored.function.republished_from
+    return stored.versions.get(number)
 
 
 def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionName) -> str:
-    qualifier = name.qualifier or LATEST
+    qualifier = name.qualifier
+    if qualifier is None:
+        return LATEST if stored.function.latest.configuration.capacity is None else LATEST_PUBLISHED
     alias = stored.aliases.get(qualifier)
     if alias is None:
         return qualifier

@@ -45,7 +45,9 @@ RESERVED_KEYS = frozenset(
 _UNABLE = "Lambda was unable to configure your environment variables because the environment variables you have provided "
 
 
-def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: str) -> dict[str, Any]:
+def chosen_settings(
+    request: Mapping[str, Any], quotas: Quotas, architecture: str, *, is_managed: bool = False
+) -> dict[str, Any]:
     """The members that CreateFunction and UpdateFunctionConfiguration share, checked, as fields of Configuration.
 
     Runtime, layers, logging and code are checked by their own modules. Absent members give absent fields.
@@ -61,7 +63,7 @@ def chosen_settings(request: Mapping[str, Any], quotas: Quotas, architecture: st
     if "Timeout" in request:
         chosen["timeout_seconds"] = in_range("Timeout", request["Timeout"], 1, quotas.timeout_max_seconds)
     if "MemorySize" in request:
-        chosen["memory_mb"] = _memory(request["MemorySize"], quotas)
+        chosen["memory_mb"] = _memory(request["MemorySize"], quotas, is_managed=is_managed)
     if "EphemeralStorage" in request:
         chosen["ephemeral_storage_mb"] = _tmp_size(request["EphemeralStorage"], quotas)
     if "Environment" in request:
@@ -134,7 +136,9 @@ def _role(role: str) -> str:
     return role
 
 
-def _memory(megabytes: int, quotas: Quotas) -> int:
+def _memory(megabytes: int, quotas: Quotas, *, is_managed: bool) -> int:
+    if is_managed:
+        return in_range("MemorySize", megabytes, quotas.managed_memory_min_mb, quotas.managed_memory_max_mb)
     in_range("MemorySize", megabytes, quotas.memory_min_mb, quotas.memory_max_mb)
     if (megabytes - quotas.memory_min_mb) % quotas.memory_step_mb:
         raise invalid_parameter(

@@ -12,15 +12,17 @@ from typing import Protocol
 
 from lambdad.errors import SandboxError, ServiceError, StartupError
 from lambdad.model.function import Configuration, Failure, FunctionVersion
+from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.archive import Archives
-from lambdad.services.lambda_.function_table import FunctionTable
+from lambdad.services.lambda_.function_table import FunctionTable, runnable
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction, stacks_of
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  #: functions made ready at the same time
 SNAPSHOTS_AT_ONCE = 4  #: each may take as long as the function's init
+MANAGED_AT_ONCE = 64  #: they wait for environments, of which only so many are started at a time
 LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -34,6 +36,12 @@ class SnapshotPreparation(Protocol):
     async def prepare(self, version: Version) -> Failure | None:
         """Makes the snapshot of a published version. A failure is the function's; SandboxError, or ServiceError where there is
         no room for it now, are not."""
+        ...
+
+
+class ManagedPreparation(Protocol):
+    async def prepare(self, version: Version) -> Failure | None:
+        """Waits until a version that is planned has the environments that it must have, or cannot have them."""
         ...
 
 
@@ -57,6 +65,7 @@ class Settler:
         runtimes: RuntimePreparation,
         environments: Retirement,
         snapshots: SnapshotPreparation,
+        managed: ManagedPreparation,
         *,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -67,12 +76,14 @@ class Settler:
         self._runtimes = runtimes
         self._environments = environments
         self._snapshots = snapshots
+        self._managed = managed
         self._new_id = new_id
         self._pause = pause
         self._tasks: dict[FunctionKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._snapshot_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
+        self._version_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
         self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._managed_turns = asyncio.Semaphore(MANAGED_AT_ONCE)
 
     async def start(self) -> None:
         for key in await self._records.unsettled():
@@ -80,7 +91,7 @@ class Settler:
 
     async def stop(self) -> None:
         """What is not ready yet stays unsettled in the records."""
-        tasks = [*self._tasks.values(), *self._snapshot_tasks.values()]
+        tasks = [*self._tasks.values(), *self._version_tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -108,7 +119,7 @@ class Settler:
 
     def _tasks_of(self, key: FunctionKey) -> list[asyncio.Task[None]]:
         settling = [self._tasks[key]] if key in self._tasks else []
-        return settling + [task for (function, _), task in self._snapshot_tasks.items() if function == key]
+        return settling + [task for (function, _), task in self._version_tasks.items() if function == key]
 
     async def retire(self, key: FunctionKey, version: str | None = None) -> None:
         """To be called when a function or one of its versions is gone."""
@@ -133,14 +144,14 @@ class Settler:
             seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
 
     async def _settle_once(self, key: FunctionKey) -> bool:
-        """True when there is nothing to settle here; snapshots are tasks of their own.
+        """True when there is nothing to settle here; versions that need more are tasks of their own.
 
         Nothing is awaited after that was seen, so that whoever changes the function then finds this task at its end.
         """
         stored = await self._functions.find(key)
         if stored is None:
             return True
-        self._start_snapshots(key, stored)
+        self._start_versions(key, stored)
         if not _unsettled_revisions(stored):
             return True
         failure = await self._make_ready(_unsettled_configurations(stored))
@@ -152,44 +163,53 @@ class Settler:
         await self._environments.retire(*key, LATEST, settled.function.latest.revision_id)
         return False
 
-    def _start_snapshots(self, key: FunctionKey, stored: StoredFunction) -> None:
+    def _start_versions(self, key: FunctionKey, stored: StoredFunction) -> None:
         for number, version in stored.versions.items():
             name = (key, number)
-            if version.has_snapshot and version.is_unsettled and name not in self._snapshot_tasks:
-                task = asyncio.create_task(self._settle_snapshot(key, number), name=f"snapshot {'/'.join(key)}/{number}")
-                self._snapshot_tasks[name] = task
-                task.add_done_callback(lambda done, name=name: self._snapshot_tasks.pop(name))  # type: ignore[misc]
+            if version.settles_by_itself and version.is_unsettled and name not in self._version_tasks:
+                turns = self._snapshot_turns if version.has_snapshot else self._managed_turns
+                task = asyncio.create_task(self._settle_version(key, number, turns), name=f"settle {'/'.join(key)}/{number}")
+                self._version_tasks[name] = task
+                task.add_done_callback(lambda done, name=name: self._version_tasks.pop(name))  # type: ignore[misc]
 
-    async def _settle_snapshot(self, key: FunctionKey, number: str) -> None:
+    async def _settle_version(self, key: FunctionKey, number: str, turns: asyncio.Semaphore) -> None:
         seconds = 1.0
         while True:
             try:
-                async with self._snapshot_turns:
-                    if await self._settle_snapshot_once(key, number):
+                async with turns:
+                    if await self._settle_version_once(key, number):
                         return
                 continue
             except Exception:
-                log.exception("The snapshot of %s:%s could not be made; next attempt in %.0f s.", key[2], number, seconds)
+                log.exception("The version %s:%s could not be made ready; next attempt in %.0f s.", key[2], number, seconds)
             await self._pause(seconds)
             seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _settle_snapshot_once(self, key: FunctionKey, number: str) -> bool:
+    async def _settle_version_once(self, key: FunctionKey, number: str) -> bool:
         """True when there is nothing to settle: as `_settle_once`."""
         stored = await self._functions.find(key)
         version = None if stored is None else stored.versions.get(number)
-        if version is None or not version.is_unsettled:
+        if stored is None or version is None or not version.is_unsettled:
             return True
         failure = await self._make_ready([version.configuration])
         if failure is None:
             try:
-                failure = await self._snapshots.prepare(version.runnable())
+                if version.has_snapshot:
+                    failure = await self._snapshots.prepare(version.runnable())
+                else:
+                    failure = await self._managed.prepare(runnable(stored, version, number))
             except SandboxError as error:
                 failure = Failure("InternalError", str(error))
         async with self._functions.change(key) as change:
             current = None if change.stored is None else change.stored.versions.get(number)
-            if change.stored is not None and current is not None and current.revision_id == version.revision_id:
+            is_as_before = current is not None and current.is_unsettled and current.revision_id == version.revision_id
+            if change.stored is not None and current is not None and is_as_before:
                 settled = current.settled(current.revision_id, failure)
-                await change.save(replace(change.stored, versions={**change.stored.versions, number: settled}))
+                versions = {**change.stored.versions, number: settled}
+                function = change.stored.function
+                if number == LATEST_PUBLISHED and failure is None:
+                    function = replace(function, republished_from=None)
+                await change.save(replace(change.stored, function=function, versions=versions))
                 return False
         await self._environments.retire(*key, number)  # deleted meanwhile, and so is its snapshot
         return False
@@ -224,16 +244,18 @@ def _unsettled_revisions(stored: StoredFunction) -> set[str]:
 
 
 def _unsettled(stored: StoredFunction) -> list[FunctionVersion]:
-    """But for those that wait for their snapshot."""
+    """But for those that wait for more than the function's."""
     readings = [stored.function.latest, *stored.versions.values()]
-    return [reading for reading in readings if reading.is_unsettled and not reading.has_snapshot]
+    return [reading for reading in readings if reading.is_unsettled and not reading.settles_by_itself]
 
 
 def _settled(stored: StoredFunction, revision_id: str, failure: Failure | None) -> StoredFunction:
     """`$LATEST` gets a new revision id; published versions keep theirs."""
     function = stored.function.settled(revision_id, failure) if stored.function.latest.is_unsettled else stored.function
     versions = {
-        number: version.settled(version.revision_id, failure) if version.is_unsettled and not version.has_snapshot else version
+        number: version.settled(version.revision_id, failure)
+        if version.is_unsettled and not version.settles_by_itself
+        else version
         for number, version in stored.versions.items()
     }
     return replace(stored, function=function, versions=versions)

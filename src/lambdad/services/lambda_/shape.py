@@ -12,6 +12,7 @@ from lambdad.model.arn import function_arn
 from lambdad.model.function import Configuration, FunctionVersion
 from lambdad.model.image import ImageOverrides
 from lambdad.model.layer import LayerVersion
+from lambdad.model.managed import ProviderUse
 from lambdad.model.version import CodeArchive
 from lambdad.services.lambda_.file_system import file_system_shape
 from lambdad.services.lambda_.logging_config import logging_shape
@@ -57,6 +58,8 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
         shape["FileSystemConfigs"] = [file_system_shape(configuration.file_system)]
     if configuration.dead_letter is not None:
         shape["DeadLetterConfig"] = {"TargetArn": configuration.dead_letter}
+    if configuration.capacity is not None:
+        shape["CapacityProviderConfig"] = _capacity_shape(configuration.capacity)
     if configuration.is_per_tenant:
         shape["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
     if configuration.image is not None and (config := _image_config(configuration.image.overrides)):
@@ -87,6 +90,16 @@ def signature_members(code: CodeArchive) -> dict[str, str]:
     if signature is None or not signature.is_vouched_for:
         return {}
     return {"SigningProfileVersionArn": signature.profile_version_arn, "SigningJobArn": signature.job_arn}
+
+
+def _capacity_shape(capacity: ProviderUse) -> dict[str, Any]:
+    members = {
+        "CapacityProviderArn": capacity.provider_arn,
+        "PerExecutionEnvironmentMaxConcurrency": capacity.max_concurrency,
+        "ExecutionEnvironmentMemoryGiBPerVCpu": capacity.memory_gib_per_vcpu,
+    }
+    shown = {member: value for member, value in members.items() if value is not None}
+    return {"LambdaManagedInstancesCapacityProviderConfig": shown}
 
 
 def alias_shape(alias: Alias, arn: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from lambdad.services.lambda_.code_storage import CodeStorage
 from lambdad.services.lambda_.code_trust import SignatureTrust
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.image import ImageIntake
+from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.package import FetchObject
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.records import LambdaRecords
@@ -64,6 +65,7 @@ class LambdaState:
     archives: Archives
     settler: Settler
     provisioner: Provisioner
+    managed: ManagedPlanner
     code_locations: CodeLocations
     signature_trust: SignatureTrust
     invoker: Invoker
@@ -76,6 +78,7 @@ class LambdaState:
     runtime_policy: Policy = Policy.OFF  #: whether runtimes past their end are refused, as AWS does
     counters: EventCounters = field(default_factory=EventCounters)
     reserve_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by account and region, since reserves have a common bound
+    provider_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: a capacity provider is there while it gets a use
     layer_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: numbers of a layer's versions are given one at a time
     signing_locks: KeyedLocks = field(default_factory=KeyedLocks)  #: by ARN of a code signing configuration
     network_can_be_withheld: bool = True  #: from one function and not from others

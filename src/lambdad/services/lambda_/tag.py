@@ -1,4 +1,4 @@
-"""Tags of functions and of code signing configurations."""
+"""Tags of functions, of code signing configurations and of capacity providers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from lambdad.model.arn import FunctionName
+from lambdad.model.managed import ProviderKey
 from lambdad.model.request import RequestContext
+from lambdad.services.lambda_.capacity_provider import change_provider_tags, provider_key, provider_tags
 from lambdad.services.lambda_.code_signing import change_tags, existing_config
 from lambdad.services.lambda_.function_table import FunctionChange
 from lambdad.services.lambda_.lookup import find_function, named
@@ -26,6 +28,10 @@ async def tag_resource(state: LambdaState, context: RequestContext, request: Req
     if _SIGNING_CONFIG in request["Resource"]:
         await change_tags(state, context, request["Resource"], request["Tags"])
         return {}
+    provider = _tagged_provider(context, request["Resource"])
+    if provider is not None:
+        await change_provider_tags(state, provider, request["Tags"])
+        return {}
     name = _tagged_function(context, request["Resource"])
     async with state.functions.change(name.key) as change:
         if change.stored is None:
@@ -37,10 +43,14 @@ async def tag_resource(state: LambdaState, context: RequestContext, request: Req
 
 
 async def untag_resource(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """Keys that the function does not have are passed over."""
+    """Keys that the resource does not have are passed over."""
     gone = frozenset(request["TagKeys"])
     if _SIGNING_CONFIG in request["Resource"]:
         await change_tags(state, context, request["Resource"], {}, gone)
+        return {}
+    provider = _tagged_provider(context, request["Resource"])
+    if provider is not None:
+        await change_provider_tags(state, provider, {}, gone)
         return {}
     name = _tagged_function(context, request["Resource"])
     async with state.functions.change(name.key) as change:
@@ -53,6 +63,9 @@ async def untag_resource(state: LambdaState, context: RequestContext, request: R
 async def list_tags(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     if _SIGNING_CONFIG in request["Resource"]:
         return {"Tags": dict((await existing_config(state, context, request["Resource"])).tags)}
+    provider = _tagged_provider(context, request["Resource"])
+    if provider is not None:
+        return {"Tags": dict(await provider_tags(state, provider))}
     stored = await find_function(state, _tagged_function(context, request["Resource"]))
     return {"Tags": dict(stored.function.tags)}
 
@@ -67,9 +80,13 @@ async def _keep(state: LambdaState, change: FunctionChange, tags: Mapping[str, s
         await state.settler.retire(change.key, None)
 
 
+def _tagged_provider(context: RequestContext, arn: str) -> ProviderKey | None:
+    return provider_key(context, arn) if ":capacity-provider:" in arn else None
+
+
 def _tagged_function(context: RequestContext, arn: str) -> FunctionName:
     if not arn.startswith("arn:") or ":function:" not in arn:
-        raise invalid_parameter(f"Only functions and code signing configurations have tags here; got {arn}")
+        raise invalid_parameter(f"Only functions, code signing configurations and capacity providers have tags here; got {arn}")
     name = named(context, arn)
     if name.qualifier is not None:
         raise invalid_parameter("Tags on function aliases and versions are not supported. Please specify a function ARN.")

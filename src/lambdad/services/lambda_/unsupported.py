@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lambdad.services.lambda_.capacity_provider import GROUPS, NETWORKS
 from lambdad.services.lambda_.snap_start import snap_start_by_runtime
 
 _MAPPINGS = "event source mappings come with their pollers"
 _DURABLE = "durable executions are not built yet"
-_INSTANCES = "managed instances are not offered"
 
 NOT_YET: Mapping[str, str] = {
     "CheckpointDurableExecution": _DURABLE,
-    "CreateCapacityProvider": _INSTANCES,
     "CreateEventSourceMapping": _MAPPINGS,
-    "DeleteCapacityProvider": _INSTANCES,
     "DeleteDurableExecution": _DURABLE,
     "DeleteEventSourceMapping": _MAPPINGS,
-    "GetCapacityProvider": _INSTANCES,
     "GetDurableExecution": _DURABLE,
     "GetDurableExecutionHistory": _DURABLE,
     "GetDurableExecutionState": _DURABLE,
     "GetEventSourceMapping": _MAPPINGS,
-    "GetFunctionScalingConfig": _INSTANCES,
-    "ListCapacityProviders": _INSTANCES,
     "ListDurableExecutionsByFunction": _DURABLE,
     "ListEventSourceMappings": _MAPPINGS,
-    "ListFunctionVersionsByCapacityProvider": _INSTANCES,
     "PauseDurableExecution": _DURABLE,
-    "PutFunctionScalingConfig": _INSTANCES,
     "ResumeDurableExecution": _DURABLE,
     "SendDurableExecutionCallbackFailure": _DURABLE,
     "SendDurableExecutionCallbackHeartbeat": _DURABLE,
     "SendDurableExecutionCallbackSuccess": _DURABLE,
     "StopDurableExecution": _DURABLE,
-    "UpdateCapacityProvider": _INSTANCES,
     "UpdateEventSourceMapping": _MAPPINGS,
 }
 
@@ -42,10 +34,20 @@ _CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
 _CODE_KEY = "packages are not encrypted with customer keys"
 _SETTINGS: Mapping[str, str] = {
     "KMSKeyArn": _CUSTOMER_KEY,
-    "CapacityProviderConfig": _INSTANCES,
     "DurableConfig": _DURABLE,
     "RuntimeConfig": "customer-managed runtimes are not offered",
     "AcceleratorConfig": "accelerators are not offered",
+}
+
+_PROVIDER: Mapping[str, str] = {
+    "CapacityProviderScalingConfig.ScalingPolicies": "environments follow the invocations that they have",
+    "PropagateTags.ExplicitTags": "there are no EC2 resources to have them",
+    "TelemetryConfig": "instances are this machine's, which has no log here",
+}
+_INSTANCES: Mapping[str, str] = {
+    **_PROVIDER,
+    "InstanceRequirements.AllowedInstanceTypes": "there is this machine only",
+    "InstanceRequirements.ExcludedInstanceTypes": "there is this machine only",
 }
 
 #: Operation -> member -> why a request that sets it is refused. Values that only sometimes have no effect are refused by
@@ -54,14 +56,13 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "CreateFunction": {
         **_SETTINGS,
         "Code.SourceKMSKeyArn": _CODE_KEY,
-        "PublishTo": _INSTANCES,
     },
     "UpdateFunctionCode": {
         "SourceKMSKeyArn": _CODE_KEY,
-        "PublishTo": _INSTANCES,
     },
     "UpdateFunctionConfiguration": _SETTINGS,
-    "PublishVersion": {"PublishTo": _INSTANCES},
+    "CreateCapacityProvider": {"KmsKeyArn": _CUSTOMER_KEY, **_INSTANCES},
+    "UpdateCapacityProvider": _PROVIDER,
     "Invoke": {"DurableExecutionName": _DURABLE},
 }
 
@@ -81,6 +82,16 @@ _VALUES: Mapping[str, str] = {
 _ARCHITECTURES: Mapping[str, str] = {"Architectures": "only this machine's"}
 _COPY = "only COPY: what is in S3 is not part of a function here"
 
+_PROVIDER_VALUES: Mapping[str, str] = {
+    "CapacityProviderScalingConfig.ScalingMode": "only Auto",
+    "PropagateTags.Mode": "only None",
+}
+_CONCURRENCY: Mapping[str, str] = {
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.PerExecutionEnvironmentMaxConcurrency": "at most 256, "
+    "which is the quota managed_concurrency_max (AWS: 1600): of a Python function each is a process"
+}
+_TAIL: Mapping[str, str] = {"LogType": "no Tail of managed instances, whose invocations write into one log at once"}
+
 _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 _RUNTIME_POLICY: Mapping[str, str] = {"ResourceArn": "functions, versions and aliases only: runtimes have no policies here"}
@@ -89,11 +100,21 @@ _IMAGES = "of this lambdad's repositories, and of the folders and registries tha
 
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
 LIMITED: Mapping[str, Mapping[str, str]] = {
+    "CreateCapacityProvider": {
+        **_PROVIDER_VALUES,
+        "InstanceRequirements.Architectures": "only this machine's",
+        "VpcConfig.SubnetIds": NETWORKS,
+        "VpcConfig.SecurityGroupIds": GROUPS,
+    },
+    "Invoke": _TAIL,
+    "InvokeWithResponseStream": _TAIL,
+    "UpdateCapacityProvider": _PROVIDER_VALUES,
     "CreateFunction": {
         **_DEAD_LETTER,
         **_SNAP_START,
         **_VALUES,
         **_ARCHITECTURES,
+        **_CONCURRENCY,
         "PackageType": "Image only with --isolation namespace",
         "Code.ImageUri": _IMAGES,
         "Code.S3ObjectStorageMode": _COPY,
@@ -105,6 +126,6 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
     "PutResourcePolicy": _RUNTIME_POLICY,
     "UpdateFunctionCode": {**_ARCHITECTURES, "ImageUri": _IMAGES, "S3ObjectStorageMode": _COPY},
-    "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES},
+    "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES, **_CONCURRENCY},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
 }

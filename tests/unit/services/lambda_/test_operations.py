@@ -14,6 +14,13 @@ MODEL = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda
 
 CORS = "Cors.AllowCredentials Cors.AllowHeaders Cors.AllowMethods Cors.AllowOrigins Cors.ExposeHeaders Cors.MaxAge"
 
+#: As which versions on managed instances are made.
+CAPACITY = (
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.CapacityProviderArn "
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.PerExecutionEnvironmentMaxConcurrency "
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.ExecutionEnvironmentMemoryGiBPerVCpu"
+)
+
 #: Members that an operation reads, beside those whose values `settings.check_unsupported_values` judges.
 READ = {
     "CreateCodeSigningConfig": "Description AllowedPublishers.SigningProfileVersionArns Tags "
@@ -41,7 +48,8 @@ READ = {
     "VpcConfig.Ipv6AllowedForDualStack PackageType DeadLetterConfig.TargetArn Environment.Variables TracingConfig.Mode Tags "
     "Layers FileSystemConfigs Architectures EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
     "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup TenancyConfig.TenantIsolationMode "
-    "CodeSigningConfigArn Code.ImageUri ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory",
+    "CodeSigningConfigArn Code.ImageUri ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory PublishTo "
+    + CAPACITY,
     "DeleteAlias": "FunctionName Name",
     "DeleteFunction": "FunctionName Qualifier",
     "DeleteFunctionConcurrency": "FunctionName",
@@ -72,7 +80,19 @@ READ = {
     "ListVersionsByFunction": "FunctionName Marker MaxItems",
     "PublishLayerVersion": "LayerName Description Content.S3Bucket Content.S3Key Content.S3ObjectVersion "
     "Content.S3ObjectStorageMode Content.ZipFile CompatibleArchitectures CompatibleRuntimes LicenseInfo",
-    "PublishVersion": "FunctionName CodeSha256 Description RevisionId",
+    "PublishVersion": "FunctionName CodeSha256 Description RevisionId PublishTo",
+    "CreateCapacityProvider": "CapacityProviderName VpcConfig.SubnetIds VpcConfig.SecurityGroupIds "
+    "PermissionsConfig.CapacityProviderOperatorRoleArn InstanceRequirements.Architectures "
+    "CapacityProviderScalingConfig.MaxVCpuCount CapacityProviderScalingConfig.ScalingMode Tags PropagateTags.Mode",
+    "UpdateCapacityProvider": "CapacityProviderName CapacityProviderScalingConfig.MaxVCpuCount "
+    "CapacityProviderScalingConfig.ScalingMode PropagateTags.Mode",
+    "GetCapacityProvider": "CapacityProviderName",
+    "DeleteCapacityProvider": "CapacityProviderName",
+    "ListCapacityProviders": "State Marker MaxItems",
+    "ListFunctionVersionsByCapacityProvider": "CapacityProviderName Marker MaxItems",
+    "GetFunctionScalingConfig": "FunctionName Qualifier",
+    "PutFunctionScalingConfig": "FunctionName Qualifier FunctionScalingConfig.MinExecutionEnvironments "
+    "FunctionScalingConfig.MaxExecutionEnvironments",
     "DeleteProvisionedConcurrencyConfig": "FunctionName Qualifier",
     "GetProvisionedConcurrencyConfig": "FunctionName Qualifier",
     "ListProvisionedConcurrencyConfigs": "FunctionName Marker MaxItems",
@@ -92,12 +112,12 @@ READ = {
     "DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination",
     "UpdateAlias": "FunctionName Name FunctionVersion Description RoutingConfig.AdditionalVersionWeights RevisionId",
     "UpdateFunctionCode": "FunctionName ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode Architectures Publish "
-    "DryRun RevisionId ImageUri",
+    "DryRun RevisionId ImageUri PublishTo",
     "UpdateFunctionConfiguration": "FunctionName Role Handler Description Timeout MemorySize VpcConfig.SubnetIds "
     "VpcConfig.SecurityGroupIds VpcConfig.Ipv6AllowedForDualStack Environment.Variables Runtime DeadLetterConfig.TargetArn "
     "TracingConfig.Mode RevisionId Layers FileSystemConfigs EphemeralStorage.Size SnapStart.ApplyOn LoggingConfig.LogFormat "
     "LoggingConfig.ApplicationLogLevel LoggingConfig.SystemLogLevel LoggingConfig.LogGroup "
-    "ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory",
+    "ImageConfig.EntryPoint ImageConfig.Command ImageConfig.WorkingDirectory " + CAPACITY,
 }
 
 

@@ -12,7 +12,7 @@ from botocore.model import ServiceModel
 
 from lambdad.services.lambda_ import SERVICE
 from lambdad.services.lambda_.page import CAP, make_marker, page_of, read_marker
-from support.lambda_service import ACCOUNT, REGION, World, refused, zip_of
+from support.lambda_service import ACCOUNT, REGION, World, capacity, create_provider, refused, zip_of
 
 MODEL = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda")
 COUNT = 5
@@ -88,11 +88,27 @@ async def signed_functions(world: World) -> None:
         await world.create(f"f{number}", CodeSigningConfigArn=FIRST_SIGNING_CONFIG)
 
 
+async def providers(world: World) -> None:
+    for number in range(COUNT):
+        await create_provider(world, f"p{number}")
+
+
+async def uses(world: World) -> None:
+    await create_provider(world)
+    await world.create(CapacityProviderConfig=capacity(), PublishTo="LATEST_PUBLISHED")
+    for number in range(COUNT - 2):  # $LATEST and $LATEST.PUBLISHED are listed too
+        await world.call("UpdateFunctionConfiguration", FunctionName="f", Description=str(number))
+        await world.settled()
+        await world.call("PublishVersion", FunctionName="f")
+
+
 #: Operation -> what has to be there first, what it is asked, its list, and what tells items apart that are no texts.
 LISTINGS: dict[str, tuple[Callable[[World], Awaitable[None]], dict[str, Any], str, str]] = {
     "ListAliases": (aliases, {"FunctionName": "f"}, "Aliases", "Name"),
     "ListCodeSigningConfigs": (signing_configs, {}, "CodeSigningConfigs", "CodeSigningConfigId"),
     "ListFunctionEventInvokeConfigs": (event_configs, {"FunctionName": "f"}, "FunctionEventInvokeConfigs", "FunctionArn"),
+    "ListCapacityProviders": (providers, {}, "CapacityProviders", "CapacityProviderArn"),
+    "ListFunctionVersionsByCapacityProvider": (uses, {"CapacityProviderName": "p"}, "FunctionVersions", "FunctionArn"),
     "ListFunctionUrlConfigs": (urls, {"FunctionName": "f"}, "FunctionUrlConfigs", "FunctionArn"),
     "ListFunctions": (functions, {}, "Functions", "FunctionName"),
     "ListFunctionsByCodeSigningConfig": (

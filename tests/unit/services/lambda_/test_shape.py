@@ -16,6 +16,7 @@ from lambdad.model.function import Configuration, FunctionVersion
 from lambdad.model.image import Image, ImageCommand, ImageOverrides, ImageUse
 from lambdad.model.layer import LayerUse
 from lambdad.model.log_settings import LogSettings
+from lambdad.model.managed import ProviderUse
 from lambdad.model.runtime_version import runtime_version
 from lambdad.model.version import LATEST, CodeArchive
 from lambdad.services.lambda_.shape import configuration_shape, listed_shape
@@ -45,6 +46,7 @@ FULL = replace(
         "/mnt/data",
         "DISABLED",
     ),
+    capacity=ProviderUse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:capacity-provider:p", 4, 2.0),
     log_group="/here",
     log_settings=LogSettings("JSON", "DEBUG", "WARN"),
     dead_letter=f"arn:aws:sqs:{REGION}:{ACCOUNT}:lost",
@@ -112,6 +114,11 @@ IF_SET = {
     "SigningJobArn",
     "Layers.SigningProfileVersionArn",
     "Layers.SigningJobArn",
+    "CapacityProviderConfig",
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig",
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.CapacityProviderArn",
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.PerExecutionEnvironmentMaxConcurrency",
+    "CapacityProviderConfig.LambdaManagedInstancesCapacityProviderConfig.ExecutionEnvironmentMemoryGiBPerVCpu",
     "TenancyConfig",
     "TenancyConfig.TenantIsolationMode",
 }

@@ -130,6 +130,20 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("invoke", {"FunctionName": "f", "TenantId": "t"}, 400, "InvalidParameterValueException", "Remove the tenant ID"),
     ("invoke", {"FunctionName": "f", "TenantId": "a,b"}, 400, "ValidationException", "tenantId"),
     ("invoke", {"FunctionName": "f", "TenantId": "x" * 257}, 400, "ValidationException", "tenantId"),
+    (
+        "put_function_scaling_config",
+        {"FunctionName": "f", "Qualifier": "live"},
+        400,
+        "ValidationException",
+        "qualifier",
+    ),
+    (
+        "publish_version",
+        {"FunctionName": "f", "PublishTo": "LATEST_PUBLISHED"},
+        400,
+        "InvalidParameterValueException",
+        "Lambda Managed Instances only",
+    ),
     ("create_function", function_request(), 409, "ResourceConflictException", "Function already exist: f"),
     (
         "create_function",
@@ -183,9 +197,9 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str, str]] = [
     (
         "get_capacity_provider",
         {"CapacityProviderName": "p"},
-        400,
-        "InvalidParameterValueException",
-        "GetCapacityProvider",
+        404,
+        "ResourceNotFoundException",
+        "Capacity provider not found: p",
     ),
     ("get_policy", {"FunctionName": "f"}, 404, "ResourceNotFoundException", "The resource you requested does not exist."),
 ]

@@ -14,6 +14,7 @@ import lambda_runtime_marshaller
 import lambda_runtime_process
 import lambda_runtime_sdk
 import lambda_runtime_snapshot
+import lambda_runtime_workers
 from lambda_runtime_client import RuntimeApiError, RuntimeClient
 from lambda_runtime_fault import Fault
 
@@ -69,6 +70,13 @@ def serve(connection_fd):
 
 
 def _run(connection_fd):
+    if lambda_runtime_workers.are_wanted():
+        lambda_runtime_workers.run(_work, connection_fd)
+    else:
+        _work(connection_fd)
+
+
+def _work(connection_fd):
     client = RuntimeClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), connection_fd)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=client.close)

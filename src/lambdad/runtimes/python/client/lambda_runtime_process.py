@@ -31,7 +31,7 @@ _SDK = frozenset("boto3 botocore dateutil jmespath s3transfer six urllib3".split
 
 _OWN = ("bootstrap",) + tuple(
     "lambda_runtime_" + name
-    for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record", "snapshot")
+    for name in ("client", "context", "fault", "frames", "log", "marshaller", "process", "record", "snapshot", "workers")
 )
 
 _AWS_PLACE = {"TZ": ":UTC", "LANG": "en_US.UTF-8"}
