@@ -15,6 +15,7 @@ ON_ONE_SERVER = (
     rows.cold_start,
     rows.cold_start_shell,
     rows.cold_start_node,
+    rows.node,
     rows.java,
     rows.ruby,
     rows.go,

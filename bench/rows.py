@@ -80,6 +80,8 @@ public class Hello implements RequestHandler<Map<String, Object>, Map<String, Ob
 """
 
 
+NODE_ECHO = "exports.handler = async (event) => event;\n"
+
 RUBY = "def handler(event:, context:)\n  event\nend\n"
 
 GO = """package main
@@ -237,6 +239,20 @@ def cold_start_node(server: Server) -> list[Figure]:
     if shutil.which("node", path="/usr/bin:/bin") is None:
         return []
     return [Figure("cold start, Node hello (provided), p50", _cold_start_provided(server, "node", NODE), "ms", 60, 20)]
+
+
+def node(server: Server) -> list[Figure]:
+    """A function in Node.js 20. Nearly all of its cold start is what Node itself takes to start."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=10) as health:
+        if "nodejs20.x" not in json.load(health)["runtimes"]["available"]:
+            return []
+    code = {"ZipFile": zipped(NODE_ECHO, "app.js")}
+    settings = {"Runtime": "nodejs20.x", "Handler": "app.handler", "Code": code, "MemorySize": 512}
+    cold, warm = _cold_and_warm(server, "node", settings)
+    return [
+        Figure("cold start, Node hello (nodejs20.x), p50", cold, "ms", 60, 20),
+        Figure("warm sync invoke, Node echo, one client, p50", warm, "ms", 0.9, 0.4),
+    ]
 
 
 def java(server: Server) -> list[Figure]:

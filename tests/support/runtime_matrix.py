@@ -11,6 +11,7 @@ _HEAD = """# Runtimes
 <!-- Made by `make test-runtimes` from what it saw; do not edit. -->
 
 Each case of `tests/support/runtime_cases.py` is a function in the runtime's language, run by its client on a real interpreter.
+A dash: the language has another way, which its own suite holds.
 
 """
 

@@ -15,7 +15,7 @@ class Api {
     this._address = address;
     this._asked = false; // whether the request for the next invocation is on its way
     this._isNeeded = true; // whether the connection keeps the process alive
-    this._waiting = []; // {resolve, reject}: one for each request that has no answer yet
+    this._waiting = []; // what resolves the promise of each request that has no answer yet
     this._connect();
   }
 
@@ -60,7 +60,7 @@ class Api {
   // `written` is called when the connection can take more.
   sendPiece(piece, written) {
     if (piece.length === 0) return written();
-    this._socket.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]), () => written());
+    this._connected().write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]), () => written());
   }
 
   async finishStream(error) {
@@ -77,12 +77,12 @@ class Api {
   // While a function runs, the connection alone must not keep the process from finding that nothing is left to do.
   release() {
     this._isNeeded = false;
-    this._socket.unref();
+    this._connected().unref();
   }
 
   hold() {
     this._isNeeded = true;
-    this._socket.ref();
+    this._connected().ref();
   }
 
   async _post(path, body, headers) {
@@ -116,22 +116,25 @@ class Api {
     if (!this._isNeeded) socket.unref();
   }
 
-  // A refused answer ends its connection; whatever else does is the end of this environment.
+  // Who waits for an answer then waits for an environment that is being taken down, and nobody is to hear of that.
   _closed(socket) {
-    if (socket !== this._socket) return;
-    const waiting = this._waiting;
-    this._waiting = [];
-    this._connect();
-    for (const one of waiting) one.reject(new Error('the Runtime API closed the connection'));
+    if (socket !== this._socket) return; // a refused answer has ended it, and there is another one
+    if (this._waiting.length > 0) process.exit(1);
+    this._socket = null;
+  }
+
+  _connected() {
+    if (this._socket === null) this._connect();
+    return this._socket;
   }
 
   _write(data) {
-    this._socket.write(data);
+    this._connected().write(data);
   }
 
   _answer() {
-    return new Promise((resolve, reject) => {
-      this._waiting.push({ resolve, reject });
+    return new Promise((resolve) => {
+      this._waiting.push(resolve);
       this._read();
     });
   }
@@ -151,7 +154,7 @@ class Api {
         this._socket.destroy();
         this._connect();
       }
-      this._waiting.shift().resolve(new Answer(head, body));
+      this._waiting.shift()(new Answer(head, body));
     }
   }
 }
