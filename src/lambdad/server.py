@@ -24,7 +24,7 @@ from lambdad.sandbox.base import Sandboxes
 from lambdad.wire.internal import InternalRequest, InternalResponse
 from lambdad.wire.listener import HttpListener, Listening
 
-SERVICES = ("lambda", "s3", "logs", "iam", "sts", "signer")
+SERVICES = ("lambda", "s3", "logs", "iam", "sts", "signer", "ecr")
 
 
 class Grace:

@@ -1,4 +1,4 @@
-"""Nonsense sent to IAM and STS is refused in a form that clients can read, and never as a fault of the server's."""
+"""Nonsense sent to IAM, STS, Signer and ECR is refused in a readable form, and never as a fault of the server's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lambdad.services.ecr import SERVICE as ECR
 from lambdad.services.iam import SERVICE as IAM
 from lambdad.services.signer import SERVICE as SIGNER
 from lambdad.services.sts import SERVICE as STS
@@ -25,7 +26,7 @@ _TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", 
 _SOUND = {
     "UserName": "a", "RoleName": "a", "GroupName": "a", "PolicyName": "a", "PolicyDocument": _POLICY,
     "AssumeRolePolicyDocument": _TRUST, "RoleArn": "arn:aws:iam::999988887777:role/a", "RoleSessionName": "abc",
-    "PolicyArn": "arn:aws:iam::999988887777:policy/a",
+    "PolicyArn": "arn:aws:iam::999988887777:policy/a", "repositoryName": "nonsense",
 }  # fmt: skip
 _TEXTS = (
     "", "a", "x" * 21, "u" * 65, "u" * 5000, "../../etc", "a/b", "%00", "\x00", "\x1b", "é" * 10, "arn:aws:iam::aws:policy/x",
@@ -36,7 +37,7 @@ _TEXTS = (
 _TIMES = 4
 
 
-@pytest.mark.parametrize("service", [IAM, STS, SIGNER], ids=["iam", "sts", "signer"])
+@pytest.mark.parametrize("service", [IAM, STS, SIGNER, ECR], ids=["iam", "sts", "signer", "ecr"])
 def test_nonsense_is_refused_in_a_readable_form(server: Server, service: Any) -> None:
     """Values drawn from the model's shapes: below, at and above limits, hostile texts, sound ones between them."""
     draw = random.Random(20261125)

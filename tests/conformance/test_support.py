@@ -14,7 +14,7 @@ import pytest
 from lambdad.model.service import Service
 from lambdad.wire.spec import ServiceSpec
 
-SERVICES = ("lambda_", "s3", "logs", "iam", "sts", "signer")
+SERVICES = ("lambda_", "s3", "logs", "iam", "sts", "signer", "ecr")
 SOURCE = Path(__file__).parents[2] / "src" / "lambdad"
 
 #: Members which by AWS's own documentation change nothing, so that taking them without effect is exact.
@@ -60,7 +60,9 @@ def test_every_operation_says_which_rights_it_needs(folder: str) -> None:
     assert set(known) <= operations
     assert set(service(folder).operations if folder != "lambda_" else operations) <= set(known)
     asked = [permission for permissions in known.values() for permission in permissions]
-    assert all(re.fullmatch(r"(iam|lambda|logs|s3|signer|sts):[A-Z][A-Za-z0-9]+", permission.action) for permission in asked)
+    assert all(
+        re.fullmatch(r"(ecr|iam|lambda|logs|s3|signer|sts):[A-Z][A-Za-z0-9]+", permission.action) for permission in asked
+    )
     free = {name for name, permissions in known.items() if not permissions}
     assert free == ({"AssumeRole", "GetCallerIdentity", "GetSessionToken"} if folder == "sts" else set())
 
