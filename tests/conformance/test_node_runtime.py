@@ -284,3 +284,12 @@ def test_node_options_and_memory_reach_the_process(start: Start) -> None:
         arguments, mark, left = result(process)
     assert {"--expose-gc", "--max-http-header-size=81920", "--max-old-space-size=460"} <= set(arguments)
     assert (mark, left) == ("set", [])
+
+
+def test_a_runtime_whose_runtime_api_is_gone_ends_without_a_word(start: Start) -> None:
+    """The environment is being taken down, and nobody is to hear of that."""
+    with start({"app.js": "exports.handler = async () => 1;"}, "app.handler") as process:
+        assert result(process) == 1
+        process.api._events.put(None)  # instead of an invocation, the end of the connection
+        assert process.wait() == 1
+        assert process.ended_log() == ""
