@@ -11,7 +11,10 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from support.server import Server, wait_until
+from support.image_layers import Entry, folder
+from support.image_program import image_program
+from support.images import image, write_layout
+from support.server import ROLE, Server, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -35,16 +38,17 @@ def handler(event, context):
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "shared"
-    folder.mkdir(mode=0o770)
-    os.chown(folder, OWNER, OWNER)
-    return folder
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o770)
+    os.chown(shared, OWNER, OWNER)
+    return shared
 
 
 @pytest.fixture
 def server(tmp_path: Path, data: Path) -> Iterator[Server]:
     (tmp_path / "lambdad.toml").write_text(f'[file_systems]\n"{ARN}" = "{data}"\n"{S3_ARN}" = "{data}"\n')
-    started = Server(tmp_path, environment={"LAMBDAD_CONFIG": str(tmp_path / "lambdad.toml")}).start()
+    options = ["--image-folders", str(tmp_path / "images")]
+    started = Server(tmp_path, *options, environment={"LAMBDAD_CONFIG": str(tmp_path / "lambdad.toml")}).start()
     yield started
     if started.process.poll() is None:
         assert started.stop() == 0, started.log()
@@ -122,6 +126,34 @@ def test_functions_share_a_folder(server: Server, data: Path) -> None:
     code, _, message = refusal(lambda_.update_function_configuration, FunctionName="none", FileSystemConfigs=mounted())
     assert code == "InvalidParameterValueException"
     assert "--file-systems" in message
+
+
+@pytest.mark.long
+def test_a_function_from_an_image_has_one_too(server: Server, data: Path, tmp_path: Path) -> None:
+    """At the same place, over whatever the image has there, and as the folder's owner."""
+    (data / "note").write_text("from the machine")
+    os.chown(data / "note", OWNER, OWNER)
+    content = [
+        folder("app"),
+        folder("mnt/data", mode=0o700),
+        Entry("mnt/hidden"),
+        Entry("app/probe", image_program(), mode=0o755),
+    ]
+    write_layout(tmp_path / "images/probe", {"v1": image(content, Entrypoint=["/app/probe"])})
+    server.client("lambda").create_function(
+        FunctionName="image",
+        Role=ROLE,
+        PackageType="Image",
+        Code={"ImageUri": f"oci:{tmp_path}/images/probe:v1"},
+        FileSystemConfigs=mounted(),
+    )
+    server.wait_active("image")
+    assert server.invoke("image", "list /mnt") == ["data"]
+    assert server.invoke("image", "list /mnt/data") == ["note"]
+    assert server.invoke("image", "read /mnt/data/note") == "from the machine"
+    assert "errno" not in str(server.invoke("image", "write /mnt/data/made"))
+    assert (data / "made").stat().st_uid == OWNER
+    assert server.invoke("image", "write /mnt/beside") in ("errno Read-only file system", "errno Permission denied")
 
 
 def test_without_isolation_there_are_none(tmp_path: Path, data: Path) -> None:

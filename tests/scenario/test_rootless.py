@@ -69,6 +69,14 @@ def handler(event, context):
 """
 
 
+STORE = """
+def handler(event, context):
+    with open("/mnt/data/file", "w") as file:
+        file.write("written")
+    return open("/mnt/data/file").read()
+"""
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_home(tmp_path_factory.mktemp("home"))
@@ -236,14 +244,27 @@ def test_where_user_namespaces_are_forbidden(home: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (Debian: apt-get install uidmap)")
 def test_users_of_their_own(home: Path) -> None:
-    """With a range of ids for the user every environment is somebody else on the machine, too."""
+    """With a range of ids for the user every environment is somebody else on the machine, and a stranger in its folders."""
     shown = {
         "/etc/passwd": "root:x:0:0::/root:/bin/sh\\nada:x:33456:33456::/tmp:/bin/sh\\n",
         "/etc/subuid": "ada:300000:65536\\n",
         "/etc/subgid": "ada:400000:65536\\n",
     }
-    server = OrdinaryUser(home, places=[word for file in shown for word in ("--show", f"{file}={shown[file]}")]).start()
+    places = [word for file in shown for word in ("--show", f"{file}={shown[file]}")]
+    arn = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef"
+    for name, mode in (("open", 0o777), ("closed", 0o770)):
+        (home / name).mkdir()
+        (home / name).chmod(mode)
+        os.chown(home / name, ordinary_user.UID, ordinary_user.UID)
+    folders = f"{arn}0={home}/open,{arn}1={home}/closed"
+    server = OrdinaryUser(home, "--file-systems", folders, places=places).start()
     try:
+        assert any("mount folders as strangers" in weakness for weakness in server.health()["isolation"]["weaknesses"])
+        for digit, name in enumerate(("open", "closed")):
+            server.create_function(name, STORE, FileSystemConfigs=[{"Arn": f"{arn}{digit}", "LocalMountPath": "/mnt/data"}])
+        assert server.invoke("open", {}) == "written"
+        assert 300_000 <= (home / "open/file").stat().st_uid < 365_536
+        assert f"chmod o+rwx {home}/closed" in _failure(server, "closed", {})
         assert not any("functions run as" in weakness for weakness in server.health()["isolation"]["weaknesses"])
         for name in ("one", "two"):
             server.create_function(name, WALK)
