@@ -158,6 +158,9 @@ def calls(draw: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
         name = draw(st.sampled_from(sorted(set(members) - _ONLY_POOL)))
         if members[name].type_name != "blob" or not shape.serialization.get("payload"):
             values[name] = draw(_anything(members[name].name))
+    for name in values:
+        if values[name] == "" and members[name].serialization.get("location") == "uri":
+            values[name] = "!"  # a path with nothing in that place is the address of another operation
     return operation, values
 
 
