@@ -27,7 +27,7 @@ GROUPS = "there are none: the list must be empty, and functions have the network
 
 async def create_capacity_provider(state: LambdaState, context: RequestContext, request: Request) -> Response:
     """What it says of its state is AWS's, where instances have to come first; it can be used at once."""
-    key = provider_key(context, request["CapacityProviderName"])
+    key = _new_key(context, request["CapacityProviderName"])
     _check_network(request["VpcConfig"])
     role = request["PermissionsConfig"]["CapacityProviderOperatorRoleArn"]
     if state.can_assume is not None and not state.can_assume(role):
@@ -138,6 +138,13 @@ def provider_key(context: RequestContext, text: str) -> ProviderKey:
     key = parse_provider_name(text, context.account_id, context.region)
     check_own(context, key[0], text)
     return key
+
+
+def _new_key(context: RequestContext, text: str) -> ProviderKey:
+    """What is to be made cannot be missing: the operation has no error for it."""
+    if text.startswith("arn:") and text.split(":")[3] != context.region:
+        raise invalid_parameter(f"A capacity provider is made in the Region of the request ('{context.region}'); got {text}")
+    return provider_key(context, text)
 
 
 async def _find(state: LambdaState, key: ProviderKey) -> CapacityProvider:

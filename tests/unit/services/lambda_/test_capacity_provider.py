@@ -47,6 +47,15 @@ async def test_the_life_of_a_provider(world: World) -> None:
     await create_provider(world)
 
 
+async def test_a_provider_of_another_region_is_not_made(world: World) -> None:
+    """By its ARN: the request is wrong, while one that is to be shown is not there."""
+    elsewhere = ARN.replace(REGION, "eu-west-1")
+    error = await refused(create_provider(world, CapacityProviderName=elsewhere))
+    assert (error.code, elsewhere in error.message) == ("InvalidParameterValueException", True)
+    error = await refused(world.call("GetCapacityProvider", CapacityProviderName=elsewhere))
+    assert error.code == "ResourceNotFoundException"
+
+
 async def test_listing_by_state(world: World) -> None:
     """All that are there are Active."""
     await create_provider(world)
