@@ -64,7 +64,7 @@ def create(server: Server, name: str, provider: str, concurrency: int, **setting
     server.create_function(
         name,
         WORKS,
-        MemorySize=256,
+        MemorySize=1024,  # each process imports boto3 by itself, with the processors that the memory comes with
         CapacityProviderConfig={"LambdaManagedInstancesCapacityProviderConfig": config},
         **settings,
     )

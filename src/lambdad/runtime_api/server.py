@@ -53,6 +53,8 @@ class RuntimeApiServer:
         for listener in self._listeners:
             _turn_away(listener)
         self.session = session
+        if not self._listeners:
+            return  # nobody can have been let in; who waits for the listeners to be served is of this session
         # asyncio asks for the protocol of a connection in the turn after it was let in; the next process has not begun by then.
         self._is_renewing = True
         self._loop.call_soon(self._end_renewing)

@@ -11,8 +11,8 @@ import pytest
 
 from lambdad.runtime_api.answers import MAX_RESPONSE_BYTES
 from lambdad.runtime_api.protocol import MAX_DEFERRED, MAX_HEAD_BYTES
-from lambdad.runtime_api.server import MAX_CONNECTIONS
-from lambdad.runtime_api.session import AnswerKind
+from lambdad.runtime_api.server import MAX_CONNECTIONS, RuntimeApiServer
+from lambdad.runtime_api.session import AnswerKind, RuntimeSession
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -400,3 +400,21 @@ async def test_connection_let_in_at_a_reset(api, turns):
                     pass  # what was answered before the reset
     assert session.init_error is None
     assert not session.is_ready
+
+
+async def test_connection_before_the_server_is_open():
+    """A runtime that has connected before its listener is served is of the session that the server is opened with."""
+    loop = asyncio.get_running_loop()
+    server = RuntimeApiServer(RuntimeSession(loop), loop)
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
+        early.sendall(NEXT)
+        early.setblocking(False)
+        session = RuntimeSession(loop)
+        ready = session.ready()
+        server.renew(session)
+        await server.open(listener)
+        try:
+            async with asyncio.timeout(10):
+                assert await ready
+        finally:
+            await server.close()
