@@ -279,13 +279,17 @@ def test_telemetry_is_delivered(server: Server) -> None:
     """A subscriber hears of Init from its start, of every invocation, and of every line, in AWS's shapes and in order."""
     source = FUNCTION.replace("    if event ==", "    print('said', event, flush=True)\n    if event ==", 1)
     arn = layer(server, "telemetry", {"listener": TELEMETRY})
-    server.create_function("with-telemetry", source, Layers=[arn], MemorySize=512, Timeout=10)
-    ids = [server.invoke("with-telemetry", number) for number in range(2)]
-    server.client("lambda").delete_function(FunctionName="with-telemetry")
-    wait_for_line(server, "with-telemetry", "HEARD ")
-    said = lines(server, "with-telemetry")
+    for attempt in range(3):
+        name = f"with-telemetry-{attempt}"
+        server.create_function(name, source, Layers=[arn], MemorySize=512, Timeout=10)
+        ids = [server.invoke(name, number) for number in range(2)]
+        server.client("lambda").delete_function(FunctionName=name)
+        wait_for_line(server, name, "HEARD ")
+        said = lines(server, name)
+        heard = json.loads(next(line for line in said if line.startswith("HEARD ")).removeprefix("HEARD "))
+        if heard[0]["record"]["phase"] == "init":
+            break  # else the machine was too busy for AWS's ten seconds, and Init was run again by the invocation
     assert "TELEMETRY\tName: listener\tState: Subscribed\tTypes: [platform, function]" in said
-    heard = json.loads(next(line for line in said if line.startswith("HEARD ")).removeprefix("HEARD "))
     kinds = [event["type"] for event in heard]
     assert kinds[:2] == ["platform.initStart", "platform.telemetrySubscription"]
     assert kinds[2:5] == ["platform.extension", "platform.initRuntimeDone", "platform.initReport"]
@@ -293,7 +297,7 @@ def test_telemetry_is_delivered(server: Server) -> None:
     records = {
         (event["type"], event["record"].get("requestId")): event["record"] for event in heard if event["type"] != "function"
     }
-    assert records["platform.initStart", None]["functionName"] == "with-telemetry"
+    assert records["platform.initStart", None]["functionName"] == name
     for request_id in ids:
         assert records["platform.runtimeDone", request_id]["status"] == "success"
         metrics = records["platform.report", request_id]["metrics"]

@@ -331,15 +331,15 @@ def test_the_simulator_says_what_a_user_may_do(world: World) -> None:
 def test_an_inactive_key_ends_at_once(world: World) -> None:
     """And works again when it is made active; a deleted one is unknown."""
     iam = world.client("iam")
-    keys = world.user("dora")
+    keys = world.user("edna")
     sts = world.client("sts", keys)
-    key = {"UserName": "dora", "AccessKeyId": keys["aws_access_key_id"]}
+    key = {"UserName": "edna", "AccessKeyId": keys["aws_access_key_id"]}
     sts.get_caller_identity()
     iam.update_access_key(**key, Status="Inactive")
     assert refusal(sts.get_caller_identity)[0] == "InvalidClientTokenId"
     iam.update_access_key(**key, Status="Active")
     sts.get_caller_identity()
-    assert refusal(iam.delete_user, UserName="dora")[0] == "DeleteConflict"
+    assert refusal(iam.delete_user, UserName="edna")[0] == "DeleteConflict"
     iam.delete_access_key(**key)
     assert refusal(sts.get_caller_identity)[0] == "InvalidClientTokenId"
-    iam.delete_user(UserName="dora")
+    iam.delete_user(UserName="edna")
