@@ -28,5 +28,6 @@ async def get_account_settings(state: LambdaState, context: RequestContext, requ
 
 
 def code_room(state: LambdaState, context: RequestContext, added_bytes: int) -> AbstractAsyncContextManager[None]:
-    """To be held while code is committed. Raises CodeStorageExceededException."""
+    """To be held while code is committed, and taken last: who waits for room must hold nothing that others need to
+    give theirs up. Raises CodeStorageExceededException."""
     return state.code_storage.room(context.account_id, context.region, added_bytes, state.quotas.code_storage_bytes)

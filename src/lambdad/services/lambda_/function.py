@@ -63,11 +63,8 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
         await check_signatures(state.signature_trust, signing_config, name.arn, configuration, state.clock())
         check_managed(state, configuration)
         publish = publication(configuration, request)
-        async with (
-            using_provider(state, name.key[:2], configuration.capacity),
-            code_room(state, context, code.size * (2 if publish else 1)),
-        ):
-            return await _keep_new(state, name, configuration, tags, signing_config_arn, publish=publish)
+        async with using_provider(state, name.key[:2], configuration.capacity):
+            return await _keep_new(state, context, name, configuration, tags, signing_config_arn, publish=publish)
 
 
 async def get_function(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
@@ -149,6 +146,7 @@ def _new_settings(state: LambdaState, request: Request) -> dict[str, Any]:
 
 async def _keep_new(
     state: LambdaState,
+    context: RequestContext,
     name: FunctionName,
     configuration: Configuration,
     tags: dict[str, str],
@@ -173,7 +171,9 @@ async def _keep_new(
     async with state.settler.after(name.key), state.functions.change(name.key) as change:
         if change.stored is not None:
             raise conflict(f"Function already exist: {name.name}")
-        await change.save(StoredFunction(function, versions))
+        new = StoredFunction(function, versions)
+        async with code_room(state, context, new.code_size()):
+            await change.save(new)
     return configuration_shape(shown, state.runtimes.version, shown.version if publish else None)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from lambdad.errors import ServiceError
-from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.function_table import FunctionChange
+from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
 from lambdad.store.base import Change
 from support.lambda_service import (
     ACCOUNT,
@@ -90,6 +92,39 @@ async def test_code_kept_at_the_same_time(world: World) -> None:
     assert {refusal.code for refusal in refusals} == {"CodeStorageExceededException"}
     assert len(outcomes) - len(refusals) == 3
     assert (await world.call("GetAccountSettings"))["AccountUsage"]["TotalCodeSize"] == 4 * len(CODE)
+
+
+async def test_a_creation_and_a_publication_for_the_last_room(world: World) -> None:
+    """Of a function that somebody else made meanwhile: neither waits with what the other waits for."""
+    arriving, uploaded, waiting = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    functions = world.state.functions
+    change = functions.change
+
+    async def slow(account: str, bucket: str, key: str, version: str | None) -> AsyncIterator[bytes]:
+        arriving.set()
+        await uploaded.wait()
+        yield CODE
+
+    def noted(key: FunctionKey) -> AbstractAsyncContextManager[FunctionChange]:
+        waiting.set()
+        return change(key)
+
+    world.state.fetch_object = slow
+    world.state.quotas = replace(world.state.quotas, code_storage_bytes=2 * len(CODE))
+    request = {**function_request(), "Code": {"S3Bucket": "b", "S3Key": "k"}}
+    creating = asyncio.create_task(world.call("CreateFunction", **request))
+    await arriving.wait()
+    await world.create()
+    async with change((ACCOUNT, REGION, "f")):
+        publishing = asyncio.create_task(world.call("PublishVersion", FunctionName="f"))
+        await asyncio.sleep(0)
+        functions.change = noted  # type: ignore[method-assign]
+        uploaded.set()
+        await waiting.wait()
+    done, _ = await asyncio.wait((creating, publishing), timeout=20)
+    assert done == {creating, publishing}
+    assert (await publishing)["Version"] == "1"
+    assert (await refused(creating)).code == "ResourceConflictException"
 
 
 async def test_functions_are_counted_and_not_their_versions(world: World) -> None:
