@@ -56,7 +56,7 @@ def is_signed(certificate: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the signature of the data was made with the certificate's key."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         return False
     if not isinstance(key, ec.EllipticCurvePublicKey):
         return False

@@ -19,6 +19,8 @@ from lambdad.signature import der
 from lambdad.signature.der import BadEncoding, Element
 
 MAX_BYTES = 1 << 20
+_MAX_NAME_BYTES = 2048  #: of an ARN: what a signature says is kept with each version of a function
+_MAX_TIME_BYTES = 32
 
 _DATA, _SIGNED_DATA = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2"
 _SHA384, _ECDSA_SHA384 = "2.16.840.1.101.3.4.2.2", "1.2.840.10045.4.3.3"
@@ -107,8 +109,8 @@ def _examined(envelope: bytes, digests: Digests) -> CodeSignature:
     if _FRAMED_DIGEST in found and found[_FRAMED_DIGEST].expect(der.OCTETS).body != digests.framed:
         return CodeSignature(problem="it was changed after it was signed")
     return CodeSignature(
-        profile_version_arn=found[_PROFILE].expect(der.UTF8).body.decode(),
-        job_arn=found[_JOB].expect(der.UTF8).body.decode(),
+        profile_version_arn=_name(found[_PROFILE]),
+        job_arn=_name(found[_JOB]),
         signed_at=_seconds(found[_SIGNING_TIME]),
         expires_at=_seconds(found[_EXPIRY]),
         certificate_digest=hashlib.sha256(certificate).hexdigest(),
@@ -200,7 +202,16 @@ def _time(seconds: float) -> bytes:
     return der.encode(der.TIME, f"{text}Z".encode())
 
 
+def _name(element: Element) -> str:
+    body = element.expect(der.UTF8).body
+    if len(body) > _MAX_NAME_BYTES:
+        raise BadEncoding("a name beyond all bounds")
+    return body.decode()
+
+
 def _seconds(element: Element) -> float:
+    if len(element.body) > _MAX_TIME_BYTES:
+        raise BadEncoding("a time beyond all bounds")
     text = element.body.decode("ascii")
     try:
         if element.tag == der.UTC_TIME:

@@ -22,3 +22,12 @@ def test_what_is_no_signature_proves_nothing(signature: bytes) -> None:
     pair = new_key_pair("p", 1_800_000_000.0)
     assert not is_signed(pair.certificate, signature, b"data")
     assert not is_signed(signature, sign(pair.private_key, b"data"), b"data")
+
+
+def test_a_certificate_of_no_version_that_there_is() -> None:
+    """It proves nothing, and is no fault of ours."""
+    pair = new_key_pair("p", 1_800_000_000.0)
+    version = bytes.fromhex("a003020102")
+    assert pair.certificate.count(version) == 1
+    other = pair.certificate.replace(version, bytes.fromhex("a003020101"))
+    assert not is_signed(other, sign(pair.private_key, b"data"), b"data")

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.signature import der
+from lambdad.signature import der, envelope
 from lambdad.signature.certificate import new_key_pair
 from lambdad.signature.envelope import Claims, Digests, examine, seal
 
@@ -25,8 +26,8 @@ CLAIMS = Claims("arn:aws:signer:us-east-1:111111111111:/signing-profiles/p/01234
 SEALED = seal(DIGESTS, CLAIMS, PAIR.private_key, PAIR.certificate)
 
 
-def der_of(envelope: bytes) -> bytes:
-    return base64.b64decode(b"".join(envelope.splitlines()[1:-1]))
+def der_of(sealed: bytes) -> bytes:
+    return base64.b64decode(b"".join(sealed.splitlines()[1:-1]))
 
 
 def pem_of(data: bytes) -> bytes:
@@ -84,7 +85,7 @@ def test_no_claim_can_be_altered(old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "envelope",
+    "sealed",
     [
         b"",
         b"text",
@@ -98,12 +99,29 @@ def test_no_claim_can_be_altered(old: bytes, new: bytes) -> None:
         SEALED[:-30],
     ],
 )
-def test_envelopes_that_cannot_be_read(envelope: bytes) -> None:
+def test_envelopes_that_cannot_be_read(sealed: bytes) -> None:
     """Say so, and nothing else of themselves."""
-    found = examine(envelope, DIGESTS)
+    found = examine(sealed, DIGESTS)
     assert found.problem is not None
     assert found.problem.startswith("its signature cannot be read")
     assert not found.profile_version_arn
+
+
+@pytest.mark.parametrize("claim", ["profile_version_arn", "job_arn"])
+def test_names_are_no_longer_than_names(claim: str) -> None:
+    """Whoever has a key of his own can sign anything: what is kept of it is bounded."""
+    longer: dict[str, Any] = {claim: "a" * 2049}
+    sealed = seal(DIGESTS, replace(CLAIMS, **longer), PAIR.private_key, PAIR.certificate)
+    found = examine(sealed, DIGESTS)
+    assert found.problem == "its signature cannot be read: a name beyond all bounds"
+    assert not found.profile_version_arn and not found.job_arn
+
+
+def test_times_are_no_longer_than_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is what is said of them."""
+    monkeypatch.setattr(envelope, "_time", lambda seconds: der.encode(der.TIME, b"1" * 500_000))
+    sealed = seal(DIGESTS, CLAIMS, PAIR.private_key, PAIR.certificate)
+    assert examine(sealed, DIGESTS).problem == "its signature cannot be read: a time beyond all bounds"
 
 
 @given(st.data())
