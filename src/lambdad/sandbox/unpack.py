@@ -155,7 +155,7 @@ def _safe_path(entry: zipfile.ZipInfo) -> str:
         raise Refusal("slip", f"{name!r} is not a path below the package")
     if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in parts) or len(os.fsencode(name)) > _MAX_PATH_BYTES:
         raise Refusal("unsupported", f"{name[:80]!r}... is too long a name")
-    if not parts and not name.endswith("/"):  # `is_dir` fails on an empty name
+    if not parts and not name.endswith("/"):
         raise Refusal("slip", f"{name!r} is not a name")
     return "/".join(parts) or "."
 
@@ -164,7 +164,7 @@ def _kind(entry: zipfile.ZipInfo) -> str:
     mode = _unix_mode(entry)
     if stat.S_ISLNK(mode):
         return "link"
-    if entry.is_dir() or stat.S_ISDIR(mode):
+    if entry.orig_filename.endswith("/") or stat.S_ISDIR(mode):  # `is_dir` of newer Pythons believes an extra field
         return "folder"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise Refusal("unsupported", f"{entry.filename} is neither a file nor a folder nor a link")

@@ -83,10 +83,17 @@ def _check_signable(entries: list[zipfile.ZipInfo], max_unpacked_bytes: int) -> 
     names = [entry.orig_filename for entry in entries]
     if NAME in names:
         raise Unsignable("the zip is already signed")
+    if any(entry.filename != entry.orig_filename or not _is_plain(entry) for entry in entries):
+        raise Unsignable("the zip has a name that is not in UTF-8, or that readers take for different ones")
     if len(set(names)) != len(names):
         raise Unsignable("the zip has a name twice")
     if sum(entry.file_size for entry in entries) > max_unpacked_bytes:
         raise Unsignable(f"the zip is larger than {max_unpacked_bytes} bytes unpacked")
+
+
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    """Whether its name stays as it is when the directory is written anew."""
+    return entry.orig_filename.isascii() or bool(entry.flag_bits & _UTF8_FLAG)
 
 
 def _digests(archive: zipfile.ZipFile) -> Digests:
@@ -95,8 +102,8 @@ def _digests(archive: zipfile.ZipFile) -> Digests:
     for entry in archive.infolist():
         if entry.orig_filename == NAME:
             continue
-        name = entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8_FLAG else "cp437")
-        plain.update(name)
+        plain.update(entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8_FLAG else "cp437"))
+        name = entry.orig_filename.encode()  # as it is unpacked: a flag that nothing else covers says how its bytes are read
         framed.update(struct.pack("<QQLB", len(name), entry.file_size, entry.external_attr, entry.create_system))
         framed.update(name)
         with archive.open(entry) as content:

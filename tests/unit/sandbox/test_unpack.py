@@ -242,6 +242,17 @@ def test_names_in_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "root/grüße/日本.txt").exists()
 
 
+def test_a_name_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an extra field says, which newer versions of `zipfile` believe, makes no folder of a file."""
+
+    def believe(entry: zipfile.ZipInfo, *checksum: int) -> None:
+        entry.filename = "file/"
+
+    monkeypatch.setattr(zipfile.ZipInfo, "_decodeExtra", believe)
+    assert run(tmp_path / "root", make(("file", b"content", 0o644))).refusal is None
+    assert (tmp_path / "root/file").read_bytes() == b"content"
+
+
 def test_layers_replace_each_other(tmp_path: Path) -> None:
     """A later archive's file takes the place of a file, a link, or an empty name, never of a folder."""
     first = make(("a", b"1", 0o400), ("l", b"a", LINK), ("d/x", b"", 0o644))

@@ -118,6 +118,28 @@ def test_a_file_made_a_link() -> None:
     assert found is not None and not found.is_intact
 
 
+def test_a_file_under_another_name() -> None:
+    """A flag in the directory says how the bytes of a name are read: the name is signed as it is unpacked."""
+    package = signed()
+    data = bytearray(package.getvalue())
+    name = "lib/é.txt".encode()
+    for at in (data.find(name) - 30 + 7, data.rfind(name) - 46 + 9):  # before the file, and in the directory
+        assert data[at] == 0x08
+        data[at] = 0
+    with zipfile.ZipFile(io.BytesIO(bytes(data))) as archive:
+        assert "lib/é.txt" not in archive.namelist() and archive.testzip() is None
+    found = examine(io.BytesIO(bytes(data)))
+    assert found is not None and not found.is_intact
+
+
+def test_a_name_in_an_old_encoding_cannot_be_signed() -> None:
+    """Its entry would not be the same when the directory is written anew."""
+    data = bytearray(zip_of({"é": b"1"}).getvalue())
+    data[7] = data[data.index(b"PK\x01\x02") + 9] = 0
+    with pytest.raises(Unsignable, match="not in UTF-8"):
+        sign(io.BytesIO(bytes(data)), CLAIMS, PAIR.private_key, PAIR.certificate, max_unpacked_bytes=1_000_000)
+
+
 def test_the_signature_of_another_archive() -> None:
     """Moved over, it is broken."""
     with zipfile.ZipFile(signed({"other.py": b"1"})) as archive:
