@@ -91,11 +91,13 @@ async def list_signing_jobs(state: SignerState, context: RequestContext, request
 
 
 async def revoke_signature(state: SignerState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """The package that the job signed is no longer trusted. What is revoked stays so."""
+    """The package that the job signed is no longer trusted. What is revoked stays so. A job that was
+    interrupted may have stored its package before."""
     check_owner(context, request.get("jobOwner"))
     async with state.changing:
+        is_running = request["jobId"] in state.running  # whose record its end is about to replace
         job = await _existing(state, context, request["jobId"])
-        if _status(state, job)[0] != SUCCEEDED:
+        if is_running or job.status == FAILED:
             raise validation_error(f"Signing job {job.job_id} has signed nothing that could be revoked.")
         if job.revocation is None:
             revocation = SignatureRevocation(request["reason"], state.clock(), context.principal.arn)
@@ -108,6 +110,7 @@ async def _run(state: SignerState, context: RequestContext, job: Job, profile: P
     state.running.add(job.job_id)
     try:
         async with state.turns:
+            await _check_signs(state, context, job)
             try:
                 await state.records.add_job(job)
             except Conflict as error:
@@ -118,6 +121,14 @@ async def _run(state: SignerState, context: RequestContext, job: Job, profile: P
             await state.records.save_job(ended)
     finally:
         state.running.discard(job.job_id)
+
+
+async def _check_signs(state: SignerState, context: RequestContext, job: Job) -> None:
+    """The profile may have been cancelled or revoked while the job waited for its turn."""
+    profile = await existing_profile(state, context, job.profile_name)
+    version = profile.version(job.profile_version)
+    if profile.is_canceled or version is None or version.revocation is not None:
+        raise validation_error(f"The signing profile {profile.name} was cancelled or revoked, and signs no more.")
 
 
 async def _signed(state: SignerState, context: RequestContext, job: Job, profile: Profile) -> str | None:

@@ -139,6 +139,42 @@ async def test_an_interrupted_job_has_failed(signer: Signer) -> None:
     assert [each["status"] for each in (await again.call("ListSigningJobs", status="Failed"))["jobs"]] == ["Failed"]
 
 
+async def test_what_an_interrupted_job_signed_can_be_revoked(signer: Signer) -> None:
+    """It may have stored its package before the server ended."""
+    job = await signer.sign(PACKAGE)
+    stored = await signer.state.records.job(ACCOUNT, REGION, job["jobId"])
+    assert stored is not None
+    await signer.state.records.save_job(replace(stored, status=IN_PROGRESS, completed_at=None))
+    again = signer.restarted()
+    await again.call("RevokeSignature", jobId=job["jobId"], reason="r")
+    found = signature_in(signer.objects["b", job["signedObject"]["s3"]["key"]])
+    assert (await again.trust.standing(found)).is_revoked
+
+
+async def test_a_job_that_runs_cannot_be_revoked_yet(signer: Signer) -> None:
+    """Its end would put the revocation out of the records."""
+    job = await signer.sign(PACKAGE)
+    signer.state.running.add(job["jobId"])
+    assert (await signer.refused("RevokeSignature", jobId=job["jobId"], reason="r")).code == "ValidationException"
+
+
+@pytest.mark.parametrize("ending", ["CancelSigningProfile", "RevokeSigningProfile"])
+async def test_a_job_that_waited_is_not_signed_by_a_profile_that_ended(signer: Signer, ending: str) -> None:
+    """Nothing is recorded and nothing is written."""
+    signer.objects["b", "source.zip"] = PACKAGE
+    profile = await signer.call("GetSigningProfile", profileName="p")
+    how = {"profileVersion": profile["profileVersion"], "reason": "r", "effectiveTime": datetime.fromtimestamp(signer.now, UTC)}
+    async with signer.state.turns, signer.state.turns:
+        waiting = asyncio.create_task(signer.refused("StartSigningJob", **job_request()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert signer.state.running
+        await signer.call(ending, profileName="p", **(how if ending == "RevokeSigningProfile" else {}))
+    assert (await waiting).code == "ValidationException"
+    assert list(signer.objects) == [("b", "source.zip")]
+    assert (await signer.call("ListSigningJobs"))["jobs"] == []
+
+
 async def test_a_revoked_signature_stays_revoked(signer: Signer) -> None:
     """That of the one job, whoever says so again; a failed job has none."""
     job, other = await signer.sign(PACKAGE), await signer.sign(PACKAGE, token="other")
