@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import time
 import zipfile
@@ -23,8 +22,6 @@ NAME = f"{FOLDER}aws_signer_signature_v1.0.SF"
 _UTF8_FLAG = 0x800
 _PIECE_BYTES = 1 << 18
 _MAX_DIRECTORY_BYTES = 8 << 20
-_END = struct.Struct("<4s4H2LH")
-_END_MAGIC = b"PK\x05\x06"
 
 #: What reading a broken zip raises.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError)
@@ -34,11 +31,38 @@ class Unsignable(ValueError):
     """The file is not one that can be signed; the text says why."""
 
 
+class _HugeDirectory(Unsignable):
+    pass
+
+
+class _Pieces:
+    """A package of which nothing large is read at once. `zipfile` reads directories whole, as large as the zip says."""
+
+    def __init__(self, package: BinaryIO) -> None:
+        self._package = package
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > _MAX_DIRECTORY_BYTES:
+            raise _HugeDirectory(f"the zip's directory is larger than {_MAX_DIRECTORY_BYTES} bytes")
+        return self._package.read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._package.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._package.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
 def examine(package: BinaryIO) -> CodeSignature | None:
     """What the package's signature says; None when it has none. The package has passed the checks of unpacking."""
     try:
-        with zipfile.ZipFile(package) as archive:
+        with zipfile.ZipFile(_Pieces(package)) as archive:
             return _examined(archive)
+    except _HugeDirectory:
+        return None  # such a package cannot be signed
     except _BROKEN as error:
         return CodeSignature(problem=f"its zip cannot be read: {error or type(error).__name__}")
 
@@ -47,7 +71,7 @@ def _examined(archive: zipfile.ZipFile) -> CodeSignature | None:
     entry = next((entry for entry in archive.infolist() if entry.orig_filename == NAME), None)
     if entry is None:
         return None
-    if entry.file_size > envelope.MAX_BYTES:
+    if max(entry.file_size, entry.compress_size) > envelope.MAX_BYTES:
         return CodeSignature(problem="its signature is too large")
     return envelope.examine(archive.read(entry), _digests(archive))
 
@@ -55,8 +79,7 @@ def _examined(archive: zipfile.ZipFile) -> CodeSignature | None:
 def sign(package: BinaryIO, claims: Claims, private_key: bytes, certificate: bytes, *, max_unpacked_bytes: int) -> None:
     """Adds the signature to the zip; what was in it stays as it is, byte for byte."""
     try:
-        _check_directory_size(package)
-        with zipfile.ZipFile(package) as archive:
+        with zipfile.ZipFile(_Pieces(package)) as archive:
             entries = archive.infolist()
             _check_signable(entries, max_unpacked_bytes)
         now = time.gmtime(claims.signed_at)[:6]
@@ -111,18 +134,3 @@ def _digests(archive: zipfile.ZipFile) -> Digests:
                 plain.update(piece)
                 framed.update(piece)
     return Digests(plain.digest(), framed.digest())
-
-
-def _check_directory_size(package: BinaryIO) -> None:
-    """A zip's directory is read whole: its size decides how much memory that takes. It is sought where `zipfile` does."""
-    size = package.seek(0, os.SEEK_END)
-    package.seek(max(0, size - (1 << 16) - _END.size))
-    tail = package.read()
-    at = len(tail) - _END.size
-    if tail[at : at + 4] != _END_MAGIC or tail[-2:] != b"\0\0":
-        at = tail.rfind(_END_MAGIC)
-    if at < 0 or len(tail) < at + _END.size:
-        raise Unsignable("it is not a zip")
-    directory_bytes = _END.unpack_from(tail, at)[5]
-    if directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise Unsignable(f"the zip's directory is larger than {_MAX_DIRECTORY_BYTES} bytes")

@@ -156,13 +156,60 @@ def test_a_huge_signature_is_not_read() -> None:
     assert found.problem == "its signature is too large"
 
 
+def test_a_huge_signature_that_is_small_unpacked_is_not_read() -> None:
+    """Whatever lies behind the end of its stream."""
+    data = bytearray(zip_of({NAME: b"x"}).getvalue())
+    struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 20, (1 << 20) + 1)
+    found = examine(io.BytesIO(bytes(data)))
+    assert found is not None
+    assert found.problem == "its signature is too large"
+
+
+class Watched(io.BytesIO):
+    """Notes how much is asked for at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.most = max(self.most, -1 if size is None else size)
+        return super().read(size)
+
+
+def with_huge_directory(*, is_hidden: bool) -> Watched:
+    """Of 8.5 MB. Hidden in the records that large zips have, while the usual one says that it is empty."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(130):
+            info = zipfile.ZipInfo(NAME if number == 0 else f"{number}")
+            info.comment = b"x" * 65_535
+            archive.writestr(info, b"")
+    data = buffer.getvalue()
+    if is_hidden:
+        size, offset = struct.unpack_from("<LL", data, len(data) - 10)
+        record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 130, 130, size, offset)
+        locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, offset + size, 1)
+        data = data[:-22] + record + locator + data[-22:-10] + struct.pack("<LLH", 0, 0, 0)
+    return Watched(data)
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_huge_directory_is_not_read(is_hidden: bool) -> None:
+    """Such a package cannot be signed, and so it is not."""
+    package = with_huge_directory(is_hidden=is_hidden)
+    assert len(zipfile.ZipFile(io.BytesIO(package.getvalue())).namelist()) == 130
+    with pytest.raises(Unsignable, match="directory is larger"):
+        sign(package, CLAIMS, PAIR.private_key, PAIR.certificate, max_unpacked_bytes=1_000_000)
+    assert examine(package) is None
+    assert package.most < 1 << 20
+
+
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
         (io.BytesIO(b""), "it is not a zip"),
         (io.BytesIO(b"PK\x05\x06"), "it is not a zip"),
         (io.BytesIO(b"x" * 100_000), "it is not a zip"),
-        (io.BytesIO(b"x" * 10 + b"PK\x05\x06" + b"\xff" * 18), "directory is larger"),
+        (io.BytesIO(b"x" * 10 + b"PK\x05\x06" + b"\xff" * 18), "it is not a zip"),
         (io.BytesIO(zip_of(FILES).getvalue()[30:]), "not a zip that can be read"),
         (zip_of({}), "the zip is empty"),
         (signed(), "already signed"),

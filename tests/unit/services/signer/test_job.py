@@ -52,7 +52,7 @@ async def test_a_package_is_signed(signer: Signer) -> None:
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
-        (b"no zip", "s3://b/source.zip cannot be signed: it is not a zip."),
+        (b"no zip", "s3://b/source.zip cannot be signed: it is not a zip that can be read: File is not a zip file."),
         (zip_of({}), "cannot be signed: the zip is empty."),
         (b"x" * 100_001, "cannot be signed: it is larger than 100000 bytes."),
         (zip_of({"a": b"x" * 1_000_001}), "larger than 1000000 bytes unpacked"),
