@@ -7,6 +7,7 @@ principals that Lambda never sees.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -103,8 +104,13 @@ def _check_numbers(condition: Mapping[str, Any]) -> None:
     for keys in condition.values():
         for value in keys.values():
             for each in _listed(value):
-                if isinstance(each, int) and not -(2**63) <= each < 2**63:
+                if isinstance(each, int | float) and not _is_kept(each):
                     raise MalformedPolicy("A number in a condition is too large: write it as a string.")
+
+
+def _is_kept(number: float) -> bool:
+    """Whether it is the same in the records."""
+    return math.isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**63
 
 
 def _is_public(statement: Statement) -> bool:

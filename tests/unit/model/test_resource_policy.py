@@ -120,6 +120,7 @@ def test_documents_that_are_taken(statement: dict[str, Any]) -> None:
         (policy_text({**STATEMENT, "Condition": {"StringIs": {"aws:SourceArn": "a"}}}), "Invalid Condition type : StringIs"),
         (policy_text({**STATEMENT, "Condition": {"StringEquals": {"aws:SourceArn": {"a": 1}}}}), "Syntax"),
         (policy_text({**STATEMENT, "Condition": {"StringEquals": {"aws:SourceArn": 2**64}}}), "too large"),
+        (policy_text({**STATEMENT, "Condition": {"StringEquals": {"aws:SourceArn": 5}}}).replace("5", "5e999"), "too large"),
         (policy_text({**STATEMENT, "Condition": {"IpAddress": {"aws:SourceIp": "here"}}}), "Syntax"),
         (policy_text({**STATEMENT, "Sid": "a b"}), "Statement IDs"),
         (policy_text({**STATEMENT, "Sid": ["a"]}), "Statement IDs"),
