@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from lambdad.model.policy import Policy, is_principal
@@ -37,6 +38,10 @@ _NARROWING_KEYS = frozenset(
         "lambda:invokedviafunctionurl",
     )
 )
+
+
+_SHORTEST_NAME = 12  #: characters of an account's number, and of an organization's id
+_WIDEST: Mapping[int, int] = {4: 8, 6: 32}  #: bits that addresses must have in common, by IP's version
 
 
 class PublicPolicy(ValueError):
@@ -124,14 +129,40 @@ def _is_public(statement: Statement) -> bool:
         and not condition.is_negated
         and not condition.if_exists
         and condition.quantifier != "ForAllValues"
-        and not any(map(_is_open, condition.wanted))
+        and not any(_is_open(condition.key, wanted) for wanted in condition.wanted)
         for condition in statement.conditions
     )
 
 
-def _is_open(wanted: Pattern) -> bool:
-    """Whether it is any value at all, or any address."""
-    return not wanted.text.strip("*?") or wanted.text in ("0.0.0.0/0", "::/0")
+def _is_open(key: str, wanted: Pattern) -> bool:
+    """Whether it leaves open who it is: by a variable, which the caller fills in, or by a wildcard."""
+    text = wanted.text
+    if key == "lambda:invokedviafunctionurl":
+        return text.lower() != "true"
+    if key == "aws:sourceip":
+        return _is_wide(text)
+    if wanted.is_variable or not set("*?") & set(text):
+        return wanted.is_variable
+    if key.endswith("arn"):
+        return _leaves_account_open(text)
+    return len(re.split("[*?]", text, maxsplit=1)[0]) < _SHORTEST_NAME
+
+
+def _leaves_account_open(arn: str) -> bool:
+    """Buckets have none in their ARN: they are one account's by their name."""
+    fields = arn.split(":", 5)
+    if len(fields) < 6:
+        return re.search(r"\d{12}", arn, re.ASCII) is None
+    account, resource = fields[4:]
+    return bool(set("*?") & set(account)) if account else resource[:1] in ("*", "?")
+
+
+def _is_wide(text: str) -> bool:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:  # a text with wildcards
+        return True
+    return network.prefixlen < _WIDEST[network.version]
 
 
 def _no_keys(key: str) -> None:
