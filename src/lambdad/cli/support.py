@@ -45,15 +45,18 @@ def support(
 
 
 def services() -> list[Service]:
-    """The record of each folder in `lambdad.services`, so that a new service needs no entry here."""
+    """The record of each folder in `lambdad.services`, so that a new service needs no entry here, and Lambda's neighbours."""
     import importlib
     import pkgutil
 
     import lambdad.services
+    from lambdad.services.lambda_.unsupported import NEIGHBOURS
+    from lambdad.wire.spec import ServiceSpec
 
     folders = [found.name for found in pkgutil.iter_modules(lambdad.services.__path__)]
     modules = [importlib.import_module(f"lambdad.services.{folder}") for folder in folders]
     records: list[Service] = [module.SERVICE for module in modules if hasattr(module, "SERVICE")]
+    records += [Service(name, {}, dict.fromkeys(ServiceSpec(name).operation_names, why)) for name, why in NEIGHBOURS.items()]
     return sorted(records, key=lambda service: service.name)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import botocore.loaders
 import pytest
 from typer.testing import Result
 
@@ -90,3 +91,13 @@ def test_every_service_folder_is_in_the_table() -> None:
             assert entry["served"] or entry["reason"].strip(), name
             assert all(reason.strip() for reason in entry["refused"].values()), name
             assert "ignored" not in json.dumps(entry), name
+
+
+def test_apis_beside_lambda_are_said_not_to_be_served() -> None:
+    """Whatever botocore has under Lambda's name and address, each operation with the reason."""
+    loader, table = botocore.loaders.Loader(), support.collect()
+    named = [name for name in loader.list_available_services("service-2") if name.startswith("lambda")]
+    assert {"lambda-core", "lambda-microvms", "lambda-web"} <= set(named)
+    for name in named:
+        assert set(table[name]) == set(loader.load_service_model(name, "service-2")["operations"])
+        assert name == "lambda" or not any(entry["served"] for entry in table[name].values())

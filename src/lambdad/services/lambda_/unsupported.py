@@ -30,6 +30,13 @@ NOT_YET: Mapping[str, str] = {
     "UpdateEventSourceMapping": _MAPPINGS,
 }
 
+#: APIs of AWS beside this one, which clients call under the same address and signatures: none of their operations is served.
+NEIGHBOURS: Mapping[str, str] = {
+    "lambda-core": "customers' own runtimes and network connectors are not offered",
+    "lambda-microvms": "virtual machines are not offered: functions run in sandboxes",
+    "lambda-web": "web functions are not offered: functions have URLs",
+}
+
 _CUSTOMER_KEY = "code and settings are not encrypted with customer keys"
 _CODE_KEY = "packages are not encrypted with customer keys"
 _SETTINGS: Mapping[str, str] = {
