@@ -21,8 +21,16 @@ class Source:
 
     policy_id: str
     kind: str  #: "user", "group", "role", "aws-managed", "user-managed", "resource", "none"
-    text: str
     document: PolicyDocument
+    keys: Sequence[Sequence[str]]  #: condition keys and variables that each of its statements names
+
+
+def source_of(policy_id: str, kind: str, text: str, document: PolicyDocument) -> Source:
+    """`text` is what the document was read from."""
+    parsed = json.loads(text)
+    stated = parsed["Statement"] if isinstance(parsed["Statement"], list) else [parsed["Statement"]]
+    has_variables = parsed.get("Version") == "2012-10-17"
+    return Source(policy_id, kind, document, [list(_keys_in(each, has_variables=has_variables)) for each in stated])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,9 @@ def context_keys(sources: Iterable[Source], action: str | None = None) -> list[s
     """The condition keys and variables that policies name, as they spell them, each once; of one action, or of all."""
     found: dict[str, str] = {}
     for source in sources:
-        document = json.loads(source.text)
-        stated = document["Statement"] if isinstance(document["Statement"], list) else [document["Statement"]]
-        has_variables = document.get("Version") == "2012-10-17"
-        for raw, statement in zip(stated, source.document.statements, strict=True):
+        for keys, statement in zip(source.keys, source.document.statements, strict=True):
             if action is None or statement.is_about(action.lower()):
-                for key in _keys_in(raw, has_variables=has_variables):
+                for key in keys:
                     found.setdefault(key.lower(), key)
     return list(found.values())
 

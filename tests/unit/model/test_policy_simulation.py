@@ -10,7 +10,7 @@ import pytest
 from lambdad.model.policy_document import Kind, read_policy
 from lambdad.model.policy_evaluation import Question, Subject
 from lambdad.model.policy_principal import Names
-from lambdad.model.policy_simulation import Source, context_keys, simulate, strictest
+from lambdad.model.policy_simulation import Source, context_keys, simulate, source_of, strictest
 
 ACCOUNT, OTHER = "111111111111", "222222222222"
 ANN = f"arn:aws:iam::{ACCOUNT}:user/ann"
@@ -18,7 +18,7 @@ ANN = f"arn:aws:iam::{ACCOUNT}:user/ann"
 
 def source(name: str, *statements: dict[str, Any], kind: Kind = Kind.IDENTITY, version: str = "2012-10-17") -> Source:
     text = json.dumps({"Version": version, "Statement": list(statements)})
-    return Source(name, "none", text, read_policy(text, kind, lenient=True))
+    return source_of(name, "none", text, read_policy(text, kind, lenient=True))
 
 
 def allow(action: Any = "s3:GetObject", **elements: Any) -> dict[str, Any]:

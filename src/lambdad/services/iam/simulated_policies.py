@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdad.errors import ServiceError
-from lambdad.model.policy_simulation import Source
+from lambdad.model.policy_simulation import Source, source_of
 from lambdad.services.iam.model import Group, Holder, User, kind_of, stored_document
 from lambdad.services.iam.records import IamRecords
 
@@ -36,12 +36,12 @@ def _policies(records: IamRecords, holder: Holder, excluded: Sequence[Identifier
     for name, text in holder.inline.items():
         inline = {"PolicyName": name, "AttachmentType": word, "AttachmentName": holder.name}
         if not _is_excluded(excluded, PolicyType="inline", InlinePolicyIdentifier=inline):
-            yield Source(f"{word}_{holder.name}_{name}", word, text, stored_document(text))
+            yield source_of(f"{word}_{holder.name}_{name}", word, text, stored_document(text))
     for arn in holder.attached:
         kind = "aws-managed" if arn.startswith("arn:aws:iam::aws:") else "user-managed"
         if not _is_excluded(excluded, PolicyType=kind, PolicyArn=arn):
             text = records.policy(holder.account_id, arn).document
-            yield Source(arn.rpartition("/")[2], kind, text, stored_document(text))
+            yield source_of(arn.rpartition("/")[2], kind, text, stored_document(text))
 
 
 def _boundary(records: IamRecords, holder: Holder, excluded: Sequence[Identifier]) -> Source | None:
@@ -50,7 +50,7 @@ def _boundary(records: IamRecords, holder: Holder, excluded: Sequence[Identifier
         return None
     text = records.policy(holder.account_id, arn).document
     kind = "aws-managed" if arn.startswith("arn:aws:iam::aws:") else "user-managed"
-    return Source(arn.rpartition("/")[2], kind, text, stored_document(text))
+    return source_of(arn.rpartition("/")[2], kind, text, stored_document(text))
 
 
 def _is_excluded(excluded: Sequence[Identifier], **known: Any) -> bool:

@@ -13,7 +13,7 @@ from lambdad.model.policy_condition import VALUE_CHECKS, BadValue
 from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument, read_policy
 from lambdad.model.policy_evaluation import Question, Subject
 from lambdad.model.policy_principal import Names
-from lambdad.model.policy_simulation import Outcome, Source, context_keys, simulate, strictest
+from lambdad.model.policy_simulation import Outcome, Source, context_keys, simulate, source_of, strictest
 from lambdad.model.request import RequestContext
 from lambdad.services.iam.model import KINDS, Group, Holder, Role, User
 from lambdad.services.iam.page import page
@@ -57,32 +57,33 @@ class _Simulation:
 
 
 async def simulate_custom_policy(state: IamState, context: RequestContext, request: Request) -> Output:
-    sources = _given_policies(request.get("PolicyInputList", []), "PolicyInputList")
+    sources, boundary = await _given(request)
     caller = request.get("CallerArn")
     if caller is None and "ResourcePolicy" in request:
         raise _invalid("CallerArn is required with a ResourcePolicy, whose principals it is compared with.")
-    subject = _caller(caller or f"arn:aws:iam::{context.account_id}:user/simulated", sources, _given_boundary(request), {})
-    return await _results(subject, sources, _given_boundary(request), request)
+    subject = _caller(caller or f"arn:aws:iam::{context.account_id}:user/simulated", sources, boundary, {})
+    return await _results(subject, sources, boundary, request)
 
 
 async def simulate_principal_policy(state: IamState, context: RequestContext, request: Request) -> Output:
     holder = _holder(state, context, request["PolicySourceArn"])
     attached = policies_of(state.records, holder, request.get("PolicyExclusionList", []))
-    sources = [*attached.identity, *_given_policies(request.get("PolicyInputList", []), "PolicyInputList")]
-    boundary = _given_boundary(request) or attached.boundary
+    given, given_boundary = await _given(request)
+    sources, boundary = [*attached.identity, *given], given_boundary or attached.boundary
     caller = request.get("CallerArn", holder.arn)
     keys = _keys_of(holder) if caller == holder.arn else {}
     return await _results(_caller(caller, sources, boundary, keys), sources, boundary, request)
 
 
 async def get_context_keys_for_custom_policy(state: IamState, context: RequestContext, request: Request) -> Output:
-    return {"ContextKeyNames": context_keys(_given_policies(request.get("PolicyInputList", []), "PolicyInputList"))}
+    given, _ = await _given(request)
+    return {"ContextKeyNames": context_keys(given)}
 
 
 async def get_context_keys_for_principal_policy(state: IamState, context: RequestContext, request: Request) -> Output:
     """Those of its boundary too, without which nothing is allowed."""
     attached = policies_of(state.records, _holder(state, context, request["PolicySourceArn"]), [])
-    given = _given_policies(request.get("PolicyInputList", []), "PolicyInputList")
+    given, _ = await _given(request)
     boundary = [attached.boundary] if attached.boundary is not None else []
     return {"ContextKeyNames": context_keys([*attached.identity, *boundary, *given])}
 
@@ -101,7 +102,7 @@ async def _results(subject: Subject, sources: Sequence[Source], boundary: Source
         subject,
         sources,
         boundary,
-        _resource_policy(request),
+        await asyncio.to_thread(_resource_policy, request),
         _account_in(request["ResourceOwner"]) if "ResourceOwner" in request else subject.account_id,
         resources,
         _context_entries(request.get("ContextEntries", [])),
@@ -160,8 +161,14 @@ def _matched(sources: Any) -> list[Output]:
     return [{"SourcePolicyId": policy_id, "SourcePolicyType": kind} for policy_id, kind in sorted(distinct)]
 
 
+async def _given(request: Request) -> tuple[list[Source], Source | None]:
+    """The policies of the request and its boundary. Reading them may take a while, which nobody else waits for."""
+    given = await asyncio.to_thread(_given_policies, request.get("PolicyInputList", []), "PolicyInputList")
+    return given, await asyncio.to_thread(_given_boundary, request)
+
+
 def _given_policies(texts: Sequence[str], member: str) -> list[Source]:
-    return [Source(f"{member}.{number}", "none", text, _read(text, member)) for number, text in enumerate(texts, 1)]
+    return [source_of(f"{member}.{number}", "none", text, _read(text, member)) for number, text in enumerate(texts, 1)]
 
 
 def _given_boundary(request: Request) -> Source | None:
@@ -174,7 +181,9 @@ def _given_boundary(request: Request) -> Source | None:
 
 def _resource_policy(request: Request) -> Source | None:
     text = request.get("ResourcePolicy")
-    return None if text is None else Source("ResourcePolicy", "resource", text, _read(text, "ResourcePolicy", Kind.RESOURCE))
+    if text is None:
+        return None
+    return source_of("ResourcePolicy", "resource", text, _read(text, "ResourcePolicy", Kind.RESOURCE))
 
 
 def _read(text: str, member: str, kind: Kind = Kind.IDENTITY) -> PolicyDocument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -57,6 +58,21 @@ async def test_context_entries_are_the_request() -> None:
     (result,) = await custom(world, asks, ResourceArns=OBJECTS)
     assert result["MissingContextValues"] == []
     assert [each["MissingContextValues"] for each in result["ResourceSpecificResults"]] == [["aws:SourceIp"]] * 2
+
+
+async def test_policies_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many actions and resources they are put to."""
+    world, read = await iam(), json.loads
+    texts: list[str] = []
+
+    def noted(text: str, **how: Any) -> Any:
+        texts.append(text)
+        return read(text, **how)
+
+    monkeypatch.setattr(json, "loads", noted)
+    actions = [f"s3:Get{number}" for number in range(20)]
+    assert len(await custom(world, allow("s3:*"), ActionNames=actions, ResourceArns=OBJECTS)) == 20
+    assert len(texts) == 2  # to check it, and for the keys that it names
 
 
 async def test_a_resource_s_policy_is_compared_with_the_caller() -> None:
