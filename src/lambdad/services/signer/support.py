@@ -26,6 +26,10 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
 LIMITED: Mapping[str, Mapping[str, str]] = {
     "PutSigningProfile": {"platformId": _PLATFORM},
     "GetSigningProfile": {"profileOwner": _OWN},
-    "StartSigningJob": {"profileOwner": _OWN, "source.s3.version": "only null: the objects of S3 have no versions here"},
+    "StartSigningJob": {
+        "profileOwner": _OWN,
+        "source.s3.key": "packages of at most 50 MB, which is the quota zip_bytes",
+        "source.s3.version": "only null: the objects of S3 have no versions here",
+    },
     "RevokeSignature": {"jobOwner": _OWN},
 }
