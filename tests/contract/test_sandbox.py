@@ -646,6 +646,15 @@ class TestUnpack:
             await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
         assert not list((tmp_path / "tree").iterdir())
 
+    async def test_folders_are_removed_however_deep(self, sandboxes: Sandboxes, home: Path, tmp_path: Path) -> None:
+        """Nothing of them is left over, which the next start would have to remove."""
+        archive = _zip(tmp_path / "deep.zip", {"a/" * 1100 + "file": b"1"})
+        report = await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        assert report.refusal is None, report
+        await sandboxes.remove(tmp_path / "tree")
+        assert not (tmp_path / "tree").exists()
+        assert not list((home / "state/unpacking").iterdir())
+
     async def test_removing_nothing_is_harmless(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         """A folder that is gone already can be removed."""
         await sandboxes.remove(tmp_path / "tree")

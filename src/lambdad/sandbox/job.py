@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import msgspec
 
 from lambdad.sandbox import linux, unpack, user_namespace
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack_layer import unpack_layer
 
 _OWN_NAME = 1000
@@ -95,10 +95,10 @@ def _start_unpacking(
 
 
 def start_removing(tree: Path) -> Job:
-    """Removes a folder whatever its modes. Links in it are removed, not followed."""
+    """Removes a folder, whatever its modes and however deep it is. Links in it are removed, not followed."""
 
     def work() -> UnpackReport:
-        shutil.rmtree(tree)
+        remove_tree(tree)
         return UnpackReport(0)
 
     return _start(work, ())

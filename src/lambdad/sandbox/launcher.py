@@ -10,7 +10,6 @@ import base64
 import fcntl
 import os
 import resource
-import shutil
 import signal
 import socket
 import time
@@ -50,6 +49,7 @@ from lambdad.sandbox.records import (
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import ShellKeeper, log
 from lambdad.sandbox.snapshot_keeper import SnapshotKeeper
+from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.user_namespace import Users
 
 _ROOT, _STAGING = "root", "unpacking"  # folders in the state directory
@@ -195,8 +195,7 @@ class Launcher:
     def _clear_folders(self) -> None:
         """The root is only ever a mount point in other processes' eyes; staging holds what was never finished."""
         for name in (_ROOT, _STAGING):
-            if (self._state_dir / name).exists():
-                shutil.rmtree(self._state_dir / name)
+            remove_tree(self._state_dir / name)
 
 
 def _standing(users: Users | None) -> Standing:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import shutil
 import signal
 import socket
 import sys
@@ -59,6 +58,7 @@ from lambdad.sandbox.records import (
 )
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell_keeper import log
+from lambdad.sandbox.tree_removal import remove_tree
 
 _ROOT, _BUNDLES, _RUNTIME, _STAGING, _TRIAL, _FILE_SYSTEMS = (
     "root",
@@ -267,8 +267,7 @@ class OciLauncher:
 
     def _clear_folders(self, *names: str) -> None:
         for name in names:
-            if (self._folder / name).exists():
-                shutil.rmtree(self._folder / name)
+            remove_tree(self._folder / name)
 
     def _made(self, name: str) -> Path:
         folder = self._folder / name

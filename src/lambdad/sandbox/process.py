@@ -8,7 +8,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ import msgspec
 from lambdad.errors import FileSystemTrouble, SandboxEnded, SandboxError, StartupError
 from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
+from lambdad.sandbox.tree_removal import remove_tree
 
 _WEAKNESSES = (
     "Functions run as ordinary processes of the server's user and can read and change all that this user can.",
@@ -356,9 +356,3 @@ def _real_path(path: str, real: Mapping[str, Path]) -> str:
         if path == inside or path.startswith(inside + "/"):
             return f"{outside}{path[len(inside) :]}"
     return path
-
-
-def remove_tree(tree: Path) -> None:
-    """Links in it are removed, not followed. Harmless if there is none."""
-    if os.path.lexists(tree):
-        shutil.rmtree(tree)

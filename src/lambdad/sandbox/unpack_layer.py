@@ -7,16 +7,17 @@ in common, and a layer is read once for all of them.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
-import shutil
 import stat
 import tarfile
 import zlib
 from typing import BinaryIO, Literal
 
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack import Budget, Refusal
 
 Compression = Literal["tar", "gzip"]
@@ -29,6 +30,10 @@ _CHUNK = 256 * 1024
 _WHITEOUT, _OPAQUE, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4000
 _MAX_PAX_BYTES = 1 << 20
+#: What goes wrong with files when an archive's entries get in each other's way; the rest is the machine's fault.
+_OF_THE_ARCHIVE = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP, errno.EMLINK)
+)
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
@@ -46,6 +51,12 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
         return UnpackReport(budget.unpacked_bytes, refusal.kind, refusal.detail)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, ValueError, OverflowError) as error:
         return UnpackReport(budget.unpacked_bytes, "not-a-tar", str(error))
+    except (RecursionError, MemoryError):
+        return UnpackReport(budget.unpacked_bytes, "unsupported", "its headers are nested too deeply, or too long")
+    except OSError as error:
+        if error.errno not in _OF_THE_ARCHIVE:
+            raise
+        return UnpackReport(budget.unpacked_bytes, "unsupported", str(error))
     return UnpackReport(budget.unpacked_bytes, diff_id=diff_id)
 
 
@@ -106,7 +117,10 @@ class _Layer:
         elif name.startswith(_AUFS):
             return
         elif name.startswith(_WHITEOUT):
-            self._white_out(os.path.join(parent, name[len(_WHITEOUT) :]))
+            hidden = name[len(_WHITEOUT) :]
+            if hidden in ("", ".", ".."):
+                raise Refusal("slip", f"{path} takes away no name")
+            self._white_out(os.path.join(parent, hidden))
         else:
             _make_parents(parent)
             self._write(entries, entry, path)
@@ -208,7 +222,7 @@ def _make_folder(path: str, mode: int) -> None:
 
 def _clear(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        remove_tree(path)
     elif os.path.lexists(path):
         os.unlink(path)
 

@@ -121,6 +121,11 @@ def test_whiteouts_take_away_what_is_below(unpack: Unpack) -> None:
     assert files_of(stacked(unpack, below, above)) == {"a/two", "o/new", "o/sub/new"}
 
 
+def test_a_whiteout_takes_away_folders_however_deep(unpack: Unpack) -> None:
+    """More of them than the process may have open."""
+    assert files_of(stacked(unpack, [Entry("d/" * 200 + "f")], [Entry(".wh.d")])) == set()
+
+
 def test_a_whiteout_spares_what_its_own_layer_brings(unpack: Unpack) -> None:
     """Whatever comes first in the archive."""
     tree = stacked(unpack, [Entry("f", b"old")], [Entry("f", b"new"), Entry(".wh.f"), Entry(".wh.nothing")])
@@ -181,6 +186,10 @@ def test_a_file_is_never_written_through_to_a_layer_below(unpack: Unpack) -> Non
         (layer_tar([hard_link("l", "missing")]), "link"),
         (layer_tar([link("proc", "/etc")]), "unsupported"),
         (layer_tar([Entry("a"), Entry("a/b")]), "unsupported"),
+        (layer_tar([Entry("a/f"), Entry("a/.wh.")]), "slip"),
+        (layer_tar([Entry("a/f"), Entry("a/.wh...")]), "slip"),
+        (layer_tar([Entry("d/f"), hard_link("d", "d/f")]), "unsupported"),
+        (layer_tar([Entry("d/" * 1500 + "f")]), "unsupported"),
         (layer_tar([Entry(f"f{n}") for n in range(1001)]), "too-many-files"),
         (zipped(layer_tar([Entry("zeros", bytes((1 << 24) + 1))])), "too-big"),
     ],
