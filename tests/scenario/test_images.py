@@ -177,6 +177,20 @@ def test_images_share_what_they_have_in_common(server: Server, base: list[Entry]
     wait_until(lambda: not any(path.exists() for path in found), 30, "the removal of the trees")
 
 
+def test_a_function_made_again_of_an_image_finds_its_files(server: Server, base: list[Entry]) -> None:
+    """They went with the function before it; what was kept ready in them does not serve the new one."""
+    server.client("ecr").create_repository(repositoryName="again")
+    marker = os.urandom(16).hex()
+    made = image([*base, Entry("app/marker", marker.encode())], Entrypoint=["/app/probe"])
+    RegistryClient(server.endpoint, "again").push(made, "v1")
+    for _ in range(2):
+        create(server, "image-again", f"localhost:{server.port}/again:v1")
+        assert server.invoke("image-again", "read /app/marker") == marker
+        found = [path for path in (server.data_dir / "code").glob("*/tree/app/marker") if path.read_text() == marker]
+        server.client("lambda").delete_function(FunctionName="image-again")
+        wait_until(lambda found=found: not any(path.exists() for path in found), 30, "the removal of the tree")
+
+
 def test_what_is_wrong_with_an_image_is_said_when_it_is_given(server: Server, pushed: str, base: list[Entry]) -> None:
     """No such image, one for another machine, a place that nobody allowed: AWS's error, with the reason."""
     server.client("ecr").create_repository(repositoryName="wrong-images")

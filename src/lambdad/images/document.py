@@ -16,6 +16,7 @@ from lambdad.model.image import PLATFORMS, ImageCommand
 
 MOST_BYTES = 4 << 20  #: of one document, the distribution API's own limit
 _MOST_LAYERS = 127
+_MOST_COMMAND_BYTES = 64 << 10  #: what starts an image, with its variables: more than AWS's own 16 KB for a function's
 T = TypeVar("T")
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -163,9 +164,12 @@ def _command(config: _ConfigCommand) -> ImageCommand:
     words = (*(config.Entrypoint or ()), *(config.Cmd or ()), config.WorkingDir or "")
     if any("\0" in word for word in words):
         raise MalformedImage("its configuration has a word with a zero byte in it")
-    return ImageCommand(
+    command = ImageCommand(
         tuple(config.Entrypoint or ()), tuple(config.Cmd or ()), config.WorkingDir or "", environment
     )  # fmt: skip
+    if len(msgspec.json.encode(command)) > _MOST_COMMAND_BYTES:  # as it is handed on to the sandbox
+        raise MalformedImage(f"its command and its variables have more than {_MOST_COMMAND_BYTES} bytes")
+    return command
 
 
 def _checked(descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:

@@ -184,6 +184,7 @@ class Launcher:
             case UnpackLayer():
                 self._files.unpack_layer(record, descriptors[0])
             case Remove():
+                self._shells.forget_image(record.tree)
                 self._files.remove(record)
             case RunTemplate():
                 self._snapshots.run_template(record, descriptors)

@@ -16,7 +16,7 @@ from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox import linux, private_root
 from lambdad.sandbox.base import RuntimeProgram
 from lambdad.sandbox.image_root import lay_image
-from lambdad.sandbox.records import Channel, Program, Start
+from lambdad.sandbox.records import Channel, Program, RecordTooLong, Start
 from lambdad.sandbox.shell import Shell
 
 _CHANNEL_IN_ZYGOTE = 3
@@ -65,6 +65,8 @@ class Nursery:
     failures: int = 0  #: shells that could not be made since the last that could
     ancestors: int = 0  #: zygotes whose waiting starts it has, since they were killed; none once it has made a shell itself
     started: float = 0.0
+    files: tuple[int, int] | None = None  #: which folder its image's files are in, at whose path there may be another one later
+    is_outdated: bool = False  #: those files are being removed: whoever waits is its heir's
 
     @property
     def is_faulty(self) -> bool:
@@ -87,16 +89,28 @@ class Nursery:
 
 
 def start_zygote(program: Program, staging: Path, settings: ZygoteSettings, now: float) -> Nursery:
-    """Forks the zygote; it says by itself when it is ready, or why it never will be."""
+    """Forks the zygote; it says by itself when it is ready, or why it never will be. OSError, or RecordTooLong for a start
+    command that cannot be told to it."""
+    files = None if program.image_root is None else identity(program.image_root)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    launcher = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become_zygote(program, staging, theirs.fileno(), launcher)
-    theirs.close()
     channel = Channel(ours)
-    channel.send(msgspec.structs.replace(settings, start=program.start))
-    return Nursery(program, channel, pid, os.pidfd_open(pid), now, started=now)
+    with theirs:
+        try:
+            channel.send(msgspec.structs.replace(settings, start=program.start))
+            launcher = os.getpid()
+            pid = os.fork()
+        except (OSError, RecordTooLong):
+            channel.close()
+            raise
+        if pid == 0:
+            _become_zygote(program, staging, theirs.fileno(), launcher)
+    return Nursery(program, channel, pid, os.pidfd_open(pid), now, started=now, files=files)
+
+
+def identity(folder: str) -> tuple[int, int]:
+    """Of a folder, whatever path it is at."""
+    status = os.lstat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _become_zygote(program: Program, staging: Path, channel: int, launcher: int) -> None:

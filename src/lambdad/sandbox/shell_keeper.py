@@ -19,8 +19,8 @@ from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
-from lambdad.sandbox.nursery import Nursery, ZygoteSettings, start_zygote
-from lambdad.sandbox.records import Channel, Program, Refused, Start, Started, Stopped, ToServer, close_all
+from lambdad.sandbox.nursery import Nursery, ZygoteSettings, identity, start_zygote
+from lambdad.sandbox.records import Channel, Program, RecordTooLong, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
 
 _FORKING_AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -90,7 +90,7 @@ class ShellKeeper:
             return
         try:
             nursery = self._nursery(start.program)
-        except OSError as error:
+        except (OSError, RecordTooLong) as error:
             self._answer(Refused(start.sandbox_id, f"no process for {start.program.name} could be started: {error}"), ())
             return
         nursery.last_used = self._now()
@@ -111,6 +111,18 @@ class ShellKeeper:
         else:
             shell.kill()
 
+    def forget_image(self, tree: str) -> None:
+        """Ends what was made ready in the files of an image, which are about to be removed, and may be made again at their
+        old place. No sandbox uses them."""
+        try:
+            files = identity(tree)
+        except OSError:  # there is nothing to remove
+            return
+        for nursery in self._nurseries.values():
+            if nursery.files == files:
+                nursery.is_outdated = True
+                nursery.kill()
+
     def assigned(self, sandbox_id: str) -> Shell | None:
         """The shell of a sandbox in which something can be started."""
         shell = self._sandboxes.get(sandbox_id)
@@ -123,7 +135,7 @@ class ShellKeeper:
         for nursery in self._nurseries.values():
             self._kill_what_is_stuck(nursery, now)
             at_once = _FORKING_AT_ONCE if nursery.waiting else 1
-            while nursery.is_ready and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) > 0:
+            while nursery.is_ready and not nursery.is_outdated and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) > 0:
                 if len(nursery.forking) >= at_once or not self._make_shell(nursery):
                     break
             while nursery.spares and nursery.wanted(self._spares, now, _SPARES_IDLE_SECONDS) < 0:
@@ -318,7 +330,7 @@ class ShellKeeper:
             self._serve_waiting(shell.nursery)
 
     def _serve_waiting(self, nursery: Nursery) -> None:
-        while nursery.waiting and nursery.spares:
+        while nursery.waiting and nursery.spares and not nursery.is_outdated:
             start, shell = nursery.waiting.popleft(), nursery.spares.popleft()
             if start.has_network or shell.outlet is None or not shell.outlet.link:
                 self._mount(shell, start)

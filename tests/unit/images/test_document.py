@@ -20,6 +20,13 @@ def changed(data: bytes, **members: Any) -> bytes:
     return json.dumps({**json.loads(data), **members}).encode()
 
 
+@pytest.mark.parametrize("settings", [{"Cmd": ["x" * 70_000]}, {"Env": [f"A{n}=x" for n in range(9000)]}])
+def test_what_starts_an_image_has_a_bounded_length(settings: dict[str, Any]) -> None:
+    """It goes to every sandbox in one record."""
+    with pytest.raises(MalformedImage, match="more than 65536 bytes"):
+        read_config(image([Entry("a")], **settings).config)
+
+
 def test_a_manifest_names_its_parts() -> None:
     """With digests and sizes, in the order of the layers."""
     manifest = read_document(MADE.manifest)

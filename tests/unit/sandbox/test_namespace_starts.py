@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lambdad.errors import SandboxError, StartupError
+from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox import namespace
-from lambdad.sandbox.base import ExitStatus, RuntimeProgram
+from lambdad.sandbox.base import ExitStatus, RuntimeProgram, SandboxSpec
 from lambdad.sandbox.namespace import NamespaceSandboxes
+from lambdad.sandbox.records import MAX_RECORD_BYTES
+from lambdad.sandbox.start_record import start_record
 from support.namespaces import (
     started,
 )
@@ -121,6 +126,21 @@ async def test_too_long_an_environment(sandboxes: NamespaceSandboxes, tmp_path: 
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     with pytest.raises(SandboxError, match="longer than"):
         await sandboxes.start(make_spec(program, task, environment={"A": "x" * 200_000}))
+    async with started(sandboxes, tmp_path) as (_, peer):
+        assert await peer.run("result = 1") == 1
+
+
+async def test_too_long_a_command(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
+    """One that fits into the record for the launcher, and not into that for the zygote, is refused alone: others go on."""
+    program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
+
+    def with_command(length: int) -> SandboxSpec:
+        start = StartCommand(("/x",), ("x" * length,), folder="/")
+        return make_spec(replace(program, start=start, image_root=tmp_path), task)
+
+    room = MAX_RECORD_BYTES - len(msgspec.json.encode(start_record(with_command(0))))
+    with pytest.raises(SandboxError, match="longer than"):
+        await sandboxes.start(with_command(room - 10))
     async with started(sandboxes, tmp_path) as (_, peer):
         assert await peer.run("result = 1") == 1
 
