@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tarfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -41,7 +41,7 @@ class DockerArchive:
     async def document(self, name: str | None) -> tuple[bytes, str]:
         return await asyncio.to_thread(self._manifest, name), DOCKER_MANIFEST
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         member = self._members.get(descriptor.digest)
         if member is None:
             raise MissingImage(f"{self._file} has no part {descriptor.digest}")

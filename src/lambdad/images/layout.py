@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ class Layout:
         descriptor = self._named(index, name)
         return await asyncio.to_thread(self._read_blob, descriptor.digest), descriptor.media_type
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         file = await asyncio.to_thread(_open, self._path(descriptor.digest))
         with os.fdopen(file, "rb") as content:
             while piece := await asyncio.to_thread(content.read, _PIECE_BYTES):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-from lambdad.images.document import Descriptor, Index, MalformedImage, Manifest, read_config, read_document
+from lambdad.images.document import MOST_BYTES, Descriptor, Index, MalformedImage, Manifest, read_config, read_document
 from lambdad.images.reference import DIGEST
 from lambdad.images.source import ImageSource
 from lambdad.model.image import Image, ImageLayer
@@ -65,35 +65,39 @@ def _check_digest(name: str | None, data: bytes) -> None:
 
 
 async def _small(source: ImageSource, descriptor: Descriptor) -> bytes:
-    """A whole part, which its descriptor must not let grow beyond a document's size: `read_config` looks at that."""
+    """A whole part, that is one of the documents."""
+    if descriptor.size > MOST_BYTES:
+        raise MalformedImage(f"its configuration has more than {MOST_BYTES} bytes")
     pieces: list[bytes] = []
     size = 0
-    async for piece in source.blob(descriptor):
-        size += len(piece)
-        if size > descriptor.size:
-            raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
-        pieces.append(piece)
+    async with aclosing(source.blob(descriptor)) as content:
+        async for piece in content:
+            size += len(piece)
+            if size > descriptor.size:
+                raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
+            pieces.append(piece)
     data = b"".join(pieces)
     _check_digest(descriptor.digest, data)
     return data
 
 
-async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, content: AsyncIterator[bytes]) -> None:
+async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, content: AsyncGenerator[bytes, None]) -> None:
     try:
         await pins.enter_async_context(blobs.pin(descriptor.hex_digest))
         return
     except KeyError:
         writer = await pins.enter_async_context(blobs.receive())
     size = 0
-    async for piece in content:
-        size += len(piece)
-        if size > descriptor.size:
-            raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
-        await writer.write(piece)
+    async with aclosing(content):
+        async for piece in content:
+            size += len(piece)
+            if size > descriptor.size:
+                raise MalformedImage(f"{descriptor.digest} is longer than was said of it")
+            await writer.write(piece)
     blob = await writer.finish()
     if blob.digest != descriptor.hex_digest:
         raise MalformedImage(f"what came for {descriptor.digest} is something else")
 
 
-async def _one(data: bytes) -> AsyncIterator[bytes]:
+async def _one(data: bytes) -> AsyncGenerator[bytes, None]:
     yield data

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -43,7 +43,7 @@ class RegistryRepository:
     async def document(self, name: str | None) -> tuple[bytes, str]:
         return await self._in_thread(lambda: self._document(name or "latest"))
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         if not DIGEST.fullmatch(descriptor.digest):
             raise MalformedImage(f"{descriptor.digest[:80]!r} is not a digest")
         answer = await self._in_thread(lambda: self._get(f"blobs/{descriptor.digest}", {}))
@@ -73,9 +73,9 @@ class RegistryRepository:
         """The answer, its body unread. Once more with a token where the registry asks for one."""
         url = urljoin(self._base, path)
         answer = self._follow(url, headers)
-        if answer.status_code == 401 and not self._authorization.startswith("Bearer "):
-            self._authorization = self._authorized(answer.headers.get("www-authenticate", ""))
+        if answer.status_code == 401:  # nothing was said yet, or a token whose time is over
             answer.raw.close()
+            self._authorization = self._authorized(answer.headers.get("www-authenticate", ""))
             answer = self._follow(url, headers)
         if answer.status_code == 200:
             return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from lambdad.images.document import Descriptor
@@ -20,8 +20,9 @@ class ImageSource(Protocol):
         or, with None, the only one. MissingImage where there is none."""
         ...
 
-    def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
-        """The bytes of a part, unchecked. MissingImage where it is not there."""
+    def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        """The bytes of a part, unchecked; to be closed where they are not read to the end. MissingImage where it is not
+        there."""
         ...
 
     async def close(self) -> None: ...

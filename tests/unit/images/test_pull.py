@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.images.archive import DockerArchive
-from lambdad.images.document import MalformedImage
+from lambdad.images.document import Descriptor, MalformedImage
 from lambdad.images.layout import Layout
 from lambdad.images.pull import pulled
 from lambdad.images.registry import Registry, RegistryRepository
@@ -127,6 +127,48 @@ async def test_an_image_that_cannot_run_here_is_refused(tmp_path: Path, blobs: F
                 pass
 
 
+class _Announced:
+    """A source whose image has a configuration of a size that nobody checks; counts what is read and let go of."""
+
+    def __init__(self, size: int) -> None:
+        manifest = json.loads(MADE.manifest)
+        manifest["config"]["size"] = size
+        self._manifest = json.dumps(manifest).encode()
+        self.read = self.closed = 0
+
+    async def document(self, name: str | None) -> tuple[bytes, str]:
+        return self._manifest, MANIFEST
+
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                self.read += 1
+                yield bytes(1 << 20)
+        finally:
+            self.closed += 1
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_configuration_is_a_document_of_bounded_size(blobs: FileBlobs) -> None:
+    """However large it says it is: it would be in memory as a whole."""
+    source = _Announced(1 << 40)
+    with pytest.raises(MalformedImage, match="configuration has more than"):
+        async with pulled(source, None, "x86_64", blobs, MOST):
+            pass
+    assert source.read == 0
+
+
+async def test_a_part_that_is_not_read_to_its_end_is_let_go_of(blobs: FileBlobs) -> None:
+    """Before its source is closed, which may be a connection."""
+    source = _Announced(1000)
+    with pytest.raises(MalformedImage, match="longer than was said"):
+        async with pulled(source, None, "x86_64", blobs, MOST):
+            pass
+    assert source.closed == 1
+
+
 async def test_what_docker_save_did_not_write_is_refused(tmp_path: Path) -> None:
     """A file that is no tar, a tar of something else, nothing at all."""
     (tmp_path / "text").write_text("no tar")
@@ -140,21 +182,29 @@ class _Registry(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str]] = []
+    tokens = 1  #: given so far, and one
+    token_uses = 1000
+    uses = 0
 
     def do_GET(self) -> None:
         said = self.headers.get("Authorization", "")
         self.seen.append((self.path.partition("?")[0], said))
         if self.path.startswith("/token"):
             is_known = said == "Basic dXNlcjpwYXNz"
-            self._answer(200 if is_known else 401, b'{"token": "t0"}' if is_known else b"{}")
+            cls = type(self)
+            cls.tokens, cls.uses = cls.tokens + 1, 0
+            token = json.dumps({"token": f"t{self.tokens}"}).encode()
+            self._answer(200 if is_known else 401, token if is_known else b"{}")
         elif self.path.startswith("/bytes/"):
             self._answer(200, MADE.blobs[self.path.removeprefix("/bytes/")])
-        elif said != "Bearer t0":
+        elif said != f"Bearer t{self.tokens}" or self.uses >= self.token_uses:
             host = self.headers["Host"]
             self._answer(401, b"", ("WWW-Authenticate", f'Bearer realm="http://{host}/token",service="s"'))
         elif "/manifests/v1" in self.path:
+            type(self).uses += 1
             self._answer(200, MADE.manifest, ("Content-Type", MANIFEST))
         elif "/blobs/" in self.path:
+            type(self).uses += 1
             where = f"http://{self.headers['Host']}/bytes/{self.path.rpartition('/')[2]}"
             self._answer(307, b"", ("Location", where))
         else:
@@ -172,8 +222,8 @@ class _Registry(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def registry() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
+def registry(handler: type[_Registry] = _Registry) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -192,6 +242,22 @@ async def test_an_image_of_a_registry_is_taken_with_a_password(blobs: FileBlobs)
         with pytest.raises(MissingImage, match="404"):
             await source.document("v2")
         await source.close()
+
+
+class _ImpatientRegistry(_Registry):
+    """Its tokens are good for two requests."""
+
+    token_uses = 2
+
+
+async def test_a_token_may_end_before_the_image_is_there(blobs: FileBlobs) -> None:
+    """Large images take longer than the five minutes for which registries give them: another is asked for."""
+    with registry(_ImpatientRegistry) as host:
+        source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
+        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken:
+            assert len(taken.layers) == 2
+        await source.close()
+    assert _ImpatientRegistry.tokens > 2
 
 
 async def test_a_registry_that_wants_a_password_says_so(blobs: FileBlobs) -> None:

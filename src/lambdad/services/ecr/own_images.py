@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from lambdad.images.document import Descriptor
 from lambdad.images.source import MissingImage
@@ -24,7 +24,7 @@ class OwnImages:
             raise MissingImage(f"the repository {self._name.name} has no image {name}")
         return b"".join([piece async for piece in self._state.blobs.read(manifest.digest)]), manifest.media_type
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         try:
             async for piece in self._state.blobs.read(descriptor.hex_digest):
                 yield piece
