@@ -27,6 +27,7 @@ def lay_image(staging: Path, program: RuntimeProgram) -> list[str]:
     assert program.image_root is not None
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    _forbid_writing()
     bind(program.image_root, staging)
     files = staging / "var/empty"  # an empty folder, but for these, which are seen elsewhere
     linux.mount("tmpfs", os.fspath(files), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=64k,mode=755")
@@ -45,3 +46,11 @@ def lay_image(staging: Path, program: RuntimeProgram) -> list[str]:
         os.close(place)
     own = ("-B", "-E", "-s", "-S", os.fspath(ZYGOTE_SOURCE / "zygote.py"), os.fspath(staging))
     return [os.fspath(program.interpreter), *own]
+
+
+def _forbid_writing() -> None:
+    """The zygote's own program stays a file of the machine's, to which /proc leads from the sandbox. Without root its user may
+    be the owner of it."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    linux.restrict_mount(root, linux.MOUNT_ATTR_RDONLY, recursive=True)
+    os.close(root)
