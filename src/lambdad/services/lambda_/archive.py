@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from lambdad.errors import ServiceError
-from lambdad.model.image import ImageUse
+from lambdad.model.image import ImageLayer, ImageUse
 from lambdad.model.version import CodeArchive
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.code_trust import SignatureTrust, signature_of
@@ -80,13 +80,20 @@ class Archives:
         return report.unpacked_bytes
 
     async def unpack_image(self, image: ImageUse) -> None:
-        """Layer by layer. ServiceError when one is not fit to be run."""
-        for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
-            report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
-            if report.refusal is not None:
-                raise invalid_parameter(f"The image cannot be unpacked ({report.refusal}: {report.detail}).")
-            if report.diff_id != layer.diff_id:
-                raise invalid_parameter("The image cannot be unpacked (a layer is not the one that its configuration names).")
+        """Layer by layer. ServiceError when one is not fit to be run. What nothing refers to is gone again afterwards: a
+        function may be deleted meanwhile."""
+        try:
+            for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
+                await self._unpack_layer(layer, stack)
+        finally:
+            await self.release(image.stacks())
+
+    async def _unpack_layer(self, layer: ImageLayer, stack: Stack) -> None:
+        report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
+        if report.refusal is not None:
+            raise invalid_parameter(f"The image cannot be unpacked ({report.refusal}: {report.detail}).")
+        if report.diff_id != layer.diff_id:
+            raise invalid_parameter("The image cannot be unpacked (a layer is not the one that its configuration names).")
 
     async def release(self, stacks: Iterable[Stack]) -> None:
         """Drops archives, and what was unpacked of them together, that nothing refers to any more and nobody holds."""

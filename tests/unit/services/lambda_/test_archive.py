@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lambdad.model.image import Image, ImageCommand, ImageLayer, ImageUse
 from lambdad.sandbox.base import UnpackReport
 from lambdad.services.lambda_.archive import refused_zip
 from support.lambda_service import ACCOUNT, CODE, REGION, World, digest_of, function_request, zip_of
@@ -91,3 +92,14 @@ async def test_cancelled_creation_leaves_nothing(world: World) -> None:
     await asyncio.wait([creating])
     assert not list((world.blobs._directory).glob("*/*/*"))
     assert not list((world.blobs._directory / "tmp").iterdir())
+
+
+async def test_an_image_that_nothing_refers_to_leaves_no_trees(world: World) -> None:
+    """Its function was deleted while the image was unpacked."""
+    async with world.blobs.receive() as writer:
+        await writer.write(b"layer")
+        digest = (await writer.finish()).digest
+        layers = (ImageLayer(digest, digest, 5), ImageLayer(digest, digest, 5))
+        use = ImageUse("uri", "resolved", Image("0" * 64, "0" * 64, layers, ImageCommand(), "x86_64"))
+        await world.state.archives.unpack_image(use)
+    assert not any(world.code_store.path(stack).exists() for stack in use.stacks())
