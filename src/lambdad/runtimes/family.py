@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.sdk import Sdk
 from lambdad.runtimes.source import Source
 
 
@@ -44,6 +45,8 @@ class Family:
     has_frames: bool = True
     #: It also gets AWS_ACCESS_KEY and AWS_SECRET_KEY.
     has_old_key_names: bool = False
+    #: The AWS SDK that it brings along.
+    sdk: Callable[[str], Sdk | None] = lambda runtime: None
     #: Where an interpreter for this runtime can be fetched from, the best first, for `lambdad runtime install`.
     sources: Callable[[str], Sequence[Source]] = lambda runtime: ()
     #: What else to do about a runtime that is not there, in a sentence.

@@ -1,12 +1,14 @@
-"""The AWS SDK that AWS's runtimes bring along, from the package index: which release for which Python, and how it comes."""
+"""Packages of a language got with its own client, pip or npm, of which nothing is run."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -14,56 +16,90 @@ from typing import Protocol
 INSTALL_SECONDS = 300.0
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
-#: The newest releases that still run. pip knows a release's least Python, but judges conditions on single requirements
-#: ("urllib3<1.27; python_version < '3.10'") by its own Python, so these are spelled out. AWS's runtimes up to python3.11
-#: have setuptools beside the SDK; old libraries count on its pkg_resources.
-_REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
-    "python2.7": ("boto3<1.18", "futures<4", "urllib3<1.27", "setuptools<45"),
-    "python3.6": ("boto3<1.24", "urllib3<1.27", "setuptools<60"),
-    "python3.7": ("boto3<1.34", "urllib3<1.27", "setuptools<69"),
-    "python3.8": ("boto3<1.38", "urllib3<1.27", "setuptools<76"),
-    "python3.9": ("boto3<1.43", "urllib3<1.27", "setuptools<80"),
-    "python3.10": ("boto3", "setuptools<80"),
-    "python3.11": ("boto3", "setuptools<80"),
-}
-
 
 class InstallError(Exception):
     """Packages could not be fetched; the text is a sentence for the user."""
 
 
 class Installer(Protocol):
-    async def install(self, requirements: Sequence[str], python_version: str, target: Path, progress: Progress) -> None:
-        """Puts the packages and all they need into `target`; InstallError if that fails, with rubbish left there."""
+    async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
+        """Puts the packages and all they need into `target`, a runtime's folder that is not there yet. InstallError if that
+        fails, with rubbish left there."""
         ...
-
-
-def requirements_for(runtime: str) -> tuple[str, ...]:
-    """Empty for runtimes that come without an SDK."""
-    if not runtime.startswith("python"):
-        return ()
-    return _REQUIREMENTS.get(runtime, ("boto3",))
 
 
 class PipInstaller:
     """pip of the server's own Python, told to choose for another one. Only wheels: nothing of the packages is run."""
 
-    def __init__(self, timeout_seconds: float = INSTALL_SECONDS) -> None:
+    def __init__(self, python_version: str, timeout_seconds: float = INSTALL_SECONDS) -> None:
+        self._python_version = python_version
         self._timeout_seconds = timeout_seconds
 
-    async def install(self, requirements: Sequence[str], python_version: str, target: Path, progress: Progress) -> None:
+    async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
         command = [
             *(sys.executable, "-m", "pip", "install", "--target", str(target)),
-            *("--python-version", python_version, "--implementation", "cp", "--only-binary=:all:"),
+            *("--python-version", self._python_version, "--implementation", "cp", "--only-binary=:all:"),
             *("--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-conflicts", "--progress-bar=off"),
             *requirements,
         ]
-        try:
-            await run(command, self._timeout_seconds, progress)
-        except TimeoutError:
-            raise InstallError(f"pip did not finish within {self._timeout_seconds:.0f} seconds.") from None
-        except CommandError as error:
-            raise InstallError(f"pip could not install {', '.join(requirements)}: {error}") from error
+        await _install("pip", command, requirements, self._timeout_seconds, progress)
+
+
+class NpmInstaller:
+    """The machine's npm. Packages' scripts are not run, and what it keeps for itself does not stay."""
+
+    def __init__(self, timeout_seconds: float = INSTALL_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+
+    async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
+        if problem := npm_problem():
+            raise InstallError(problem)
+        target.mkdir()
+        own = target / "package.json"
+        own.write_text('{"private": true}\n')  # else npm looks for one in the folders above
+        cache = target / ".npm-cache"
+        options = [
+            *("--prefix", str(target), "--cache", str(cache)),
+            *("--no-update-notifier", "--no-progress", "--loglevel=error", "--logs-max=0"),
+            *("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"),
+        ]
+        # Offline it would try each package in turn, minutes in all, so it gets one of them first.
+        first = requirements[:1]
+        await _install("npm", ["npm", "cache", "add", *options, *first], first, self._timeout_seconds, progress)
+        command = [
+            *("npm", "install", *options),
+            *("--ignore-scripts", "--no-bin-links", "--no-save", "--no-package-lock", "--omit=dev", "--no-audit", "--no-fund"),
+            *requirements,
+        ]
+        await _install("npm", command, requirements, self._timeout_seconds, progress)
+        own.unlink()
+        (target / "node_modules" / ".package-lock.json").unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
+
+
+def npm_problem() -> str | None:
+    """What to do about it where npm is not there."""
+    return None if shutil.which("npm") else "npm is not installed (Debian: apt-get install npm)"
+
+
+def installed_packages(target: Path) -> list[str]:
+    """What installers have put there, as "name-version" of pip's and "name@version" of npm's."""
+    wheels = [path.name.removesuffix(".dist-info") for path in target.glob("*.dist-info")]
+    modules = target / "node_modules"
+    described = [json.loads(path.read_bytes()) for one in ("*", "@*/*") for path in modules.glob(f"{one}/package.json")]
+    return sorted([*wheels, *(f"{package['name']}@{package['version']}" for package in described)])
+
+
+async def _install(
+    name: str, command: Sequence[str], requirements: Sequence[str], timeout_seconds: float, progress: Progress
+) -> None:
+    try:
+        await run(command, timeout_seconds, progress)
+    except TimeoutError:
+        raise InstallError(f"{name} did not finish within {timeout_seconds:.0f} seconds.") from None
+    except (CommandError, OSError) as error:
+        more = f" and {len(requirements) - 5} others" if len(requirements) > 5 else ""
+        raise InstallError(f"{name} could not install {', '.join(requirements[:5])}{more}: {error}") from error
 
 
 class CommandError(Exception):

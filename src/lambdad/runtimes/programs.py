@@ -21,10 +21,10 @@ from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Finder, Finders, Interpreter, InterpreterFinder, Places, own_interpreter
-from lambdad.runtimes.install import CommandError, Installer, InstallError, PipInstaller, Progress, requirements_for, run
+from lambdad.runtimes.install import Installer, InstallError, Progress, installed_packages
 from lambdad.runtimes.languages import advice, languages_dir
+from lambdad.runtimes.sdk import Sdk, try_sdk
 
-TRIAL_SECONDS = 60.0
 RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
 _FORMAT = "2"  #: goes into a folder's name; a new one makes all folders anew
 _MANIFEST = "lambdad-runtime.json"
@@ -49,7 +49,7 @@ class RuntimePrograms:
         self._looking = asyncio.Lock()
         self._substitutes = substitutes or {}
         self._finder = finder
-        self._installer = installer or PipInstaller()
+        self._installer = installer  #: in the place of each SDK's own
         self._progress = progress
         self._monotonic = monotonic
         self._retry_seconds = retry_seconds
@@ -168,7 +168,8 @@ class RuntimePrograms:
 
     async def _fill(self, interpreter: Interpreter, name: str, building: Path) -> Path:
         content = building / "content"
-        if requirements_for(interpreter.runtime) and not await self._fetch_sdk(interpreter, content):
+        sdk = sdk_of(interpreter)
+        if sdk is not None and not await self._fetch_sdk(sdk, interpreter, content):
             name += "-without-sdk"
         if (self._folder / name).is_dir():
             return self._folder / name
@@ -177,17 +178,16 @@ class RuntimePrograms:
         await family_of(interpreter).finish(interpreter, content)
         return await asyncio.to_thread(publish, content, self._folder / name)
 
-    async def _fetch_sdk(self, interpreter: Interpreter, content: Path) -> bool:
+    async def _fetch_sdk(self, sdk: Sdk, interpreter: Interpreter, content: Path) -> bool:
         """False, and nothing in `content`, when it cannot be had."""
         runtime = interpreter.runtime
         self._progress(f"Fetching the AWS SDK for {runtime}")
         self._tried_at[runtime] = self._monotonic()
         try:
-            version = runtime.removeprefix("python")
-            await self._installer.install(requirements_for(runtime), version, content, self._progress)
-            await try_sdk(interpreter, content)
+            await (self._installer or sdk.installer).install(sdk.requirements, content, self._progress)
+            await try_sdk(sdk, interpreter, content)
         except InstallError as error:
-            self._without_sdk[runtime] = f"{runtime} has no AWS SDK (import boto3 fails): {error}"
+            self._without_sdk[runtime] = f"{runtime} has no AWS SDK ({sdk.use} fails): {error}"
             self._progress(self._without_sdk[runtime])
             await asyncio.to_thread(shutil.rmtree, content, ignore_errors=True)
             return False
@@ -222,6 +222,10 @@ def family_of(interpreter: Interpreter) -> Family:
     return FAMILY_OF[interpreter.runtime]
 
 
+def sdk_of(interpreter: Interpreter) -> Sdk | None:
+    return family_of(interpreter).sdk(interpreter.runtime)
+
+
 def program_of(interpreter: Interpreter, folder: Path) -> RuntimeProgram:
     """What a sandbox runs, with the runtime client in `folder`."""
     family = family_of(interpreter)
@@ -243,7 +247,8 @@ def folder_name(interpreter: Interpreter) -> str:
     digest = hashlib.sha256()
     for name, file in client_files(interpreter.runtime).items():
         digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
-    parts = (_FORMAT, *requirements_for(interpreter.runtime), ".".join(map(str, interpreter.version)))
+    sdk = sdk_of(interpreter)
+    parts = (_FORMAT, *(sdk.requirements if sdk is not None else ()), ".".join(map(str, interpreter.version)))
     digest.update("\n".join(parts).encode())
     return f"{interpreter.runtime}-{digest.hexdigest()[:16]}"
 
@@ -274,19 +279,8 @@ def copy_client(content: Path, interpreter: Interpreter) -> None:
         copy = content / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-    distributions = sorted(path.name.removesuffix(".dist-info") for path in content.glob("*.dist-info"))
-    manifest = {family_of(interpreter).name: ".".join(map(str, interpreter.version)), "packages": distributions}
+    manifest = {family_of(interpreter).name: ".".join(map(str, interpreter.version)), "packages": installed_packages(content)}
     (content / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-
-
-async def try_sdk(interpreter: Interpreter, content: Path) -> None:
-    """Packages have been published that did not run on the Pythons they named."""
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import boto3"
-    command = [str(interpreter.executable), "-B", "-E", "-s", "-S", "-c", script, str(content)]
-    try:
-        await run(command, TRIAL_SECONDS, lambda line: None)
-    except (CommandError, TimeoutError) as error:
-        raise InstallError(f"the installed boto3 does not run: {error}") from error
 
 
 def publish(content: Path, destination: Path) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lambdad.runtimes.install import CommandError, InstallError, Progress, run
+from lambdad.runtimes.install import CommandError, InstallError, Progress, npm_problem, run
 
 FETCH_SECONDS = 900.0
 
@@ -53,7 +53,7 @@ class NpmSource:
         return f"npm package {self.package}"
 
     def problem(self) -> str | None:
-        return None if shutil.which("npm") else "npm is not installed (Debian: apt-get install npm)"
+        return npm_problem()
 
     async def fetch(self, target: Path, progress: Progress) -> None:
         folder = target.with_name(target.name + "-package")

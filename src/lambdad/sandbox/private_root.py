@@ -86,6 +86,8 @@ def lay_out(root: Path) -> list[Path]:
     for name in ("passwd", "group"):  # each sandbox writes its own there
         (root / "etc" / name).symlink_to(f"/run/{name}")
     (root / "etc/mtab").symlink_to("/proc/self/mounts")
+    # Where Node.js looks for what a module in /var/task imports; NODE_PATH counts for `require` alone.
+    (root / "var/node_modules").symlink_to("runtime/node_modules")
     shown = [Path("/usr")]
     for name in _SYSTEM_FOLDERS:
         original = Path("/", name)

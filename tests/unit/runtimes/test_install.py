@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.runtimes.install import CommandError, InstallError, PipInstaller, requirements_for, run
-from lambdad.runtimes.python.family import RUNTIMES
+from lambdad.runtimes.install import CommandError, InstallError, NpmInstaller, PipInstaller, installed_packages, run
 from support.processes import is_running
-
-
-def test_every_python_has_an_sdk() -> None:
-    """Each Python gets boto3; those for which the newest no longer runs get an older one."""
-    for runtime in RUNTIMES:
-        assert requirements_for(runtime)[0].startswith("boto3")
-    assert requirements_for("python2.7")[0] == "boto3<1.18"
 
 
 async def test_a_commands_lines_are_passed_on() -> None:
@@ -59,10 +51,72 @@ async def test_a_cancelled_command_is_killed(tmp_path: Path) -> None:
 async def test_pip_that_fails_is_an_install_error(tmp_path: Path) -> None:
     """The sentence says what was wanted and what pip said."""
     with pytest.raises(InstallError, match=r"pip could not install not a requirement: .*[Ii]nvalid requirement"):
-        await PipInstaller().install(["not a requirement"], "3.8", tmp_path, lambda line: None)
+        await PipInstaller("3.8").install(["not a requirement"], tmp_path, lambda line: None)
 
 
 async def test_pip_that_takes_too_long_is_an_install_error(tmp_path: Path) -> None:
     """The time limit is in the sentence."""
     with pytest.raises(InstallError, match="did not finish within 0 seconds"):
-        await PipInstaller(0.01).install(["boto3"], "3.8", tmp_path, lambda line: None)
+        await PipInstaller("3.8", 0.01).install(["boto3"], tmp_path, lambda line: None)
+
+
+NPM = """#!/bin/sh
+test "$1" = cache && exit
+echo "$@" > "$(dirname "$0")/arguments"
+cd "$3" && test -f package.json && mkdir -p node_modules/@scope/package "$5/content" || exit 9
+echo '{"name": "@scope/package", "version": "1.2.3"}' > node_modules/@scope/package/package.json
+echo '{}' > node_modules/.package-lock.json
+echo fetched
+"""
+
+
+def put_npm(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """That program is the npm of the machine."""
+    folder.mkdir()
+    (folder / "npm").write_text(script)
+    (folder / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+async def test_npm_puts_packages_in_place_and_leaves_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cache, its notes and our description of nothing are gone; scripts of packages were not to be run."""
+    put_npm(tmp_path / "bin", monkeypatch, NPM)
+    lines: list[str] = []
+    target = tmp_path / "content"
+    await NpmInstaller().install(["@scope/package@<=2"], target, lines.append)
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()] == [
+        "node_modules/@scope/package/package.json"
+    ]
+    assert [path.name for path in target.iterdir()] == ["node_modules"]
+    arguments = (tmp_path / "bin" / "arguments").read_text().split()
+    assert "--ignore-scripts" in arguments and arguments[-1] == "@scope/package@<=2"
+    assert lines == ["fetched"]
+    assert installed_packages(target) == ["@scope/package@1.2.3"]
+
+
+async def test_npm_that_fails_is_an_install_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what was wanted and what npm said. Where nothing can be fetched, one package is tried and no more."""
+    offline = f"#!/bin/sh\necho >> {tmp_path}/calls; echo npm error code EAI_AGAIN >&2; exit 1\n"
+    put_npm(tmp_path / "bin", monkeypatch, offline)
+    with pytest.raises(InstallError, match=r"^npm could not install a@2: npm error code EAI_AGAIN$"):
+        await NpmInstaller().install(["a@2", "b@3"], tmp_path / "content", lambda line: None)
+    assert (tmp_path / "calls").read_text() == "\n"
+    put_npm(tmp_path / "other", monkeypatch, '#!/bin/sh\ntest "$1" = cache || { echo no b; exit 1; }\n')
+    with pytest.raises(InstallError, match=r"^npm could not install a@2, b@3: no b$"):
+        await NpmInstaller().install(["a@2", "b@3"], tmp_path / "more", lambda line: None)
+
+
+async def test_npm_that_takes_too_long_is_an_install_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit is in the sentence, and npm is gone."""
+    put_npm(tmp_path / "bin", monkeypatch, f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    with pytest.raises(InstallError, match="npm did not finish within 1 seconds"):
+        await NpmInstaller(0.9).install(["aws-sdk@2"], tmp_path / "content", lambda line: None)
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+async def test_without_npm_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written then."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InstallError, match=r"^npm is not installed \(Debian: apt-get install npm\)$"):
+        await NpmInstaller().install(["aws-sdk@2"], tmp_path / "content", lambda line: None)
+    assert not (tmp_path / "content").exists()

@@ -31,7 +31,7 @@ class FakeInstaller:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     hold: asyncio.Event | None = None
 
-    async def install(self, requirements: Sequence[str], python_version: str, target: Path, progress: Progress) -> None:
+    async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
         self.calls += 1
         self.started.set()
         target.mkdir()

@@ -11,6 +11,7 @@ from pathlib import Path
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.node.sdk import sdk
 from lambdad.runtimes.source import NpmSource, Source
 
 MAJORS = (10, 12, 14, 16, 18, 20, 22, 24, 26)
@@ -62,6 +63,7 @@ FAMILY = Family(
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
     variables=variables,
+    sdk=sdk,
     sources=sources,
     advice=lambda runtime: f"put Node.js {runtime.removeprefix('nodejs').removesuffix('.x')} on the PATH of lambdad",
 )

@@ -11,6 +11,7 @@ from lambdad.errors import SandboxError
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.find import Interpreter, Lookup
 from lambdad.runtimes.install import CommandError, run
+from lambdad.runtimes.python.sdk import sdk
 
 RUNTIMES = ("python2.7", *(f"python3.{minor}" for minor in range(6, 15)))
 CLIENT = Path(__file__).parent / "client"
@@ -90,6 +91,7 @@ FAMILY = Family(
     lookup=Lookup(re.compile(r"python(2\.7|3\.\d+)"), ("-E", "-s", "-c", _PROBE), read_answers),
     is_python=True,
     variables=variables,
+    sdk=sdk,
     advice=lambda runtime: f"install Python {runtime.removeprefix('python')} with pyenv, uv or the system's packages",
     finish=compile_tree,
 )

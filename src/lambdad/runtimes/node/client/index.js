@@ -6,6 +6,7 @@ const { Api } = require('./api');
 const { fault, forCaller } = require('./errors');
 const { loadHandler } = require('./load');
 const { makeContext } = require('./context');
+const { teachEndpointVariables } = require('./old_sdk');
 const { installGlobal, isStreaming, runStreaming } = require('./stream');
 
 const MAJOR = Number(process.versions.node.split('.')[0]);
@@ -21,6 +22,7 @@ let whenIdle = null; // what is left to do when the event loop is empty
 async function main() {
   log.patchConsole();
   installGlobal();
+  teachEndpointVariables();
   process.on('uncaughtException', (error) => end('Uncaught Exception', error, UNCAUGHT));
   process.on('unhandledRejection', (reason, promise) => end('Unhandled Promise Rejection', rejection(reason, promise), UNHANDLED));
   process.on('beforeExit', () => {

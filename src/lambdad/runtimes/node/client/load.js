@@ -2,11 +2,18 @@
 // From the name of a handler to the function: `dir/file.export.nested`.
 
 const fs = require('fs');
+const Module = require('module');
 const path = require('path');
 const { fault } = require('./errors');
 
 const MAJOR = Number(process.versions.node.split('.')[0]);
 const HAS_MODULES = MAJOR >= 14; // AWS's runtimes know ES modules from nodejs14.x on
+
+const FOR_IMPORT = '/var/node_modules'; // leads to the runtime's modules
+
+// For `require` they are on NODE_PATH, behind those of the layers.
+const nodeModulePaths = Module._nodeModulePaths;
+Module._nodeModulePaths = (from) => nodeModulePaths(from).filter((folder) => folder !== FOR_IMPORT);
 
 async function loadHandler(root, name) {
   if (name.includes('..')) {
