@@ -1,6 +1,6 @@
 """Builds client/client.jar from source/: `make java-client`, with a JDK of the release that the jar names.
 
-The jar is kept beside its sources, since a Java runtime has no compiler: docs/decisions/0016-java-client.md. The same sources
+The jar is kept beside its sources, since a Java runtime has no compiler: docs/decisions/0014-java-client.md. The same sources
 and compiler give the same bytes.
 """
 
