@@ -237,6 +237,17 @@ def test_with_authentication_the_registry_wants_a_password_of_the_api(strict: Se
     assert puller.ask("GET", "manifests/v1")[2] == APP.manifest
     status, _, body = puller.ask("POST", "blobs/uploads/", b"")
     assert (status, error_code(body)) == (403, "DENIED")
+    own = strict.client("ecr", **root).create_repository(repositoryName="own")["repository"]["repositoryArn"]
+    statements = [{**may, "Action": ["ecr:*"], "Resource": own}, {**may, "Action": "ecr:GetAuthorizationToken"}]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="puller", PolicyName="pull", PolicyDocument=document)
+    pusher = RegistryClient(strict.endpoint, "own", _login(strict, user))
+    for digest in APP.blobs:  # the digest of what one may not pull does not get it
+        assert pusher.ask("POST", f"blobs/uploads/?mount={digest}&from=closed", b"")[0] == 202
+        assert pusher.ask("HEAD", f"blobs/{digest}")[0] == 404
+    describe = strict.client("ecr", **user).describe_repositories
+    assert describe(repositoryNames=["own"])["repositories"][0]["repositoryName"] == "own"
+    assert refused(describe, repositoryNames=["own", "closed"]) == "AccessDeniedException"
     iam.delete_access_key(UserName="puller", AccessKeyId=made_key["AccessKeyId"])
     assert puller.ask("GET", "manifests/v1")[0] == 401
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lambdad.model.permission import Parameters, Permission, permissions_for
 from lambdad.model.request import RequestContext
 
 
-def _repository(context: RequestContext, parameters: Parameters) -> str:
+def _repository(context: RequestContext, parameters: Parameters) -> str | Sequence[str]:
     if "resourceArn" in parameters:
         return str(parameters["resourceArn"])
     account_id = parameters.get("registryId", context.account_id)
-    return f"arn:aws:ecr:{context.region}:{account_id}:repository/{parameters.get('repositoryName', '*')}"
+    names = parameters.get("repositoryNames") or [parameters.get("repositoryName", "*")]
+    return [f"arn:aws:ecr:{context.region}:{account_id}:repository/{name}" for name in names]
 
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {

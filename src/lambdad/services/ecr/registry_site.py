@@ -63,6 +63,7 @@ _CODES = {
 @dataclass(frozen=True, slots=True)
 class _Asked:
     request: SiteRequest
+    caller: SiteCaller
     name: RepositoryName
     rest: str
     query: Mapping[str, str]
@@ -118,7 +119,7 @@ class RegistrySite:
         await request.permit(caller, (_permission(_ACTIONS[matched["what"], request.method], name),))
         await existing(self._state, name)
         query = {key: values[-1] for key, values in parse_qs(request.raw_query).items()}
-        return await answer(_Asked(request, name, unquote(matched["rest"]), query))
+        return await answer(_Asked(request, caller, name, unquote(matched["rest"]), query))
 
     def _caller(self, request: SiteRequest) -> SiteCaller | None:
         """Who asks; None where that has to be said, and was not."""
@@ -193,18 +194,25 @@ class RegistrySite:
     async def _begin_upload(self, asked: _Asked) -> SiteResponse:
         if "mount" in asked.query and await self._mount(asked):
             return _created(asked.name, _digest(asked.query["mount"]))
+        if "digest" in asked.query:
+            _digest(asked.query["digest"])  # before anything is begun
         upload = await self._uploads.begin(asked.name)
         if "digest" in asked.query:
-            return await self._complete(upload, asked)
+            async with upload.turn:
+                return await self._complete(upload, asked)
         return _under_way(202, upload)
 
     async def _mount(self, asked: _Asked) -> bool:
-        """What another repository of the same account and Region has need not be sent."""
+        """What another repository of the same account and Region has need not be sent by who may pull it from there."""
         digest, source = _digest(asked.query["mount"]), asked.query.get("from", "")
         if not REPOSITORY.fullmatch(source):
             return False
         other = RepositoryName(asked.name.account_id, asked.name.region, source)
         if not await self._state.records.has_part(other, digest):
+            return False
+        try:
+            await asked.request.permit(asked.caller, (_permission(_ACTIONS["blobs", "GET"], other),))
+        except ServiceError:
             return False
         try:
             async with self._state.blobs.pin(digest):
@@ -217,35 +225,33 @@ class RegistrySite:
         return _under_way(204, self._uploads.find(asked.name, asked.rest))
 
     async def _add_to_upload(self, asked: _Asked) -> SiteResponse:
-        upload = self._uploads.find(asked.name, asked.rest)
-        async with upload.turn:
+        async with self._uploads.turn(asked.name, asked.rest) as upload:
             _check_range(upload, asked.request.headers)
             await upload.add(asked.request.stream())
         return _under_way(202, upload)
 
     async def _finish_upload(self, asked: _Asked) -> SiteResponse:
-        upload = self._uploads.find(asked.name, asked.rest)
-        if "digest" not in asked.query:
-            raise ServiceError("DIGEST_INVALID", "The digest of the part is missing.", status=400)
-        _check_range(upload, asked.request.headers)
-        return await self._complete(upload, asked)
+        async with self._uploads.turn(asked.name, asked.rest) as upload:
+            if "digest" not in asked.query:
+                raise ServiceError("DIGEST_INVALID", "The digest of the part is missing.", status=400)
+            _check_range(upload, asked.request.headers)
+            return await self._complete(upload, asked)
 
     async def _complete(self, upload: Upload, asked: _Asked) -> SiteResponse:
+        """For who holds it."""
         wanted = _digest(asked.query["digest"])
-        async with upload.turn:
-            try:
-                await upload.add(asked.request.stream())
-                digest = await upload.finish()
-                if digest != wanted:
-                    raise ServiceError("DIGEST_INVALID", f"What was sent is sha256:{digest}.", status=400)
-                await self._keep(asked.name, digest)
-            finally:
-                await self._uploads.end(upload)
+        try:
+            await upload.add(asked.request.stream())
+            digest = await upload.finish()
+            if digest != wanted:
+                raise ServiceError("DIGEST_INVALID", f"What was sent is sha256:{digest}.", status=400)
+            await self._keep(asked.name, digest)
+        finally:
+            await self._uploads.end(upload)
         return _created(asked.name, digest)
 
     async def _cancel_upload(self, asked: _Asked) -> SiteResponse:
-        upload = self._uploads.find(asked.name, asked.rest)
-        async with upload.turn:
+        async with self._uploads.turn(asked.name, asked.rest) as upload:
             await self._uploads.end(upload)
         return SiteResponse(204, [_VERSION])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from lambdad.errors import ServiceError
 from lambdad.services.ecr.model import RepositoryName
@@ -67,6 +67,12 @@ class Uploads:
             raise ServiceError("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin again.", status=404)
         upload.touched = self._monotonic()
         return upload
+
+    @asynccontextmanager
+    async def turn(self, name: RepositoryName, upload_id: str) -> AsyncIterator[Upload]:
+        """The upload, held against other requests; ServiceError as `find` where one of them has ended it by then."""
+        async with self.find(name, upload_id).turn:
+            yield self.find(name, upload_id)
 
     async def end(self, upload: Upload) -> None:
         """What was not finished is gone."""

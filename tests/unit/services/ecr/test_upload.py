@@ -1,0 +1,46 @@
+"""Parts of images on their way in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lambdad.errors import ServiceError
+from lambdad.services.ecr.model import RepositoryName
+from lambdad.services.ecr.upload import Uploads
+from lambdad.store.files import FileBlobs
+from lambdad.store.memory import MemoryStore
+
+NAME = RepositoryName("000000000000", "us-east-1", "app")
+
+
+async def pieces(*data: bytes) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+
+
+async def test_who_waited_for_an_upload_that_ended_is_told_so(tmp_path: Path) -> None:
+    """As one who comes later is: clients that give up and ask again may be there twice."""
+    blobs = FileBlobs(tmp_path / "blobs", MemoryStore())
+    await blobs.open()
+    uploads = Uploads(blobs, lambda: 0.0)
+    upload_id = (await uploads.begin(NAME)).upload_id
+    finished: list[str] = []
+
+    async def finish() -> None:
+        async with uploads.turn(NAME, upload_id) as upload:
+            await upload.add(pieces(b"part"))
+            finished.append(await upload.finish())
+            await uploads.end(upload)
+
+    outcomes = await asyncio.gather(finish(), finish(), return_exceptions=True)
+    assert len(finished) == 1
+    (late,) = [outcome for outcome in outcomes if outcome is not None]
+    assert isinstance(late, ServiceError)
+    assert (late.code, late.status) == ("BLOB_UPLOAD_UNKNOWN", 404)
+    with pytest.raises(ServiceError):
+        uploads.find(NAME, upload_id)
+    await blobs.close()
