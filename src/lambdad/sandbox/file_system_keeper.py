@@ -15,9 +15,11 @@ import msgspec
 from lambdad.errors import FileSystemTrouble
 from lambdad.sandbox import linux
 from lambdad.sandbox.file_system import Standing, open_file_system
+from lambdad.sandbox.job import close_all_but
 from lambdad.sandbox.records import Channel, close_all
 
 PATIENCE_SECONDS = 15.0  #: AWS's own is not documented
+MOST_STUCK = 8  #: processes that were given up and cannot end: with so many of them a folder is not asked again
 
 _STRANGERS = (
     "Functions mount folders as strangers, another one in each environment: the folders have to be open to all, and what one "
@@ -49,6 +51,7 @@ class _Opening:
     handle: int  #: pidfd
     channel: Channel
     until: float
+    folder: str
     answer: Answer | None  #: None once nobody wants it any more
 
 
@@ -79,6 +82,9 @@ class FileSystemKeeper:
         if folder is None:
             answer(FileSystemTrouble(FileSystemTrouble.MISSING, f"the settings name no folder for {arn}"))
             return
+        if self._stuck(folder) >= MOST_STUCK:
+            answer(FileSystemTrouble(FileSystemTrouble.SILENT, f"{folder} has not answered for a while"))
+            return
         try:
             opening = self._start(folder, uid, answer)
         except OSError as error:
@@ -101,6 +107,9 @@ class FileSystemKeeper:
         for opening in self._openings.values():
             _kill(opening)
 
+    def _stuck(self, folder: str) -> int:
+        return sum(opening.answer is None for opening in self._openings.values() if opening.folder == folder)
+
     def _start(self, folder: str, uid: int, answer: Answer) -> _Opening:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         launcher = os.getpid()
@@ -108,7 +117,7 @@ class FileSystemKeeper:
             pid = os.fork()
             if pid == 0:
                 _work(folder, uid, self._standing, Channel(theirs), launcher)
-        return _Opening(pid, os.pidfd_open(pid), Channel(ours), self._now() + PATIENCE_SECONDS, answer)
+        return _Opening(pid, os.pidfd_open(pid), Channel(ours), self._now() + PATIENCE_SECONDS, folder, answer)
 
     def _end(self, opening: _Opening) -> None:
         self._loop.forget(opening.handle)
@@ -140,6 +149,7 @@ def _work(folder: str, uid: int, standing: Standing, channel: Channel, launcher:
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == launcher:
+            close_all_but([channel.socket.fileno()])  # nobody else's sockets stay open for as long as it has to wait
             try:
                 channel.send(_Report(), [open_file_system(folder, uid, standing)])
             except FileSystemTrouble as trouble:

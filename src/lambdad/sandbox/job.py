@@ -128,7 +128,7 @@ def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, lau
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == launcher:
-            _close_all_but(kept)
+            close_all_but(kept)
             os.write(writer, msgspec.json.encode(work()))
             status = 0
     except BaseException:  # noqa: BLE001 - the end of a process: told on stderr, and by the missing report
@@ -136,7 +136,8 @@ def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, lau
     os._exit(status)
 
 
-def _close_all_but(kept: Sequence[int]) -> None:
+def close_all_but(kept: Sequence[int]) -> None:
+    """Of what a forked process has from the launcher, and does not need: above standard error."""
     start = 3
     for descriptor in sorted(kept):
         os.closerange(start, descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from lambdad.errors import FileSystemTrouble
 from lambdad.sandbox import file_system_keeper
 from lambdad.sandbox.event_loop import EventLoop
 from lambdad.sandbox.file_system import Standing
-from lambdad.sandbox.file_system_keeper import PATIENCE_SECONDS, FileSystemKeeper
+from lambdad.sandbox.file_system_keeper import MOST_STUCK, PATIENCE_SECONDS, FileSystemKeeper
 
 pytestmark = pytest.mark.root
 
@@ -107,15 +108,9 @@ def test_a_folder_that_does_not_answer(
     loop: EventLoop, keeper: FileSystemKeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is given up in time, holds up nobody else, and what comes late is let go of."""
-    reader, writer = os.pipe()
-
-    def wait_for_ever(folder: str, uid: int, standing: Standing) -> int:
-        os.read(reader, 1)
-        raise AssertionError
-
     found: Found = []
     with monkeypatch.context() as patched:
-        patched.setattr(file_system_keeper, "open_file_system", wait_for_ever)
+        patched.setattr(file_system_keeper, "open_file_system", lambda *_: signal.pause())
         keeper.open(ARN, 20_001, found.append)
     keeper.open(ARN, 20_002, found.append)
     until(loop, lambda: found)
@@ -131,8 +126,6 @@ def test_a_folder_that_does_not_answer(
     assert not keeper.is_busy
     until(loop, lambda: not keeper._openings)
     assert len(found) == 1
-    os.close(reader)
-    os.close(writer)
 
 
 def test_a_process_that_is_killed(loop: EventLoop, keeper: FileSystemKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,3 +137,52 @@ def test_a_process_that_is_killed(loop: EventLoop, keeper: FileSystemKeeper, mon
     until(loop, lambda: found)
     assert isinstance(found[0], FileSystemTrouble)
     assert found[0].kind == FileSystemTrouble.SILENT
+
+
+def test_a_folder_that_never_answers_is_not_asked_for_ever(
+    loop: EventLoop, keeper: FileSystemKeeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the processes that wait for it cannot even be killed, there are only so many of them; others are not concerned."""
+    found: Found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(file_system_keeper, "open_file_system", lambda *_: signal.pause())
+        patched.setattr(file_system_keeper, "_kill", lambda opening: None)
+        for _ in range(MOST_STUCK):
+            keeper.open(ARN, 20_001, found.append)
+        clock.now += PATIENCE_SECONDS + 1
+        keeper.tend()
+    assert len(found) == MOST_STUCK
+    keeper.open(ARN, 20_001, found.append)
+    assert isinstance(found[-1], FileSystemTrouble)
+    assert (found[-1].kind, len(keeper._openings)) == (FileSystemTrouble.SILENT, MOST_STUCK)
+    keeper.open(OTHER, 20_001, found.append)
+    until(loop, lambda: len(found) == MOST_STUCK + 2)
+    assert isinstance(found[-1], FileSystemTrouble)
+    assert found[-1].kind == FileSystemTrouble.MISSING
+    keeper.close()
+    until(loop, lambda: not keeper._openings)
+    keeper.open(ARN, 20_001, found.append)
+    until(loop, lambda: len(found) == MOST_STUCK + 3)
+    assert isinstance(found[-1], int)
+    os.close(found[-1])
+
+
+def test_a_process_that_waits_for_a_folder_holds_nothing_else_open(
+    loop: EventLoop, keeper: FileSystemKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher's sockets are other sandboxes', whose end would not be noticed."""
+
+    def tell(*_: object) -> int:
+        raise FileSystemTrouble(FileSystemTrouble.MISSING, " ".join(sorted(os.listdir("/proc/self/fd"))))
+
+    reader, writer = os.pipe()
+    found: Found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(file_system_keeper, "open_file_system", tell)
+        keeper.open(ARN, 20_001, found.append)
+    until(loop, lambda: found)
+    listed = str(found[0]).split()
+    assert not {str(reader), str(writer)} & set(listed)
+    assert len(listed) == 5  # the standard three, its answer, and the listing
+    os.close(reader)
+    os.close(writer)
