@@ -159,7 +159,7 @@ class _Layer:
                 target.write(chunk)
             if target.tell() != entry.size:
                 raise Refusal("not-a-tar", f"{path} is cut short")
-        os.chmod(path, entry.mode & 0o777)
+        os.chmod(path, entry.mode & 0o777 | 0o400)  # see `_copy`: its owner is no sandbox's user
 
     def _write_link(self, entry: tarfile.TarInfo, path: str) -> None:
         source = _path_of(entry.linkname)
@@ -246,9 +246,32 @@ def _link_tree(source: int, budget: Budget) -> None:
                         folders.append(place)
                     else:
                         budget.spend(status.st_size)
-                        os.link(entry.name, f"/{place}", src_dir_fd=folder, follow_symlinks=False)
+                        _share(entry.name, folder, f"/{place}", status)
         finally:
             os.close(folder)
+
+
+def _share(name: str, folder: int, place: str, status: os.stat_result) -> None:
+    try:
+        os.link(name, place, src_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        _copy(name, folder, place, status)
+
+
+def _copy(name: str, folder: int, place: str, status: os.stat_result) -> None:
+    """Instead of a link, where the file has as many as its file system allows: one image must not use them up for others."""
+    if stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(name, dir_fd=folder), place)
+        return
+    if stat.S_ISFIFO(status.st_mode):
+        os.mkfifo(place, 0o600)
+    else:
+        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder), "rb") as source, open(place, "xb") as target:
+            while piece := source.read(_CHUNK):
+                target.write(piece)
+    os.chmod(place, stat.S_IMODE(status.st_mode))
 
 
 def _make_mount_points() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
@@ -14,7 +15,7 @@ import pytest
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import start_unpacking_layer
 from lambdad.sandbox.seccomp import filter_program
-from lambdad.sandbox.unpack_layer import MOUNT_POINTS
+from lambdad.sandbox.unpack_layer import MOUNT_POINTS, _copy
 from support.image_layers import Entry, diff_id, folder, hard_link, layer_tar, link, zipped
 
 pytestmark = pytest.mark.root
@@ -112,6 +113,37 @@ def test_a_layer_shares_the_files_of_those_below(unpack: Unpack) -> None:
     assert (tree / "kept").samefile(below / "kept")
     assert (tree / "d/f").samefile(below / "d/f")
     assert ((tree / "replaced").read_bytes(), (below / "replaced").read_bytes()) == (b"new", b"old")
+
+
+def test_no_image_uses_up_the_links_of_a_file_for_others(unpack: Unpack, tmp_path: Path) -> None:
+    """What can have no more of them is copied, though nobody may read it."""
+    below = stacked(unpack, [Entry("f", b"content", mode=0o111), Entry("g")])
+    (tmp_path / "links").mkdir()
+    try:
+        for number in range(70_000):
+            os.link(below / "f", tmp_path / f"links/{number}")
+    except OSError as error:
+        assert error.errno == errno.EMLINK, error
+    else:
+        pytest.skip("this file system lets a file have any number of links")
+    report, tree = unpack(layer_tar([Entry("own")]), below)
+    assert report.refusal is None, report
+    assert (tree / "f").read_bytes() == b"content"
+    assert stat.S_IMODE((tree / "f").stat().st_mode) == 0o511
+    assert not (tree / "f").samefile(below / "f")
+    assert (tree / "g").samefile(below / "g")
+
+
+def test_links_and_pipes_are_copied_as_what_they_are(tmp_path: Path) -> None:
+    """Where there can be no further link to them either."""
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe", 0o640)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for name in ("link", "pipe"):
+        _copy(name, folder, f"{tmp_path}/{name}-copy", (tmp_path / name).lstat())
+    os.close(folder)
+    assert (tmp_path / "link-copy").readlink() == Path("nowhere")
+    assert (tmp_path / "pipe-copy").stat().st_mode == (tmp_path / "pipe").stat().st_mode
 
 
 def test_whiteouts_take_away_what_is_below(unpack: Unpack) -> None:
