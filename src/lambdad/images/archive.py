@@ -82,14 +82,15 @@ class DockerArchive:
     def _describe(self, path: str, media_type: str) -> dict[str, object]:
         member = self._member(path)
         digest, content = hashlib.sha256(), self._content(member)
-        magic = b""
+        magic, size = b"", 0
         while piece := content.read(_PIECE_BYTES):
             magic = magic or piece[:2]
             digest.update(piece)
+            size += len(piece)
         name = f"sha256:{digest.hexdigest()}"
         self._members[name] = member
         kind = _GZIP if media_type == _TAR and magic == b"\x1f\x8b" else media_type
-        return {"mediaType": kind, "digest": name, "size": member.size}
+        return {"mediaType": kind, "digest": name, "size": size}
 
     def _read(self, path: str) -> bytes:
         member = self._member(path)

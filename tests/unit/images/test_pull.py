@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -125,6 +127,24 @@ async def test_an_image_that_cannot_run_here_is_refused(tmp_path: Path, blobs: F
         with pytest.raises(MalformedImage, match=reason):
             async with pulled(layout, None, "x86_64", blobs, most):
                 pass
+
+
+async def test_a_layer_of_a_saved_image_may_be_a_link_to_another(tmp_path: Path, blobs: FileBlobs) -> None:
+    """As older versions of Docker wrote those that are the same, in whichever order."""
+    twice = image([Entry("a")], [Entry("a")])
+    config = json.dumps([{"Config": "config.json", "RepoTags": None, "Layers": ["one/layer.tar", "two/layer.tar"]}]).encode()
+    with tarfile.open(tmp_path / "saved.tar", "w") as tar:
+        first = tarfile.TarInfo("one/layer.tar")
+        first.type, first.linkname = tarfile.SYMTYPE, "../two/layer.tar"
+        tar.addfile(first)
+        for name, data in {"two/layer.tar": twice.tars[0], "config.json": twice.config, "manifest.json": config}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    source = DockerArchive(tmp_path / "saved.tar")
+    async with pulled(source, None, "x86_64", blobs, MOST) as taken:
+        assert [layer.size for layer in taken.layers] == [len(tar) for tar in twice.tars]
+    await source.close()
 
 
 class _Announced:
