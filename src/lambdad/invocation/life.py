@@ -7,9 +7,11 @@ have asked for work.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from lambdad.errors import SandboxEnded, SandboxError
@@ -21,7 +23,7 @@ from lambdad.invocation.logs import FunctionLog
 from lambdad.invocation.platform_events import PlatformEvent
 from lambdad.invocation.telemetry_delivery import DeliveryMemory, Subscriber
 from lambdad.runtime_api.credentials import ContainerCredentials
-from lambdad.runtime_api.extension_session import ExtensionSession, FunctionIdentity
+from lambdad.runtime_api.extension_session import MAX_EXTENSIONS, ExtensionSession, FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import Beginning, RuntimeSession
@@ -36,6 +38,7 @@ INTERNAL_BUDGET_SECONDS = 0.5
 EXTERNAL_BUDGET_SECONDS = 2.0
 RUNTIME_SHARE = 0.3
 FLUSH_SHARE = 0.25  #: for telemetry that is still to be delivered, before that
+_MOST_LOOKED_AT = 1000  #: entries of /opt/extensions, files and others
 #: Not in the environment of an extension, besides all names with an underscore first.
 _NOT_FOR_EXTENSIONS = frozenset(
     {
@@ -281,13 +284,17 @@ class Life:
 def external_extensions(opt_root: Path) -> list[str]:
     """The files directly in /opt/extensions, in order; what is not a file is none.
 
-    A link that leads out of /opt counts as a file: only inside is there what it leads to.
+    A link that leads out of /opt counts as a file: only inside is there what it leads to. One more than there may be is enough,
+    for it is refused; whoever made the folder may have put any number of files there.
     """
     folder = in_layers(opt_root, "/opt/extensions")
     if folder is None or not folder.is_dir():
         return []
-    paths = {entry.name: in_layers(opt_root, f"/opt/extensions/{entry.name}") for entry in folder.iterdir()}
-    return sorted(name for name, path in paths.items() if path is None or path.is_file())
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in islice(entries, _MOST_LOOKED_AT))
+    paths = ((name, in_layers(opt_root, f"/opt/extensions/{name}")) for name in names)
+    found = (name for name, path in paths if path is None or path.is_file())
+    return list(islice(found, MAX_EXTENSIONS + 1))
 
 
 def _exit_text(status: ExitStatus) -> str:

@@ -53,6 +53,13 @@ def test_extensions_of_layers_with_links(opt: Path, tmp_path: Path) -> None:
     assert external_extensions(opt) == ["a", "b", "c", "f"]
 
 
+def test_no_more_extensions_are_looked_for_than_there_may_be(opt: Path) -> None:
+    """But one, which is refused: the server has other things to do than to follow links by the thousand."""
+    for number in range(3000):
+        (opt / f"extensions/{number:04}").symlink_to("/opt/bin/tool")
+    assert len(external_extensions(opt)) == 11
+
+
 def test_a_folder_of_extensions_that_is_a_link(opt: Path, tmp_path: Path) -> None:
     """To another folder of the layers it counts; the names of a folder of the machine's are nobody's to know."""
     (opt / "extensions").rmdir()
