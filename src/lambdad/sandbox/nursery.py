@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lambdad.sandbox.records import Channel, Program, RecordTooLong, Start
 from lambdad.sandbox.shell import Shell
 
 _CHANNEL_IN_ZYGOTE = 3
+MOST_IMAGES = 32  #: whose zygotes are kept though no sandbox of theirs is left; there may be any number of images
 _FAILURES_OF_SPARES = 3  #: in a row, before no more spares are tried
 #: All that a zygote, or another process of ours inside, has for an environment; its sandboxes get their own.
 ENVIRONMENT = {
@@ -66,7 +68,7 @@ class Nursery:
     ancestors: int = 0  #: zygotes whose waiting starts it has, since they were killed; none once it has made a shell itself
     started: float = 0.0
     files: tuple[int, int] | None = None  #: which folder its image's files are in, at whose path there may be another one later
-    is_outdated: bool = False  #: those files are being removed: whoever waits is its heir's
+    is_outdated: bool = False  #: it is to end, perhaps because those files are being removed: whoever waits is its heir's
 
     @property
     def is_faulty(self) -> bool:
@@ -86,6 +88,15 @@ class Nursery:
         """Ends the zygote, if it has not ended by itself."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+
+def one_too_many(nurseries: Iterable[Nursery], used: Collection[Nursery]) -> Nursery | None:
+    """Which zygote should make room for one of another image: the one that nobody has asked for anything for longest."""
+    of_images = [nursery for nursery in nurseries if nursery.program.image_root is not None and not nursery.is_outdated]
+    if len(of_images) < MOST_IMAGES:
+        return None
+    idle = [nursery for nursery in of_images if not nursery.waiting and nursery not in used]
+    return min(idle, key=lambda nursery: nursery.last_used, default=None)
 
 
 def start_zygote(program: Program, staging: Path, settings: ZygoteSettings, now: float) -> Nursery:

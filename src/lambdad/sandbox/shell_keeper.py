@@ -19,7 +19,7 @@ from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
-from lambdad.sandbox.nursery import Nursery, ZygoteSettings, identity, start_zygote
+from lambdad.sandbox.nursery import Nursery, ZygoteSettings, identity, one_too_many, start_zygote
 from lambdad.sandbox.records import Channel, Program, RecordTooLong, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
 
@@ -190,11 +190,20 @@ class ShellKeeper:
 
     def _nursery(self, program: Program) -> Nursery:
         if program not in self._nurseries:
+            if program.image_root is not None:
+                self._make_room_for_image()
             nursery = start_zygote(program, self._root, self._zygote_settings, self._now())
             self._nurseries[program] = nursery
             self._loop.watch_channel(nursery.channel, lambda: self._hear_zygote(nursery))
             self._loop.watch(nursery.handle, lambda: self._bury_zygote(nursery))
         return self._nurseries[program]
+
+    def _make_room_for_image(self) -> None:
+        used = [shell.nursery for shell in self._shells.values() if shell.state not in ("forking", "spare", "ended")]
+        nursery = one_too_many(self._nurseries.values(), used)
+        if nursery is not None:
+            nursery.is_outdated = True
+            nursery.kill()
 
     def _hear_zygote(self, nursery: Nursery) -> None:
         while (received := nursery.channel.receive()) is not None:
