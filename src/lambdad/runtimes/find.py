@@ -104,8 +104,11 @@ class InterpreterFinder:
         return choose([interpreter for path, answer in answers for interpreter in self._lookup.read(path, answer)])
 
     async def _examine(self, path: Path, cache: Mapping[str, str], slots: asyncio.Semaphore) -> tuple[str, str | None]:
-        status = path.stat()
-        key = f"{path}:{status.st_mtime_ns}:{status.st_size}"
+        try:
+            status = path.stat()
+        except OSError:  # gone since it was seen: one is being installed in its place, say
+            return str(path), None
+        key = f"{path.resolve()}:{status.st_mtime_ns}:{status.st_size}"
         if key in cache:
             return key, cache[key]
         async with slots:

@@ -1,4 +1,8 @@
-"""The languages that lambdad has installed itself, a folder each in its cache: what can be had, and getting it."""
+"""The languages that lambdad has installed itself, in its cache: what can be had, and getting it.
+
+`languages/RUNTIME` is a link to the folder of the newest installation. Sandboxes have the folder itself mounted, so another
+installation has to be another folder, and what it replaces has to stay for a while.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +82,7 @@ async def install(runtime: str, cache_dir: Path, progress: Progress) -> Interpre
     folder = languages_dir(cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     async with file_lock(folder / f".{runtime}.lock"):
-        for rubbish in folder.glob(f".building-{runtime}-*"):  # of an installation that was killed
-            await asyncio.to_thread(shutil.rmtree, rubbish, ignore_errors=True)
+        await asyncio.to_thread(_clear_away, folder, runtime)
         building = Path(tempfile.mkdtemp(prefix=f".building-{runtime}-", dir=folder))
         try:
             await source.fetch(building / "content", progress)
@@ -117,9 +120,22 @@ def _open_to_all(root: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _publish(building: Path, destination: Path) -> None:
-    """What runs from an older one goes on: its files live until it ends."""
+def _clear_away(folder: Path, runtime: str) -> None:
+    """What killed installations have left, and what the last one has replaced: nothing is run from that any more."""
+    standing = (folder / runtime).resolve().parent
+    for pattern in (f".building-{runtime}-*", f".installed-{runtime}-*"):
+        for rubbish in folder.glob(pattern):
+            if rubbish.resolve() != standing:
+                shutil.rmtree(rubbish, ignore_errors=True)
+
+
+def _publish(building: Path, place: Path) -> None:
+    """In one step. What runs from an older one goes on: its files stay until the next installation."""
+    building.chmod(0o755)
+    home = building.with_name(building.name.replace(".building-", ".installed-", 1))
+    building.rename(home)
+    (home / "link").symlink_to(Path(home.name, "content"))  # as seen from where it will be
     os.sync()
-    if destination.is_dir():
-        destination.rename(building / "old")
-    (building / "content").rename(destination)
+    if place.is_dir() and not place.is_symlink():  # earlier versions put the folder itself there
+        place.rename(home / "old")
+    (home / "link").replace(place)

@@ -76,8 +76,9 @@ class RuntimePrograms:
         return self._languages.stat().st_mtime_ns if self._languages.is_dir() else None
 
     async def _look(self) -> None:
-        self._looked_at = self._date()
+        date = self._date()
         before, found = self._found, await self._finder.find()
+        self._looked_at = date  # not before the search has ended well
         for name, other in self._substitutes.items():
             if name not in found and other in found:
                 found[name] = replace(found[other], runtime=name)

@@ -47,7 +47,7 @@ def test_every_runtime_is_listed(run: Run, tmp_path: Path) -> None:
 def test_an_installed_runtime_is_ready(run: Run, npm: Path, tmp_path: Path) -> None:
     """The command says where it is, and the list does from then on."""
     done = run("runtime", "install", "nodejs18.x", "--cache-dir", str(tmp_path / "cache"))
-    program = tmp_path / "cache" / "languages" / "nodejs18.x" / "bin" / "node"
+    program = (tmp_path / "cache" / "languages" / "nodejs18.x" / "bin" / "node").resolve()
     assert done.stdout == f"nodejs18.x is ready: 18.1.2 at {program}\n"
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "v18.1.2\n"
     listed = json.loads(run("runtime", "list", "--json", "--cache-dir", str(tmp_path / "cache")).stdout)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lambdad.runtimes import find
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places, candidates, choose
 from lambdad.runtimes.python.family import FAMILY as PYTHON
 from lambdad.runtimes.python.family import read_answer
@@ -60,6 +61,14 @@ async def test_what_does_not_run_is_not_found(tmp_path: Path) -> None:
     (folder / "python3.11").mkdir()
     program(folder / "python3.8-config", f"echo '{told()}'\n")
     assert await finder(tmp_path, folder, tmp_path / "missing").find() == {}
+
+
+async def test_one_that_goes_while_it_is_looked_for_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / OURS).symlink_to(sys.executable)
+    monkeypatch.setattr(find, "candidates", lambda places, pattern: [tmp_path / "bin/python3.6", tmp_path / "bin" / OURS])
+    assert list(await finder(tmp_path, tmp_path / "bin").find()) == [OURS]
 
 
 async def test_an_interpreter_that_hangs_is_given_up_and_killed(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_an_installed_language_is_taken_up_by_a_running_server(source: Fak
     await made.open()
     assert RUNTIME not in made.available()
     interpreter = await install(RUNTIME, tmp_path, lambda line: None)
-    assert interpreter.executable == tmp_path / "languages" / RUNTIME / "bin" / "node"
+    assert interpreter.executable == (tmp_path / "languages" / RUNTIME / "bin" / "node").resolve()
     assert interpreter.executable.stat().st_mode & 0o777 == 0o755
     await made.look_again()
     assert made.available()[RUNTIME].version == (18, 1, 2)
@@ -83,7 +83,8 @@ async def test_what_cannot_be_installed_leaves_what_was_there(
     with pytest.raises(InstallError, match=reason):
         await install(RUNTIME, tmp_path, lambda line: None)
     assert "echo v18.1.2" in before.executable.read_text()
-    assert sorted(path.name for path in (tmp_path / "languages").iterdir()) == [f".{RUNTIME}.lock", RUNTIME]
+    left = sorted(path.name for path in (tmp_path / "languages").iterdir())
+    assert left == [before.language_root.parent.name, f".{RUNTIME}.lock", RUNTIME]
 
 
 async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tmp_path: Path) -> None:
@@ -92,6 +93,49 @@ async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tm
     rubbish.mkdir(parents=True)
     await install(RUNTIME, tmp_path, lambda line: None)
     assert not rubbish.parent.exists()
+
+
+async def test_what_runs_goes_on_when_it_is_installed_again(source: FakeSource, tmp_path: Path) -> None:
+    """Sandboxes have the old folder mounted: a server is told of another one, also of the same release, and the old one's files
+    stay until one more is installed; then nothing but the last two is there."""
+    made = RuntimePrograms(tmp_path, finder_for([NODE], Places([]), tmp_path))
+    programs = []
+    for _ in range(3):
+        await install(RUNTIME, tmp_path, lambda line: None)
+        await made.look_again()
+        programs.append(await made.prepare(RUNTIME))
+    roots = [program.language_root for program in programs]
+    assert len(set(roots)) == 3
+    assert [(root / "bin" / "node").is_file() for root in roots] == [False, True, True]
+    assert len(list((tmp_path / "languages").glob(".installed-*"))) == 2
+    assert not list((tmp_path / "languages").glob(".building-*"))
+
+
+async def test_a_folder_in_the_place_of_the_link_is_replaced(source: FakeSource, tmp_path: Path) -> None:
+    """As earlier versions of lambdad have made it."""
+    old = tmp_path / "languages" / RUNTIME / "bin" / "node"
+    old.parent.mkdir(parents=True)
+    old.write_text("#!/bin/sh\necho v18.0.0\n")
+    old.chmod(0o755)
+    assert (await install(RUNTIME, tmp_path, lambda line: None)).version == (18, 1, 2)
+
+
+async def test_a_look_that_fails_is_done_again(source: FakeSource, tmp_path: Path) -> None:
+    """What was installed is found by the next one."""
+    finder = finder_for([NODE], Places([]), tmp_path)
+    made = RuntimePrograms(tmp_path, finder)
+    await made.open()
+    await install(RUNTIME, tmp_path, lambda line: None)
+    find, finder.find = finder.find, _no_memory  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        await made.look_again()
+    finder.find = find  # type: ignore[method-assign]
+    await made.look_again()
+    assert RUNTIME in made.available()
+
+
+async def _no_memory() -> dict[str, Interpreter]:
+    raise MemoryError
 
 
 def test_each_runtime_is_ready_installable_or_missing(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
