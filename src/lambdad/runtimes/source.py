@@ -7,6 +7,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Protocol
 from lambdad.runtimes.install import CommandError, InstallError, Progress, npm_problem, run
 
 FETCH_SECONDS = 900.0
+#: What Python's libraries say of archives that are cut short, broken, or packed in a way that they do not know.
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 
 
 class Source(Protocol):
@@ -111,7 +114,7 @@ def _untar(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as opened:
             opened.extractall(folder, filter="data")  # nothing outside the folder, nobody else's owner or mode
-    except (tarfile.TarError, OSError) as error:
+    except _UNREADABLE as error:
         raise InstallError(f"{archive.name} could not be unpacked: {error}") from error
 
 
@@ -123,7 +126,7 @@ def _unzip(archive: Path, folder: Path) -> None:
                 path = Path(opened.extract(entry, folder))
                 if path.is_file() and entry.external_attr >> 16 & 0o111:
                     path.chmod(0o755)
-    except (zipfile.BadZipFile, OSError) as error:
+    except _UNREADABLE as error:
         raise InstallError(f"{archive.name} could not be unpacked: {error}") from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.runtimes.install import InstallError
-from lambdad.runtimes.source import NpmSource, PipSource
+from lambdad.runtimes.source import NpmSource, PipSource, _unzip
 
 
 def tarball(path: Path, files: dict[str, tuple[bytes, int]]) -> Path:
@@ -80,6 +80,23 @@ async def test_a_package_of_another_shape_is_an_error(npm: Path, tmp_path: Path)
     npm.write_bytes(b"no tarball")
     with pytest.raises(InstallError, match="could not be unpacked"):
         await NpmSource("tool@1", 1).fetch(tmp_path / "other", lambda line: None)
+
+
+async def test_an_archive_that_is_cut_short_is_an_error(npm: Path, tmp_path: Path) -> None:
+    """Of a full disk, say; and so is a wheel that is encrypted."""
+    tarball(npm, {"package/bin/tool": (os.urandom(100_000), 0o755)})
+    npm.write_bytes(npm.read_bytes()[:50_000])
+    with pytest.raises(InstallError, match=r"package\.tgz could not be unpacked"):
+        await NpmSource("tool@1", 1).fetch(tmp_path / "made", lambda line: None)
+    wheel = tmp_path / "tool.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tool/x", "x")
+    content = bytearray(wheel.read_bytes())
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(head) + flags] |= 1
+    wheel.write_bytes(content)
+    with pytest.raises(InstallError, match=r"could not be unpacked: .*encrypted"):
+        _unzip(wheel, tmp_path / "unpacked")
 
 
 def test_without_npm_the_source_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
