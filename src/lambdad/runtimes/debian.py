@@ -8,10 +8,11 @@ on nothing of the machine's, whose release may be older.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from lambdad.runtimes.install import CommandError, InstallError, Progress, run
 FETCH_SECONDS = 600.0
 UNPACK_SECONDS = 120.0
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_SETTINGS = Path("/etc/apt/apt.conf.d")
+_SETTINGS = Path("/etc/apt")
 #: Needed by what is needed, but only where Debian is installed as a system.
 _SYSTEMS = frozenset({"ca-certificates", "debconf", "dpkg", "install-info", "libc-bin", "openssl", "perl-base", "tar"})
 #: Of no use to a program: half of what there is.
@@ -51,10 +52,10 @@ class DebianSource:
 
     async def fetch(self, target: Path, progress: Progress) -> None:
         with tempfile.TemporaryDirectory(prefix="lambdad-apt-") as folder:
-            apt = await _prepare(Path(folder), self.suite)
-            await _run([*apt, "update"], FETCH_SECONDS, progress)
+            apt, variables = await _prepare(Path(folder), self.suite)
+            await _run([*apt, "update"], FETCH_SECONDS, progress, variables)
             options = ("--yes", "--no-install-recommends", "--download-only")
-            await _run([*apt, *options, "install", self.package], FETCH_SECONDS, progress)
+            await _run([*apt, *options, "install", self.package], FETCH_SECONDS, progress, variables)
             for archive in sorted(Path(folder, "cache/archives").glob("*.deb")):
                 if archive.name.partition("_")[0] not in _SYSTEMS:
                     await _run(["dpkg-deb", "--extract", str(archive), str(target)], UNPACK_SECONDS, progress)
@@ -72,21 +73,17 @@ def _trim(target: Path) -> None:
         shutil.rmtree(folder)
 
 
-async def _prepare(folder: Path, suite: str) -> list[str]:
-    """The beginning of every apt command, with folders and settings of its own in `folder`."""
-    for name in ("state/lists/partial", "cache/archives/partial", "parts"):
+async def _prepare(folder: Path, suite: str) -> tuple[list[str], dict[str, str]]:
+    """The beginning of every apt command and what its environment has besides, with folders and settings of its own in
+    `folder`."""
+    for name in ("state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
     mirror = await _mirror(folder)
     (folder / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror} {suite} main\n")
-    if _SETTINGS.is_dir():  # a proxy, say
-        shutil.copytree(_SETTINGS, folder / "parts", dirs_exist_ok=True)
-    # What the machine has apt do after its own work is not to be done for this.
-    (folder / "parts/zz-lambdad").write_text("#clear APT::Update;\n#clear DPkg;\n")
     options = {
         "Dir::Etc::SourceList": folder / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::Etc::Parts": folder / "parts",
         "Dir::Etc::Preferences": "/dev/null",
         "Dir::Etc::PreferencesParts": "/dev/null",
         "Dir::State": folder / "state",
@@ -95,7 +92,26 @@ async def _prepare(folder: Path, suite: str) -> list[str]:
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
     }
-    return ["apt-get", "--quiet=2", *(f"-o{name}={value}" for name, value in options.items())]
+    command = ["apt-get", "--quiet=2", *(f"-o{name}={value}" for name, value in options.items())]
+    return command, settings_variables(folder)
+
+
+def settings_variables(folder: Path) -> dict[str, str]:
+    """The environment in which apt has the machine's settings, a proxy say, but does nothing after its work. apt reads its
+    settings before its command line, so that only a file which this variable names can send it elsewhere."""
+    parts, main = folder / "parts", _SETTINGS / "apt.conf"
+    parts.mkdir()
+    for file in sorted((_SETTINGS / "apt.conf.d").glob("*")):
+        _copy_setting(file, parts / file.name)
+    _copy_setting(main, parts / "zy-main")
+    (parts / "zz-lambdad").write_text("#clear APT::Update;\n#clear DPkg;\n")
+    (folder / "apt.conf").write_text(f'Dir::Etc::Parts "{parts}";\nDir::Etc::Main "/dev/null";\n')
+    return {"APT_CONFIG": str(folder / "apt.conf")}
+
+
+def _copy_setting(file: Path, copy: Path) -> None:
+    if file.is_file() and os.access(file, os.R_OK):  # who may not read one runs apt without it, as ever
+        shutil.copyfile(file, copy)
 
 
 async def _mirror(folder: Path) -> str:
@@ -109,9 +125,9 @@ async def _mirror(folder: Path) -> str:
     return found[0]
 
 
-async def _run(command: Sequence[str], seconds: float, progress: Progress) -> None:
+async def _run(command: Sequence[str], seconds: float, progress: Progress, variables: Mapping[str, str] | None = None) -> None:
     try:
-        await run(command, seconds, progress)
+        await run(command, seconds, progress, variables=variables)
     except TimeoutError:
         raise InstallError(f"{command[0]} did not finish within {seconds:.0f} seconds") from None
     except (CommandError, OSError) as error:

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -106,10 +106,17 @@ class CommandError(Exception):
     """A command ended with a status other than 0; the text is the end of what it wrote."""
 
 
-async def run(command: Sequence[str], timeout_seconds: float, progress: Progress, folder: Path = Path("/")) -> None:
-    """Runs a command to its end in a process group of its own, which is gone afterwards however this call ends."""
+async def run(
+    command: Sequence[str],
+    timeout_seconds: float,
+    progress: Progress,
+    folder: Path = Path("/"),
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Runs a command to its end in a process group of its own, which is gone afterwards however this call ends. `variables`
+    come besides those of this process."""
     last: list[str] = []
-    async with asyncio.timeout(timeout_seconds), _process(command, folder) as process:
+    async with asyncio.timeout(timeout_seconds), _process(command, folder, variables or {}) as process:
         assert process.stdout is not None
         async for line in process.stdout:
             text = line.decode("utf-8", "replace").rstrip()
@@ -121,10 +128,13 @@ async def run(command: Sequence[str], timeout_seconds: float, progress: Progress
 
 
 @asynccontextmanager
-async def _process(command: Sequence[str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
+        env={**os.environ, **variables},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lambdad.runtimes.debian import DebianSource, launch_script
+from lambdad.runtimes import debian
+from lambdad.runtimes.debian import DebianSource, launch_script, settings_variables
 from lambdad.runtimes.install import InstallError
 
 
@@ -46,7 +48,7 @@ def source(arrange: Callable[[Path], None] = lambda tree: None) -> DebianSource:
 
 
 APT = r"""#!/bin/sh
-echo "$@" >> {folder}/calls
+echo "$@ APT_CONFIG=$APT_CONFIG" >> {folder}/calls
 case " $* " in
 *" indextargets "*) {mirror} ;;
 *" update "*) {update} ;;
@@ -80,8 +82,24 @@ async def test_packages_are_unpacked_without_what_only_a_system_needs(tmp_path: 
     calls = (tmp_path / "fake/calls").read_text().splitlines()
     assert len(calls) == 3
     for call in calls[1:]:
-        for name in ("State", "State::status", "Cache", "Etc::SourceList", "Etc::Parts"):
+        assert call.endswith("/apt.conf"), "its settings, too"
+        for name in ("State", "State::status", "Cache", "Etc::SourceList"):
             assert f"-oDir::{name}=" in call and f"-oDir::{name}=/etc" not in call and f"-oDir::{name}=/var" not in call
+
+
+@pytest.mark.skipif(shutil.which("apt-config") is None, reason="needs apt (Debian)")
+def test_what_the_machine_has_apt_do_after_its_work_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt itself says so; a proxy holds, wherever the machine names it, and its settings that nobody may read do no harm."""
+    (tmp_path / "etc/apt.conf.d").mkdir(parents=True)
+    hooks = 'APT::Update::Post-Invoke { "touch it"; };\nDPkg::Post-Invoke { "touch it"; };\nAcquire::Retries "7";\n'
+    (tmp_path / "etc/apt.conf.d/hooks").write_text(hooks)
+    (tmp_path / "etc/apt.conf.d/broken").symlink_to("nowhere")
+    (tmp_path / "etc/apt.conf").write_text('Acquire::http::Proxy "http://proxy.test";\nDPkg::Pre-Invoke { "touch it"; };\n')
+    monkeypatch.setattr(debian, "_SETTINGS", tmp_path / "etc")
+    variables = settings_variables(tmp_path)
+    told = subprocess.run(["apt-config", "dump"], env={**os.environ, **variables}, capture_output=True, text=True, check=True)
+    assert 'Acquire::http::Proxy "http://proxy.test";' in told.stdout and 'Acquire::Retries "7";' in told.stdout
+    assert "touch it" not in told.stdout and "Post-Invoke" not in told.stdout
 
 
 @pytest.mark.parametrize(
