@@ -268,6 +268,18 @@ def test_json_logs_hold_objects_and_errors(start: Start) -> None:
     assert entries[1]["stackTrace"]
     assert "Circular" in entries[2]["message"]
     assert entries[3]["message"]["errorType"] == "RangeError"
+    assert not any("tenantId" in entry for entry in entries)
+
+
+def test_json_logs_name_the_tenant(start: Start) -> None:
+    """Of the invocation under way, where the function has tenants; the next one has its own."""
+    source = "exports.handler = async (event, context) => { console.log(context.tenantId); throw new Error('no'); };"
+    with start({"app.js": source}, "app.handler", AWS_LAMBDA_LOG_FORMAT="JSON") as process:
+        for tenant in ("blue", "green"):
+            process.invoke(b"{}", aws_tenant_id=tenant)
+        entries = [json.loads(line) for line in process.ended_log().splitlines()]
+    assert [entry["tenantId"] for entry in entries] == ["blue", "blue", "green", "green"]
+    assert [entry["message"] for entry in entries[::2]] == ["blue", "green"]
 
 
 def test_node_options_and_memory_reach_the_process(start: Start) -> None:

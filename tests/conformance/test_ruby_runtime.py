@@ -304,11 +304,12 @@ WANTS_JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "WARN", "
 def test_the_newest_runtime_writes_json_where_the_function_wants_it(ruby: Ruby) -> None:
     """From ruby4.0 on Logger messages and errors are JSON objects, and the function's level holds."""
     with ruby.run(STRUCTURED, AWS_EXECUTION_ENV="AWS_Lambda_ruby4.0", **WANTS_JSON) as process:
-        process.invoke()
+        process.invoke(aws_tenant_id="blue")
         events = frames(process.ended_log().encode("utf-8", "surrogateescape"))
     assert [kind for kind, _ in events] == [0xA55A0012, 0xA55A0016]
     said, failed = (json.loads(text) for _, text in events)
     assert (said["level"], said["message"], said["requestId"]) == ("WARN", "yes", REQUEST_ID)
+    assert said["tenantId"] == failed["tenantId"] == "blue"
     assert (failed["level"], failed["errorMessage"], failed["errorType"]) == ("ERROR", "out", "Function<RuntimeError>")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["timestamp"])
 

@@ -52,7 +52,7 @@ async function serveOne(handler) {
   const headers = invocation.headers();
   const id = headers['lambda-runtime-aws-request-id'];
   currentId = id;
-  log.setRequestId(id);
+  log.setInvocation(id, headers['lambda-runtime-aws-tenant-id']);
   setTrace(headers['lambda-runtime-trace-id']);
   api.release();
   try {

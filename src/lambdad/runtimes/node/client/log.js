@@ -15,9 +15,11 @@ delete process.env._LAMBDA_TELEMETRY_LOG_FD;
 const isJson = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
 const least = isJson ? LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()] || 0 : 0;
 let requestId;
+let tenantId; // for whom the invocation is, where the function has tenants
 
-function setRequestId(id) {
+function setInvocation(id, tenant) {
   requestId = id;
+  tenantId = tenant;
 }
 
 function patchConsole() {
@@ -46,7 +48,7 @@ function write(level, values) {
 }
 
 function jsonLine(timestamp, level, values) {
-  const line = { timestamp, level, requestId };
+  const line = { timestamp, level, requestId, tenantId }; // JSON leaves out what is undefined
   if (values.length === 1) {
     line.message = values[0];
     try {
@@ -90,4 +92,4 @@ function error(title, thrown) {
   else write('ERROR', [`${title} \t${forLog(thrown)}`]);
 }
 
-module.exports = { error, patchConsole, setRequestId };
+module.exports = { error, patchConsole, setInvocation };

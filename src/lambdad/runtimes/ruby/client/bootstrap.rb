@@ -46,6 +46,7 @@ module LambdaRuntime
     def handle(client, handler, invocation, pid)
       headers = invocation.headers
       Log.request_id = headers['lambda-runtime-aws-request-id']
+      Log.tenant_id = headers['lambda-runtime-aws-tenant-id']
       set_trace(headers['lambda-runtime-trace-id'])
       body, content_type, fault = run(handler, invocation, headers)
       $stdout.flush

@@ -55,7 +55,7 @@ module LambdaRuntime
     FIRST_WITH_JSON = [4, 0].freeze # of AWS's Ruby runtimes
 
     class << self
-      attr_accessor :request_id
+      attr_accessor :request_id, :tenant_id # the second only where the function has tenants
       attr_reader :frames
 
       def set_up
@@ -107,6 +107,7 @@ module LambdaRuntime
 
       def write_json_error(fault)
         head = { 'timestamp' => Time.now.utc.iso8601(3), 'level' => 'ERROR' }
+        head['tenantId'] = tenant_id if tenant_id
         line = JSON.generate(head.merge(fault.to_h, 'requestId' => request_id.to_s))
         @frames ? @frames.write(line, 'ERROR', Frames::JSON_TYPE) : STDOUT.write("#{line}\n")
       end

@@ -20,6 +20,7 @@ module LambdaRuntime
       members.merge!(told(message))
       members['progname'] = Fault.text(progname) if progname
       members['requestId'] = Log.request_id if Log.request_id
+      members['tenantId'] = Log.tenant_id if Log.tenant_id
       JSON.generate(members)
     end
 
