@@ -84,6 +84,10 @@ exports.done = (event, context) => context.done(null, 'done');
 exports.succeed = (event, context) => context.succeed('succeeded');
 exports.fail = (event, context) => context.fail(new RangeError('failed'));
 exports.nobody = (event, context, callback) => {};
+exports.tardy = (event, context, callback) => {
+  if (event === 'first') {
+    context.callbackWaitsForEmptyEventLoop = false; setTimeout(() => callback(null, 'too late'), 50); callback(null, 'first');
+  } else { callback(null, 'second'); setTimeout(() => {}, 200); } };
 exports.twice = (event, context, callback) => { context.done(null, 1); context.done(null, 2); };
 """
 
@@ -100,6 +104,9 @@ def test_callbacks_answer_when_nothing_is_left_to_do(node: Language, start: Star
         assert [result(process) for _ in range(3)] == [0, 1, 2], "each has waited for its timer"
     with start(files, "app.hasty") as process:
         assert [result(process) for _ in range(2)] == [0, 0]
+    with start(files, "app.tardy") as process:
+        said = [result(process, "first"), result(process), result(process)]
+        assert said == ["first", "second", "second"], "what an invocation says after its answer concerns no other"
     with start(files, "app.fails") as process:
         assert error(process)["errorType"] == "RangeError"
         assert error(process)["errorMessage"] == "no"

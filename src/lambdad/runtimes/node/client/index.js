@@ -82,9 +82,9 @@ function run(handler, event, context) {
     let isDone = false;
     let waits = true;
     const finish = (error, result) => {
-      whenIdle = null;
-      if (isDone) return;
+      if (isDone) return; // late: `whenIdle` may be the next invocation's by now
       isDone = true;
+      whenIdle = null;
       if (error !== undefined && error !== null) reject(error);
       else serialize(result, resolve, reject);
     };
