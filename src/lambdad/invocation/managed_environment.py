@@ -1,7 +1,8 @@
 """An execution environment of managed instances: its runtime takes several invocations at once, and is never frozen.
 
 As on AWS an invocation that times out fails alone, and the function's code goes on; it keeps its place until it has answered. A
-worker of the runtime that dies takes its own invocation with it. What ends the runtime or an extension ends the environment.
+worker of the runtime that dies takes its own invocation with it. What ends the runtime or an extension ends the environment. So
+does it when every place has been taken for a while by what nobody waits for any more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from lambdad.sandbox.base import ExitStatus, Sandbox, SandboxSpec
 
 #: How long it is waited for the reason why a worker has ended, which the end of the runtime itself would be.
 LAST_WORDS_SECONDS = 0.5
+#: So long one may be without a place and without an invocation: what has its places is late, and may never end.
+STUCK_SECONDS = 60.0
 _WORKER_ENDED = failure.exited(ExitStatus(code=0))
 
 
@@ -45,7 +48,7 @@ class ManagedEnvironment:
         assert version.managed is not None
         self.version = version
         self.is_retired = False  #: gets no more invocations
-        self.idle_since = 0.0
+        self.uses = 0  #: invocations so far
         self._parts = parts
         self._concurrency = version.managed.concurrency
         self._loop = asyncio.get_running_loop()
@@ -64,6 +67,7 @@ class ManagedEnvironment:
         self._drained: asyncio.Future[None] | None = None
         self.on_change: Callable[[ManagedEnvironment], None] = lambda environment: None  #: a place is free, or nearly
         self._is_ready = False
+        self._giving_up: asyncio.TimerHandle | None = None  #: runs while no place is free and no invocation under way
         self._making = asyncio.Lock()  #: while it is being made it cannot be taken down
         self._stop: asyncio.Task[None] | None = None
 
@@ -158,9 +162,13 @@ class ManagedEnvironment:
         """lambdad's own client has a process and a connection for each invocation; of others nothing is known."""
         is_ours = self.version.runtime not in CUSTOM_RUNTIMES
         self._session = ConcurrentSession(
-            self._loop, extensions, self._concurrency, lambda: self.on_change(self), dies_with_connection=is_ours
+            self._loop, extensions, self._concurrency, self._place_is_free, dies_with_connection=is_ours
         )
         return self._session
+
+    def _place_is_free(self) -> None:
+        self._keep()
+        self.on_change(self)
 
     async def _unpacked(self, digests: tuple[str, ...]) -> Path:
         tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
@@ -194,6 +202,7 @@ class ManagedEnvironment:
         session = self._session
         assert session is not None
         self.unreserve()
+        self.uses += 1
         run = self._begin(invocation)
         answering = self._answers[invocation.request_id] = session.invoke(run.request())
         try:
@@ -256,9 +265,20 @@ class ManagedEnvironment:
         self._answers.pop(request_id, None)
         run.timer.cancel()
         self._report(run)
-        if not self._runs and self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        if not self._runs:
+            self._may_be_stuck()
+            if self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
         self.on_change(self)
+
+    def _may_be_stuck(self) -> None:
+        if self._giving_up is None and self.is_available and self._session is not None and not self._session.is_ready:
+            self._giving_up = self._loop.call_later(STUCK_SECONDS, self._begin_stop)
+
+    def _keep(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
     def _report(self, run: Run) -> None:
         output, invocation, reason = self._log.output, run.invocation, run.failure
@@ -287,6 +307,7 @@ class ManagedEnvironment:
         await asyncio.shield(self._begin_stop())
 
     def _begin_stop(self) -> asyncio.Task[None]:
+        self._keep()
         if self._stop is None:
             self._stop = self._loop.create_task(self._tear_down())
             if self._life is not None:

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 #: So much of its places an environment should have in use: twice the load finds room while more are started.
 TARGET_USE = 0.5
+SHORT_LIVED = "The runtime ended after Init, before it had an invocation."
 #: For so long fewer have to be enough before some are stopped.
 SCALE_DOWN_SECONDS = 60.0
 
@@ -355,6 +356,9 @@ class ManagedPool:
     def _has_ended(self, environment: ManagedEnvironment) -> None:
         if environment in self._members:
             self._discard(environment)
+            if not environment.uses:
+                # A process that ends by itself right after Init would have the next one made at once, and again.
+                self._failed(Failure("FunctionError.RuntimeInitError", SHORT_LIVED), self._parts.machine_retry_seconds)
             self._adjust()
 
     def _discard(self, environment: ManagedEnvironment) -> None:

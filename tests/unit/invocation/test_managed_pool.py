@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lambdad.errors import ServiceError
+from lambdad.invocation import managed_environment
 from lambdad.invocation.managed import ManagedPlan
 from lambdad.model.log_settings import LogSettings
 from lambdad.model.managed import ManagedInstances, ScalingConfig
@@ -170,6 +171,30 @@ async def test_a_timeout_is_one_invocations_alone(world, managed, workers):
     assert set(reports["request-1"]["metrics"]) == {"durationMs"}
 
 
+async def test_code_that_never_ends(make_world, managed, monkeypatch):
+    """Once all places have been taken for a while by what nobody waits for any more, another environment comes in its place."""
+    monkeypatch.setattr(managed_environment, "STUCK_SECONDS", 0.1)
+    world = make_world(settle_seconds=0.01)
+    workers = Workers(world)
+    world.sandboxes.script = workers.script
+    version = await have(world, managed(concurrency=2, timeout_seconds=1))
+    pool = world.managed.pool(version)
+    environment = next(iter(pool._members))
+    await settle(lambda: environment.free == 2)
+    for _ in range(20):
+        assert (await world.invoke(version, b"{}")).payload == b"{}"
+    calls = [asyncio.create_task(world.invoke(version, b"wait")) for _ in range(2)]
+    results = await asyncio.gather(*calls)
+    assert all(b"Task timed out" in result.payload for result in results)
+    assert environment._giving_up is not None
+    await settle(lambda: environment not in pool._members and pool.size == 1)
+    assert (await world.invoke(version, b"{}")).payload == b"{}"
+    assert len(world.sandboxes.started) == 2
+    successor = next(iter(pool._members))
+    await settle(lambda: successor.free == 2)
+    assert successor._giving_up is None
+
+
 async def test_a_worker_that_dies_takes_its_own_invocation(world, managed, workers):
     """The caller is told that the runtime has ended, the others go on, and the environment has one place less."""
     version = await have(world, managed(concurrency=3))
@@ -251,6 +276,33 @@ async def test_an_init_that_fails(world, managed):
     with pytest.raises(ServiceError) as refused:
         await world.invoke(version)
     assert refused.value.code == "TooManyRequestsException"
+
+
+async def test_a_runtime_that_ends_right_after_init(world, managed):
+    """It is not started again at once, and again, for ever: there is a pause, in which callers are refused."""
+    version = managed()
+
+    async def script(runtime):
+        asking = asyncio.create_task(runtime.next())
+        try:
+            await settle(lambda: world.managed.pool(version).size)
+        finally:
+            asking.cancel()
+
+    world.sandboxes.script = script
+    await have(world, version)
+    pool = world.managed.pool(version)
+    await settle(lambda: pool._retry is not None)
+    await settle(lambda: world.sandboxes.running == 0)
+    assert len(world.sandboxes.started) == 1
+    with pytest.raises(ServiceError) as refused:
+        await world.invoke(version)
+    assert refused.value.code == "TooManyRequestsException"
+    world.sandboxes.script = Workers(world).script
+    pool._retry.cancel()
+    pool._try_again()
+    await settle(lambda: pool.size == 1)
+    assert (await world.invoke(version, b"{}")).payload == b"{}"
 
 
 async def test_the_vcpus_of_a_provider(world, managed, workers):
