@@ -328,7 +328,7 @@ def test_flask_by_serverless_wsgi(server: Server, python: str) -> None:
 def test_the_x_ray_sdk(server: Server, python: str) -> None:
     """Its segment is of the invocation's trace, which goes on with what a patched boto3 calls; a missing segment is a line in
     the log; and that there is no daemon at the address for it disturbs nothing."""
-    for name in ("traced", "traced-too"):
+    for name in ("xray-caller", "xray-callee"):
         create(server, name, X_RAY, python)
     root, parent = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
     client = server.client("lambda")
@@ -336,16 +336,16 @@ def test_the_x_ray_sdk(server: Server, python: str) -> None:
     client.meta.events.register(
         "before-sign.lambda.Invoke", lambda request, **_: request.headers.add_header("X-Amzn-Trace-Id", header)
     )
-    outer = json.load(client.invoke(FunctionName="traced", Payload=b'{"call": "traced-too"}')["Payload"])
+    outer = json.load(client.invoke(FunctionName="xray-caller", Payload=b'{"call": "xray-callee"}')["Payload"])
     inner = outer["called"]
     assert (outer["trace"], outer["sampled"], outer["thread"], outer["heard"]) == (root, True, [root], [])
     assert (inner["trace"], inner["sampled"], inner["thread"], inner["heard"]) == (root, True, [root], [])
     assert outer["parent"] == parent
     assert outer["sent"] == [["lambda", inner["parent"], outer["id"]], ["work", outer["id"], parent]]
-    fresh = [server.invoke("traced", {}) for _ in range(2)]
+    fresh = [server.invoke("xray-caller", {}) for _ in range(2)]
     assert len({root, *(each["trace"] for each in fresh)}) == 3
     assert [(each["sampled"], each["heard"]) for each in fresh] == [(False, [])] * 2
-    at_init, begun, heard = server.invoke("traced", {"missing": True})
+    at_init, begun, heard = server.invoke("xray-caller", {"missing": True})
     assert at_init[0] == ["WARNING", "Subsegment at init discarded due to Lambda worker still initializing"]
     assert begun is None
     assert [level for level, _ in heard] == ["ERROR", "WARNING"]
