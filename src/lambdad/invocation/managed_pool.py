@@ -127,6 +127,11 @@ class ManagedPool:
         return len(self._beginning), len(self._members) - busy, busy, len(self._stopping)
 
     @property
+    def _there(self) -> int:
+        """Those that are ready and stay."""
+        return sum(1 for each in self._members if not each.is_retired)
+
+    @property
     def _in_flight(self) -> int:
         return sum(environment.in_flight for environment in self._members) + len(self._waiters)
 
@@ -213,7 +218,7 @@ class ManagedPool:
 
     def _adjust(self) -> None:
         """Starts what is missing now, and stops what is too much when it has been so for a while."""
-        there = sum(1 for each in self._members if not each.is_retired)
+        there = self._there
         wanted = self._wanted(self._in_flight)
         if self._retry is None and not self._is_over:
             for _ in range(wanted - there - self._starting):
@@ -228,8 +233,7 @@ class ManagedPool:
 
     def _decline_now(self) -> None:
         self._decline = None
-        there = sum(1 for each in self._members if not each.is_retired)
-        self._retire_some(there - self._wanted(self._peak))
+        self._retire_some(self._there - self._wanted(self._peak))
         self._peak = self._in_flight
         self._adjust()
 
@@ -269,7 +273,7 @@ class ManagedPool:
         self._adjust()
 
     def _is_needed(self) -> bool:
-        there = sum(1 for each in self._members if not each.is_retired) + len(self._beginning)
+        there = self._there + len(self._beginning)
         return self._retry is None and not self._is_over and there < self._wanted(self._in_flight)
 
     async def _begin(self) -> ManagedEnvironment | None:
@@ -303,10 +307,12 @@ class ManagedPool:
                     self._parts.room.release(memory_mb)
 
     def _admit(self, environment: ManagedEnvironment) -> None:
+        """Unless there are as many as there may be by now: the maximum has become less since it was begun."""
+        is_one_too_many = self._there >= self._scaling.maximum
         self._members.add(environment)
         environment.on_change = self._offer
         environment.ended.add_done_callback(lambda ended: self._has_ended(environment))
-        if self._is_over or not environment.is_available:
+        if self._is_over or is_one_too_many or not environment.is_available:
             self._discard(environment)
             return
         if self._retry is None:

@@ -135,6 +135,36 @@ async def test_who_finds_no_place_is_refused(make_world, managed):
     assert len(world.sandboxes.started) == 1
 
 
+async def test_one_that_came_too_late_for_its_maximum_gets_no_invocation(make_world, managed):
+    """What was begun under a larger maximum, and is ready under a smaller one, is taken down and serves nobody who waits."""
+    world = make_world(settle_seconds=0.2)
+    workers = Workers(world)
+    held = asyncio.Event()
+
+    async def script(runtime):
+        if runtime.spec is not world.sandboxes.started[0].spec:
+            await held.wait()
+        await workers.script(runtime)
+
+    world.sandboxes.script = script
+    version = managed(concurrency=1)
+    key = {version.environment_key: ManagedPlan(version, ScalingConfig(2, 2))}
+    world.managed.plan(FUNCTION, key)
+    pool = world.managed.pool(version)
+    await settle(lambda: pool.size == 1 and len(world.sandboxes.started) == 2)
+    await have(world, version, minimum=1, maximum=1)
+    first = asyncio.create_task(world.invoke(version, b"wait"))
+    await workers.until(1)
+    second = asyncio.create_task(world.invoke(version, b"{}"))
+    await settle(lambda: len(pool._waiters) == 1)
+    held.set()
+    with pytest.raises(ServiceError):
+        await second
+    assert (pool.size, workers.most) == (1, 1)
+    workers.gate.set()
+    await first
+
+
 async def test_more_are_started_for_a_load_and_stopped_after_it(world, managed, workers):
     """Half of the places in use means one more environment, up to the maximum; in the end the minimum stays."""
     world.managed._parts.scale_down_seconds = 0.05
