@@ -182,8 +182,8 @@ class ExecutionEnvironment:
 
     async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
         parts, version = self._parts, self.version
-        parts.check_runtime_version(version)
         program, task_root, opt_root = await self._files()
+        parts.check_runtime_version(version)  # not before: a language may have been installed anew
         root = program.image_root
         opt_tree = opt_root if root is None else tree_in_image(root, "opt")
         self._extension_names = [] if opt_tree is None else external_extensions(opt_tree)

@@ -121,7 +121,8 @@ class ManagedEnvironment:
 
     async def _make_sandbox(self) -> tuple[Sandbox, Life]:
         parts, version = self._parts, self.version
-        parts.check_runtime_version(version)
+        program = await parts.program_for(version.runtime)
+        parts.check_runtime_version(version)  # not before: a language may have been installed anew
         task_root = await self._unpacked((version.code.digest,))
         opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
         extensions = [] if opt_root is None else external_extensions(opt_root)
@@ -129,7 +130,7 @@ class ManagedEnvironment:
         environment = environment_variables(version, self._credentials, self._log.output.stream.name)
         spec = SandboxSpec(
             sandbox_id=parts.new_id(),
-            program=await parts.program_for(version.runtime),
+            program=program,
             task_root=task_root,
             opt_root=opt_root,
             memory_mb=version.memory_mb,

@@ -68,6 +68,8 @@ class RuntimePrograms:
 
     async def look_again(self) -> None:
         """Finds what `lambdad runtime install` has put in place since."""
+        if self._date() == self._looked_at:
+            return
         async with self._looking:
             if self._date() != self._looked_at:
                 await self._look()
@@ -114,8 +116,10 @@ class RuntimePrograms:
         """The program of a runtime, built if it is not there yet. SandboxError when there is no interpreter for it.
 
         Where the SDK cannot be had the program comes without it, `problems` says so, and it is tried again in the
-        background from time to time; the next call after a success gets the complete program.
+        background from time to time; the next call after a success gets the complete program. A language that was installed
+        anew is the one from then on: what it replaced goes when it is installed once more.
         """
+        await self.look_again()
         interpreter = self.available().get(runtime)
         if interpreter is None:
             raise SandboxError(self._why_missing(runtime))

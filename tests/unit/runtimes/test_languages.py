@@ -97,12 +97,11 @@ async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tm
 
 async def test_what_runs_goes_on_when_it_is_installed_again(source: FakeSource, tmp_path: Path) -> None:
     """Sandboxes have the old folder mounted: a server is told of another one, also of the same release, and the old one's files
-    stay until one more is installed; then nothing but the last two is there."""
+    stay until one more is installed; then nothing but the last two is there. The next environment is made from the last."""
     made = RuntimePrograms(tmp_path, finder_for([NODE], Places([]), tmp_path))
     programs = []
     for _ in range(3):
         await install(RUNTIME, tmp_path, lambda line: None)
-        await made.look_again()
         programs.append(await made.prepare(RUNTIME))
     roots = [program.language_root for program in programs]
     assert len(set(roots)) == 3
