@@ -8,9 +8,8 @@ import logging
 import os
 import platform
 import secrets
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,17 @@ from typing import Any
 import msgspec.structs
 
 from lambdad import admin
+from lambdad.adapters import (
+    EndpointInside,
+    body_limits,
+    fetch_from,
+    mint_from,
+    principal_of,
+    record_limits,
+    with_code_downloads,
+)
 from lambdad.config import Settings, endpoint_credentials, endpoint_url
 from lambdad.delivery import Delivery
-from lambdad.errors import StartupError
 from lambdad.event_queue.attempt import Attempts
 from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.deliverer import Deliverer
@@ -34,7 +41,6 @@ from lambdad.images.places import ImagePlaces
 from lambdad.invocation.code import IMAGE_LIMITS, CodeStore
 from lambdad.invocation.concurrency import Concurrency
 from lambdad.invocation.environment_parts import EnvironmentParts
-from lambdad.invocation.environment_variables import FunctionCredentials
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.managed import Managed
@@ -44,9 +50,10 @@ from lambdad.invocation.provisioned import STARTED_AT_ONCE, Provisioned
 from lambdad.invocation.provisioned_pool import PoolParts
 from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.snapshots import Snapshots
+from lambdad.isolation import choose_sandboxes
 from lambdad.model.concurrency import ConcurrencyLimits
 from lambdad.model.quota import Quotas, quotas
-from lambdad.model.request import Principal, RequestContext
+from lambdad.model.request import RequestContext
 from lambdad.model.runtime_version import runtime_version
 from lambdad.model.service import BoundService
 from lambdad.model.site import Site, Sites
@@ -56,10 +63,7 @@ from lambdad.runtimes.families import FAMILIES
 from lambdad.runtimes.find import Places
 from lambdad.runtimes.programs import RuntimePrograms, check_substitutes, finder_for
 from lambdad.sandbox.base import Sandboxes, UnpackLimits
-from lambdad.sandbox.namespace import NamespaceSandboxes
-from lambdad.sandbox.oci import DEFAULT_RUNTIME, OciSandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
-from lambdad.sandbox.process import ProcessSandboxes
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
 from lambdad.services.ecr import SERVICE as ECR
 from lambdad.services.ecr.model import RepositoryName
@@ -84,13 +88,11 @@ from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
-from lambdad.services.lambda_.url_address import owns as is_function_url
 from lambdad.services.lambda_.url_site import FunctionUrlSite
 from lambdad.services.logs import SERVICE as LOGS
 from lambdad.services.logs.state import LogsState
 from lambdad.services.s3 import SERVICE as S3
 from lambdad.services.s3.notifier import Notifier
-from lambdad.services.s3.object_reader import open_object
 from lambdad.services.s3.object_write import put_object
 from lambdad.services.s3.receiver import S3Receiver
 from lambdad.services.s3.state import S3State
@@ -104,15 +106,10 @@ from lambdad.store.files import FileBlobs
 from lambdad.store.lock import DataDirectoryLock
 from lambdad.store.sqlite import SqliteStore
 from lambdad.wire.authorize import Defaults
-from lambdad.wire.body import BodyLimit, BodyLimits
 from lambdad.wire.front import Front
-from lambdad.wire.listener import HttpListener, Listening
+from lambdad.wire.listener import HttpListener
 
 logger = logging.getLogger(__name__)
-
-_CODE_PATH = "/_lambdad/code/"
-#: At a time, to the endpoint inside one environment: more than any client's pool, too few to use up the server's descriptors.
-_MAX_CONNECTIONS_FROM_INSIDE = 256
 
 
 async def serve(
@@ -139,7 +136,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     sock = bind(settings.host, settings.port)
     parts.callback(sock.close)
     endpoint = endpoint_url(settings.host, sock.getsockname()[1])
-    sandboxes = _choose_sandboxes(settings, endpoint)
+    sandboxes = choose_sandboxes(settings, endpoint)
     await sandboxes.open()
     parts.push_async_callback(sandboxes.close)
     drop_server_capabilities()
@@ -167,22 +164,9 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     code = CodeStore(sandboxes, blobs, settings.data_dir / "code", image_limits=image_limits)
     await code.open()
     parts.push_async_callback(code.close)
-    inside = _EndpointInside()
+    inside = EndpointInside()
     snapshots = Snapshots(lambda version, token: ExecutionEnvironment(version, environment_parts, token))
-    environment_parts = EnvironmentParts(
-        sandboxes=sandboxes,
-        code=code,
-        program_for=programs.prepare,
-        runtime_version=lambda runtime: programs.version(runtime) or runtime_version(runtime),
-        mint=_mint_from(identities),
-        revoke=lambda credentials: identities.revoke(credentials.access_key_id),
-        log_sink=logs.buffer.append,
-        is_log_sink_full=lambda stream: logs.buffer.is_full_for(stream.account_id, stream.region, stream.group, stream.name),
-        unpack_limits=UnpackLimits(limits.unzipped_bytes),
-        serve_endpoint=inside.serve,
-        snapshots=snapshots,
-        has_cpu_quota=settings.cpu == "strict",
-    )
+    environment_parts = _environment_parts(settings, limits, sandboxes, code, programs, identities, logs, inside, snapshots)
     functions = LambdaRecords(store)
     await functions.open()
     invoker = _build_invoker(settings, limits, functions, environment_parts, snapshots)
@@ -195,17 +179,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     counters = EventCounters()
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
-    ecr = EcrState(
-        EcrRecords(store, blobs),
-        blobs,
-        Tokens(secrets.token_bytes(32), clock=clock),
-        settings.account_id,
-        settings.region,
-        sock.getsockname()[1],
-        is_enforced,
-        partial(_principal_of, identities, clock),
-        clock,
-    )
+    ecr = _ecr_state(settings, store, blobs, identities, sock.getsockname()[1], clock)
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -250,7 +224,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     ]
     status = ServerStatus(settings, endpoint, sock.getsockname()[1], sandboxes, programs, invoker, counters)
     front = _build_front(settings, limits, services, identities, directory, status, Sites(FunctionUrlSite(lambda_), registry))
-    application = _with_code_downloads(front, code_locations)
+    application = with_code_downloads(front, code_locations)
     inside.listener = HttpListener(application)
 
     # What was left to do by an earlier server goes on; functions that run for it already reach the front.
@@ -261,21 +235,12 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     notifier = Notifier(s3)
     await notifier.start()
     parts.push_async_callback(notifier.stop)
-    outbox = Outbox(store)
-    deliverer = Deliverer(outbox, delivery, counters, clock=clock)
-    delivering = await _start(parts, "The delivery to destinations", deliverer, grace)
-    attempts = Attempts(
-        EventFunctions(lambda_), invoker.invoke, outbox, counters, record_limits=_record_limits(limits), clock=clock
-    )
-    dispatcher = Dispatcher(events, attempts, clock=clock)
-    dispatching = await _start(parts, "The dispatch of events", dispatcher, grace)
+    dispatcher, of_events = await _start_event_work(parts, store, delivery, events, lambda_, counters, limits, grace, clock)
     sweeping = asyncio.create_task(blobs.sweep())
     parts.push_async_callback(cancelled, sweeping)
 
     # Open for requests.
-    server = RunningServer(
-        HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, delivering, dispatching)
-    )
+    server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, *of_events))
     parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
     administration = await HttpListener(admin.application(identities)).listen(admin_socket)
@@ -283,6 +248,30 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await server.listen(sock)
     gc.freeze()  # what is built now lives to the end: no collection needs to look at it again
     return server
+
+
+async def _start_event_work(
+    parts: AsyncExitStack,
+    store: SqliteStore,
+    delivery: Delivery,
+    events: EventQueue,
+    lambda_: LambdaState,
+    counters: EventCounters,
+    limits: Quotas,
+    grace: Grace,
+    clock: Callable[[], float],
+) -> tuple[Dispatcher, tuple[asyncio.Task[None], ...]]:
+    """Has queued events run, and word of their ends delivered; the tasks that do it."""
+    outbox = Outbox(store)
+    deliverer = Deliverer(outbox, delivery, counters, clock=clock)
+    delivering = await _start(parts, "The delivery to destinations", deliverer, grace)
+    functions = EventFunctions(lambda_)
+    attempts = Attempts(
+        functions, lambda_.invoker.invoke, outbox, counters, record_limits=record_limits(limits), clock=clock
+    )  # fmt: skip
+    dispatcher = Dispatcher(events, attempts, clock=clock)
+    dispatching = await _start(parts, "The dispatch of events", dispatcher, grace)
+    return dispatcher, (delivering, dispatching)
 
 
 def _build_front(
@@ -301,7 +290,7 @@ def _build_front(
         defaults=Defaults(settings.account_id, settings.region),
         internal={"/_lambdad/health": status.answer, "/_localstack/health": status.answer_as_localstack},
         site=site,
-        limits=_body_limits(limits),
+        limits=body_limits(limits),
         subject_of=directory.subject_of if settings.checks_signatures else None,
     )
 
@@ -311,12 +300,25 @@ async def _start(parts: AsyncExitStack, name: str, worker: Deliverer | Dispatche
     return _own_task(parts, name, worker.run(), lambda: worker.stop(grace_seconds=grace.left()))
 
 
-def _principal_of(identities: Identities, clock: Callable[[], float], access_key_id: str) -> Principal | None:
-    """Who has an access key whose time is not over."""
-    credential = identities.lookup(access_key_id)
-    if credential is None or (credential.expires_at is not None and credential.expires_at <= clock()):
-        return None
-    return Principal(credential.account_id, credential.principal_arn, access_key_id)
+def _ecr_state(
+    settings: Settings,
+    store: SqliteStore,
+    blobs: FileBlobs,
+    identities: Identities,
+    port: int,
+    clock: Callable[[], float],
+) -> EcrState:
+    return EcrState(
+        records=EcrRecords(store, blobs),
+        blobs=blobs,
+        tokens=Tokens(secrets.token_bytes(32), clock=clock),
+        account_id=settings.account_id,
+        region=settings.region,
+        port=port,
+        is_enforced=settings.checks_signatures,
+        principal_of=partial(principal_of, identities, clock),
+        clock=clock,
+    )
 
 
 async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePrograms:
@@ -331,6 +333,33 @@ async def _open_programs(settings: Settings, parts: AsyncExitStack) -> RuntimePr
     await programs.open()
     parts.push_async_callback(programs.close)
     return programs
+
+
+def _environment_parts(
+    settings: Settings,
+    limits: Quotas,
+    sandboxes: Sandboxes,
+    code: CodeStore,
+    programs: RuntimePrograms,
+    identities: Identities,
+    logs: LogsState,
+    inside: EndpointInside,
+    snapshots: Snapshots,
+) -> EnvironmentParts:
+    return EnvironmentParts(
+        sandboxes=sandboxes,
+        code=code,
+        program_for=programs.prepare,
+        runtime_version=lambda runtime: programs.version(runtime) or runtime_version(runtime),
+        mint=mint_from(identities),
+        revoke=lambda credentials: identities.revoke(credentials.access_key_id),
+        log_sink=logs.buffer.append,
+        is_log_sink_full=lambda stream: logs.buffer.is_full_for(stream.account_id, stream.region, stream.group, stream.name),
+        unpack_limits=UnpackLimits(limits.unzipped_bytes),
+        serve_endpoint=inside.serve,
+        snapshots=snapshots,
+        has_cpu_quota=settings.cpu == "strict",
+    )
 
 
 def _build_invoker(
@@ -368,40 +397,6 @@ def _build_invoker(
         )
     )
     return Invoker(Concurrency(limits), placement, provisioned, snapshots, managed)
-
-
-def _choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
-    """`auto` is isolation or nothing: code runs unisolated only where the user said so."""
-    state_dir = settings.data_dir / "sandboxes"
-    has_cpu_quota = settings.cpu == "strict"
-    if settings.oci_runtime and settings.isolation != "oci":
-        raise StartupError(
-            f"--oci-runtime {settings.oci_runtime} has no effect without --isolation oci; leave it out, or add that."
-        )
-    if settings.isolation == "process":
-        if has_cpu_quota:
-            raise StartupError("--isolation process cannot hold functions to AWS's processor quota; leave out --cpu strict.")
-        if settings.network != "auto":
-            raise StartupError(f"--isolation process has the machine's network; leave out --network {settings.network}.")
-        return ProcessSandboxes(state_dir, endpoint)
-    if settings.isolation == "oci":
-        runtime = settings.oci_runtime or DEFAULT_RUNTIME
-        return OciSandboxes(
-            state_dir, runtime, has_cpu_quota=has_cpu_quota, network=settings.network, file_systems=settings.file_systems
-        )
-    try:
-        return NamespaceSandboxes(
-            state_dir,
-            spares=settings.spares,
-            has_cpu_quota=has_cpu_quota,
-            network=settings.network,
-            file_systems=settings.file_systems,
-        )
-    except StartupError as error:
-        raise StartupError(
-            f"Functions cannot be isolated here: {str(error).rstrip('.')}. "
-            "To run their code as your own user without isolation, say --isolation process."
-        ) from error
 
 
 def _lambda_state(
@@ -442,7 +437,7 @@ def _lambda_state(
         events=events,
         counters=counters,
         runtimes=programs,
-        fetch_object=_fetch_from(s3),
+        fetch_object=fetch_from(s3),
         delivery=delivery,
         clock=clock,
         quotas=limits,
@@ -467,22 +462,13 @@ def _signer_state(
     scratch.mkdir(mode=0o700, exist_ok=True)
     return SignerState(
         records=records,
-        fetch_object=_fetch_from(s3),
+        fetch_object=fetch_from(s3),
         store_object=store_object,
         scratch=scratch,
         max_package_bytes=limits.zip_bytes,
         max_unpacked_bytes=limits.unzipped_bytes,
         clock=clock,
     )
-
-
-def _fetch_from(s3: S3State) -> Callable[[str, str, str, str | None], AsyncIterator[bytes]]:
-    async def fetch_object(account_id: str, bucket: str, key: str, version_id: str | None) -> AsyncIterator[bytes]:
-        _, content = await open_object(s3, account_id, bucket, key, version_id)
-        async for piece in content:
-            yield piece
-
-    return fetch_object
 
 
 def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
@@ -492,53 +478,6 @@ def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
         settings.registries,
         keeps_accounts_apart=settings.checks_signatures,
     )
-
-
-def _mint_from(identities: Identities) -> Callable[[Version], FunctionCredentials]:
-    def mint(version: Version) -> FunctionCredentials:
-        credential = identities.mint(version.account_id, version.role, version.function_name)
-        return FunctionCredentials(credential.access_key_id, credential.secret, credential.session_token or "")
-
-    return mint
-
-
-class _EndpointInside:
-    """Serves the AWS endpoint on the sockets inside environments; they may start before the front is built."""
-
-    listener: HttpListener | None = None
-
-    async def serve(self, sock: socket.socket, version: Version) -> Listening:
-        assert self.listener is not None  # nothing invokes functions before the front is there
-        return await self.listener.listen(sock, max_connections=_MAX_CONNECTIONS_FROM_INSIDE)
-
-
-def _record_limits(limits: Quotas) -> dict[str, int]:
-    """Bytes that a target takes of a record; S3 takes any."""
-    return dict.fromkeys(("lambda", "sqs"), limits.async_payload_bytes) | dict.fromkeys(("sns", "events"), 256 * 1024)
-
-
-def _body_limits(limits: Quotas) -> BodyLimits:
-    """Requests far over a limit are refused while they arrive; what is only slightly over gets the operation's own words."""
-    invoke = BodyLimit(limits.sync_payload_bytes + 1024 * 1024, "InvokeFunction", named_size=limits.sync_payload_bytes)
-    operations = ("Invoke", "InvokeAsync", "InvokeWithResponseStream")
-    return BodyLimits(limits.create_request_bytes, {("lambda", operation): invoke for operation in operations})
-
-
-def _with_code_downloads(front: Front, code_locations: CodeLocations) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Code.Location URLs carry a signature of their own and stream, so they go past the front."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_CODE_PATH) and not _is_function_url(scope):
-            await code_locations(scope, receive, send)
-        else:
-            await front(scope, receive, send)
-
-    return application
-
-
-def _is_function_url(scope: Any) -> bool:
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    return is_function_url(host.decode("latin-1").lower(), scope["raw_path"].decode("latin-1"))
 
 
 def _own_task(

@@ -8,24 +8,22 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from lambdad import setting_text as read_as
 from lambdad.errors import StartupError
-from lambdad.model.file_system import is_access_point
 from lambdad.model.image import Registry
 from lambdad.model.quota import QUOTA_NAMES
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
+from lambdad.setting_text import DEFAULT_PORT as DEFAULT_PORT
 
 PREFIX = "LAMBDAD_"
 CONFIG_VARIABLE = "LAMBDAD_CONFIG"  #: names the settings file, as --config does
 CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing else is named
-DEFAULT_PORT = 4566
 _ENDPOINTS = "endpoints"  #: table of the settings file in which endpoint_sqs is sqs
 _RUNTIMES = "runtimes"  #: table of the settings file that is runtime_substitutes
 _FILE_SYSTEMS = "file_systems"  #: table of the settings file with folders by the ARNs of access points
@@ -168,7 +166,7 @@ def load_client(environment: Environment, *, endpoint: str | None = None, region
         url, source = endpoint_url(settings.host, settings.port), "the settings"
     access_key_id, secret_access_key, session_token = _credentials(environment, settings.account_id)
     return ClientSettings(
-        endpoint=_checked_url(url, source),
+        endpoint=read_as.checked_url(url, source),
         region=region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or settings.region,
         access_key_id=access_key_id,
         secret_access_key=secret_access_key,
@@ -304,119 +302,6 @@ def _parse(setting: Setting, text: str, source: str, folder: Path) -> Any:
     return folder / value if isinstance(value, Path) else value
 
 
-def _checked_url(url: str, source: str) -> str:
-    try:
-        parts = urlsplit(url)
-        has_more = bool(parts.query or parts.fragment or parts.username)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not has_more
-    except ValueError:  # a port that is no number, an open bracket
-        is_usable = False
-    if not is_usable:
-        raise StartupError(f"{source} must be a URL such as http://127.0.0.1:{DEFAULT_PORT}, not {url!r}.")
-    return url.rstrip("/")
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not least <= int(text) <= most:
-            raise ValueError(text)
-        return int(text)
-
-    return parse
-
-
-def _quota_overrides(text: str) -> dict[str, int]:
-    overrides = {}
-    for pair in text.split(",") if text else []:
-        name, _, number = pair.partition("=")
-        if name in overrides or name not in QUOTA_NAMES:
-            raise ValueError(text)
-        overrides[name] = _whole(0, 2**40)(number)
-    return overrides
-
-
-def _substitutes(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
-    substitutes = {name: other for name, _, other in pairs}
-    names = [*substitutes, *substitutes.values()]
-    if len(substitutes) < len(pairs) or not all(re.fullmatch(r"[a-z][a-z0-9.]{1,39}", name) for name in names):
-        raise ValueError(text)
-    return substitutes
-
-
-def _file_systems(text: str) -> dict[str, Path]:
-    folders = {}
-    for pair in text.split(",") if text else []:
-        arn, _, folder = pair.partition("=")
-        if arn in folders or not is_access_point(arn) or not folder.startswith("/"):
-            raise ValueError(text)
-        folders[arn] = _path(folder)
-    return folders
-
-
-def _folders(text: str) -> tuple[Path, ...]:
-    folders = tuple(Path(part) for part in text.split(",")) if text else ()
-    if not all(folder.is_absolute() and ".." not in folder.parts for folder in folders):
-        raise ValueError(text)
-    return folders
-
-
-def _registries(text: str) -> tuple[Registry, ...]:
-    return tuple(_registry(part) for part in text.split(",")) if text else ()
-
-
-def _registry(text: str) -> Registry:
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    has_more = bool(parts.query or parts.fragment) or parts.path not in ("", "/")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or has_more:
-        raise ValueError(text)
-    host = parts.netloc.rpartition("@")[2].lower()
-    return Registry(host, unquote(parts.username or ""), unquote(parts.password or ""), parts.scheme == "http")
-
-
-def _seconds(most: int) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) or float(text) > most:
-            raise ValueError(text)
-        return float(text)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(text)
-        return text
-
-    return parse
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(text)
-        return text
-
-    return parse
-
-
-def _endpoint(text: str) -> str:
-    try:
-        return _checked_url(text, "") if text else ""
-    except StartupError as error:
-        raise ValueError(text) from error
-
-
-def _path(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError(text)
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:  # "~someone" who is not known here
-        raise ValueError(text) from error
-
-
 def _base_folder(variable: str, otherwise: str) -> Callable[[Environment], str]:
     """The XDG base folder rules: a variable that is not absolute counts as not set."""
 
@@ -440,114 +325,116 @@ def _memory_share(environment: Environment) -> str:
 #: Positions: name, metavar, values, parse, default, help.
 SETTINGS: tuple[Setting, ...] = (
     Setting(
-        "port", "PORT", "a number from 0 to 65535", _whole(0, 65535), str(DEFAULT_PORT),
+        "port", "PORT", "a number from 0 to 65535", read_as.whole(0, 65535), str(DEFAULT_PORT),
         "Port of the AWS endpoint; 0 takes any free one.",
     ),
     Setting(
-        "host", "ADDRESS", "an address or a host name", _matching(r"[0-9A-Za-z.:_-]{1,253}(%\w+)?"), "127.0.0.1",
+        "host", "ADDRESS", "an address or a host name", read_as.matching(r"[0-9A-Za-z.:_-]{1,253}(%\w+)?"), "127.0.0.1",
         "Address to listen on; beyond loopback only with `--auth on`.",
     ),
     Setting(
-        "data_dir", "PATH", "a path", _path, _base_folder("XDG_DATA_HOME", ".local/share"),
+        "data_dir", "PATH", "a path", read_as.path, _base_folder("XDG_DATA_HOME", ".local/share"),
         "Folder of everything that must last: functions, objects, events, logs. One server at a time.",
         default_text="~/.local/share/lambdad",
     ),
     Setting(
-        "cache_dir", "PATH", "a path", _path, _base_folder("XDG_CACHE_HOME", ".cache"),
+        "cache_dir", "PATH", "a path", read_as.path, _base_folder("XDG_CACHE_HOME", ".cache"),
         "Folder of what can be made again, such as SDKs for the runtimes.",
         default_text="~/.cache/lambdad",
     ),
     Setting(
-        "runtime_substitutes", "NAME=NAME,...", "pairs such as ruby2.5=ruby2.7, parted by commas", _substitutes, "",
+        "runtime_substitutes", "NAME=NAME,...", "pairs such as ruby2.5=ruby2.7, parted by commas", read_as.substitutes, "",
         "Runtimes that run on another one's interpreter where they have none of their own; none is ever taken unasked. In the "
         "settings file a table: `[runtimes]`, with lines such as `\"ruby2.5\" = \"ruby2.7\"`.",
         default_text="none",
     ),
     Setting(
         "isolation", "auto|namespace|oci|process", "auto, namespace, oci or process",
-        _one_of("auto", "namespace", "oci", "process"), "auto",
+        read_as.one_of("auto", "namespace", "oci", "process"), "auto",
         "How functions are kept apart. `auto` is the strongest of lambdad's own ways on this machine, never `process`, which "
         "isolates nothing. `oci` leaves it to an OCI runtime.",
     ),
     Setting(
         "oci_runtime", "PROGRAM", "the name of a program or its absolute path",
-        _matching(r"|[\w.+-]{1,80}|/[^\0]{1,4095}"), lambda _: "",
+        read_as.matching(r"|[\w.+-]{1,80}|/[^\0]{1,4095}"), lambda _: "",
         "The OCI runtime that makes the sandboxes, such as runc, crun or gVisor's runsc. Only with `--isolation oci`.",
         default_text="runc",
     ),
     Setting(
-        "cpu", "weight|strict", "weight or strict", _one_of("weight", "strict"), "weight",
+        "cpu", "weight|strict", "weight or strict", read_as.one_of("weight", "strict"), "weight",
         "How functions share the processors. `weight`: in proportion to their memory, and what is idle is anybody's. `strict`: "
         "no more than AWS gives, one processor for each 1,769 MB up to six; Init runs at full speed.",
     ),
     Setting(
-        "network", "auto|nat|none", "auto, nat or none", _one_of("auto", "nat", "none"), "auto",
+        "network", "auto|nat|none", "auto, nat or none", read_as.one_of("auto", "nat", "none"), "auto",
         "Where functions get besides the AWS endpoint: `nat`, outside, with this machine's address, but not to this machine; "
         "`none`, nowhere. `auto` is `nat` where this machine can.",
     ),
     Setting(
-        "auth", "on|off", "on or off", _one_of("on", "off"), "off",
+        "auth", "on|off", "on or off", read_as.one_of("on", "off"), "off",
         "Whether requests must be signed, the first with a key made by `lambdad credentials create`, and IAM's policies are "
         "evaluated.",
     ),
     Setting(
-        "quotas", "current|2021", "current or 2021", _one_of("current", "2021"), "current",
+        "quotas", "current|2021", "current or 2021", read_as.one_of("current", "2021"), "current",
         "AWS's limits of which date are applied.",
     ),
     Setting(
-        "quota_overrides", "NAME=NUMBER,...", f"NAME=NUMBER pairs of {', '.join(QUOTA_NAMES)}", _quota_overrides, "",
+        "quota_overrides", "NAME=NUMBER,...", f"NAME=NUMBER pairs of {', '.join(QUOTA_NAMES)}", read_as.quota_overrides, "",
         "Single limits that replace those, as AWS raises them for an account: `concurrent_executions=5000`.",
         default_text="none",
     ),
     Setting(
-        "memory_budget_mb", "MB", "a number from 128 to 1073741824", _whole(128, 2**30), _memory_share,
+        "memory_budget_mb", "MB", "a number from 128 to 1073741824", read_as.whole(128, 2**30), _memory_share,
         "Sum of the memory sizes of all execution environments at a time, in MB.",
         default_text="three quarters of the machine's memory",
     ),
     Setting(
-        "keep_alive_seconds", "SECONDS", "seconds from 0 to 86400", _seconds(86_400), "600",
+        "keep_alive_seconds", "SECONDS", "seconds from 0 to 86400", read_as.seconds(86_400), "600",
         "How long an idle execution environment waits for its next invocation.",
     ),
     Setting(
-        "spares", "NUMBER", "a number from 0 to 64", _whole(0, 64), "2",
+        "spares", "NUMBER", "a number from 0 to 64", read_as.whole(0, 64), "2",
         "Sandboxes made ahead of need.",
     ),
     Setting(
-        "log_level", "LEVEL", "debug, info, warning or error", _one_of("debug", "info", "warning", "error"), "info",
+        "log_level", "LEVEL", "debug, info, warning or error", read_as.one_of("debug", "info", "warning", "error"), "info",
         "The least that the server's own log says.",
     ),
     Setting(
-        "account_id", "DIGITS", "12 digits", _matching(r"\d{12}"), DEFAULT_ACCOUNT_ID,
+        "account_id", "DIGITS", "12 digits", read_as.matching(r"\d{12}"), DEFAULT_ACCOUNT_ID,
         "Account of requests whose credentials name none.",
     ),
     Setting(
-        "region", "REGION", "a region's name such as us-east-1", _matching(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"), DEFAULT_REGION,
+        "region", "REGION", "a region's name such as us-east-1",
+        read_as.matching(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"), DEFAULT_REGION,
         "Region of requests that name none.",
     ),
     Setting(
-        "drain_seconds", "SECONDS", "seconds from 0 to 3600", _seconds(3600), "30",
+        "drain_seconds", "SECONDS", "seconds from 0 to 3600", read_as.seconds(3600), "30",
         "How long running invocations may take to finish when the server is told to stop.",
     ),
     Setting(
         "file_systems", "ARN=FOLDER,...", "pairs ARN=FOLDER, parted by commas: access points' ARNs and absolute paths",
-        _file_systems, "",
+        read_as.file_systems, "",
         "Folders that functions can mount as file systems, by the ARNs of the access points that they stand for. In the "
         "settings file: `\"ARN\" = \"/folder\"` in the table `[file_systems]`.",
         default_text="none",
     ),
     Setting(
-        "image_folders", "PATH,...", "absolute paths, with commas between them", _folders, "",
+        "image_folders", "PATH,...", "absolute paths, with commas between them", read_as.folders, "",
         "Folders from which functions may be made of images (`oci:PATH`, `docker-archive:PATH`), and those in them.",
         default_text="none",
     ),
     Setting(
-        "registries", "URL,...", "URLs such as https://USER:PASSWORD@registry.example.com, and commas between", _registries, "",
+        "registries", "URL,...", "URLs such as https://USER:PASSWORD@registry.example.com, and commas between",
+        read_as.registries, "",
         "Registries elsewhere from which functions may be made of images; http:// for one without TLS.",
         default_text="none",
     ),
     *(
         Setting(
-            f"endpoint_{service}", "URL", "a URL such as https://sqs.eu-central-1.amazonaws.com", _endpoint, "",
+            f"endpoint_{service}", "URL", "a URL such as https://sqs.eu-central-1.amazonaws.com", read_as.endpoint, "",
             f"Where {name} is, for destinations and dead-letter queues; without it such targets are refused. Requests are "
             f"signed with the credentials of the environment. In the settings file: `{service}` in the table `[endpoints]`.",
             default_text="none",
