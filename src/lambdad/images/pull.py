@@ -82,13 +82,16 @@ async def _small(source: ImageSource, descriptor: Descriptor) -> bytes:
 
 
 async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, content: AsyncGenerator[bytes, None]) -> None:
-    try:
-        await pins.enter_async_context(blobs.pin(descriptor.hex_digest))
-        return
-    except KeyError:
-        writer = await pins.enter_async_context(blobs.receive())
+    """Also of a part that the store has, the source must have it: else whoever knows the digest of another's could have it."""
     size = 0
     async with aclosing(content):
+        try:
+            await pins.enter_async_context(blobs.pin(descriptor.hex_digest))
+        except KeyError:
+            writer = await pins.enter_async_context(blobs.receive())
+        else:
+            await anext(content, b"")
+            return
         async for piece in content:
             size += len(piece)
             if size > descriptor.size:

@@ -12,6 +12,7 @@ from lambdad.errors import ServiceError
 from lambdad.model.permission import Permission
 from lambdad.model.request import RequestContext
 from lambdad.model.site import AnswerBroken, Site, SiteCaller, SiteResponse
+from lambdad.store.base import InsufficientStorage
 from lambdad.wire.auth_error import AuthError, AuthFailure
 from lambdad.wire.authorize import Authorizer, Target
 from lambdad.wire.body import BodyTooLarge, Receive, plain_body
@@ -121,6 +122,9 @@ async def serve_site(
         response = await site.answer(arrived)
     except ServiceError as error:
         response = _error(error.status or 400, error.message)
+    except InsufficientStorage as full:
+        logger.warning("request %s was refused: the disk is full: %s", arrived.request_id, full)
+        response = _error(507, "There is no room on the disk.")
     except Exception:
         logger.exception("request %s to %s failed", arrived.request_id, arrived.host)
         response = _error(500, "Internal Server Error")

@@ -72,6 +72,19 @@ async def test_an_image_on_this_machine_is_taken_whole(
     await local.close()
 
 
+async def test_a_part_of_somebody_elses_is_not_had_by_its_digest(tmp_path: Path, blobs: FileBlobs, store: SqliteStore) -> None:
+    """It is in the store, but not where the image comes from."""
+    async with blobs.receive() as writer:
+        await writer.write(list(MADE.blobs.values())[-1])
+        await store.commit([refer((await writer.finish()).digest, "somebody else")])
+    layout = write_layout(tmp_path / "layout", {"v1": MADE})
+    (layout / "blobs/sha256" / list(MADE.blobs)[-1][7:]).unlink()
+    with pytest.raises(MissingImage):
+        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+            pass
+    assert len(kept(blobs, tmp_path)) == 1
+
+
 async def test_an_image_must_be_named_where_there_are_several(local: ImageSource) -> None:
     """And one that is not there is missing, by the names of those that are."""
     with pytest.raises(MissingImage, match="say which"):

@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from lambdad.model.site import AnswerBroken, SiteRequest, SiteResponse
+from lambdad.store.base import InsufficientStorage
 from lambdad.wire.listener import MAX_HEADERS, HttpListener
 from unit.wire.serving import CREDENTIAL, TEMPORARY, Recorder, front_over
 
@@ -167,6 +168,18 @@ async def test_what_goes_wrong_in_a_site_is_answered(ask: Ask, site: ASite, capl
     answer = await ask(http())
     assert answer.startswith(b"HTTP/1.1 500") and answer.endswith(b'{"Message":"Internal Server Error"}')
     assert "RuntimeError: secret" in caplog.text
+
+
+async def test_a_full_disk_is_no_fault_of_the_servers(ask: Ask, site: ASite, caplog: pytest.LogCaptureFixture) -> None:
+    """A site that could not keep what it was sent says so, as the API does."""
+
+    async def fail(request: SiteRequest) -> SiteResponse:
+        raise InsufficientStorage("no room")
+
+    site.answers = fail
+    answer = await ask(http())
+    assert answer.startswith(b"HTTP/1.1 507 ")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_a_stream_that_breaks_ends_its_connection(ask: Ask, site: ASite, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,6 +25,8 @@ class OwnImages:
         return b"".join([piece async for piece in self._state.blobs.read(manifest.digest)]), manifest.media_type
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
+        if not await self._state.records.has_part(self._name, descriptor.hex_digest):
+            raise MissingImage(f"{descriptor.digest} is not in the repository {self._name.name}")
         try:
             async for piece in self._state.blobs.read(descriptor.hex_digest):
                 yield piece

@@ -12,6 +12,7 @@ from lambdad.services.ecr.model import RepositoryName
 from lambdad.store.base import Blobs, BlobWriter
 
 MOST = 128  #: at a time; each holds a file open
+MOST_OF_ACCOUNT = 32  #: of these; clients send a handful at once
 IDLE_SECONDS = 3600.0
 MOST_BYTES = 50 << 30
 
@@ -52,8 +53,10 @@ class Uploads:
 
     async def begin(self, name: RepositoryName) -> Upload:
         await self._end_idle()
-        if len(self._uploads) >= MOST:
-            raise ServiceError("TOOMANYREQUESTS", f"There are {MOST} uploads under way already.", status=429)
+        of_account = sum(1 for upload in self._uploads.values() if upload.name.account_id == name.account_id)
+        if len(self._uploads) >= MOST or of_account >= MOST_OF_ACCOUNT:
+            message = f"There are {MOST_OF_ACCOUNT} uploads of an account and {MOST} in all at a time: end one, or wait."
+            raise ServiceError("TOOMANYREQUESTS", message, status=429)
         stack = AsyncExitStack()
         writer = await stack.enter_async_context(self._blobs.receive())
         upload = Upload(name, uuid.uuid4().hex, writer, stack)

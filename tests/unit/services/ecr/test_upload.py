@@ -10,7 +10,7 @@ import pytest
 
 from lambdad.errors import ServiceError
 from lambdad.services.ecr.model import RepositoryName
-from lambdad.services.ecr.upload import Uploads
+from lambdad.services.ecr.upload import MOST_OF_ACCOUNT, Uploads
 from lambdad.store.files import FileBlobs
 from lambdad.store.memory import MemoryStore
 
@@ -43,4 +43,20 @@ async def test_who_waited_for_an_upload_that_ended_is_told_so(tmp_path: Path) ->
     assert (late.code, late.status) == ("BLOB_UPLOAD_UNKNOWN", 404)
     with pytest.raises(ServiceError):
         uploads.find(NAME, upload_id)
+    await blobs.close()
+
+
+async def test_one_account_leaves_room_for_others(tmp_path: Path) -> None:
+    """Uploads that nobody goes on with are held for an hour, and hold up nobody else."""
+    blobs = FileBlobs(tmp_path / "blobs", MemoryStore())
+    await blobs.open()
+    uploads = Uploads(blobs, lambda: 0.0)
+    for _ in range(MOST_OF_ACCOUNT):
+        await uploads.begin(NAME)
+    with pytest.raises(ServiceError) as refused:
+        await uploads.begin(NAME)
+    assert (refused.value.code, refused.value.status) == ("TOOMANYREQUESTS", 429)
+    assert (await uploads.begin(NAME._replace(account_id="111111111111"))).received == 0
+    await uploads.close()
+    assert list((tmp_path / "blobs/tmp").iterdir()) == []
     await blobs.close()
