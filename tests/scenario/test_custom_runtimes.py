@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from support.go import built
+from support.probe_program import probe_program
 from support.server import ROLE, Server, zipped
 
 pytestmark = pytest.mark.root
@@ -126,54 +126,6 @@ func main() {
 		}
 		sent.Body.Close()
 	}
-}
-"""
-
-C_RUNTIME = r"""
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <unistd.h>
-
-static char text[65536];
-
-static void ask(int api, const char *request) {
-    size_t size = 0, wanted = 0;
-    char *end = NULL, *length;
-    if (write(api, request, strlen(request)) < 0) exit(1);
-    while (end == NULL || size < wanted) {
-        ssize_t count = read(api, text + size, sizeof text - 1 - size);
-        if (count <= 0) exit(1);
-        size += count;
-        text[size] = 0;
-        if (end == NULL && (end = strstr(text, "\r\n\r\n")) != NULL) {
-            length = strcasestr(text, "\r\nContent-Length:");
-            wanted = end + 4 - text + (length ? atol(length + 17) : 0);
-        }
-    }
-}
-
-int main(void) {
-    char host[64], id[64], answer[8192], request[16384], *port;
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    int api = socket(AF_INET, SOCK_STREAM, 0);
-    strncpy(host, getenv("AWS_LAMBDA_RUNTIME_API"), sizeof host - 1);
-    port = strchr(host, ':');
-    *port = 0;
-    address.sin_port = htons(atoi(port + 1));
-    inet_aton(host, &address.sin_addr);
-    if (connect(api, (struct sockaddr *)&address, sizeof address)) return 1;
-    for (;;) {
-        ask(api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n");
-        sscanf(strcasestr(text, "Lambda-Runtime-Aws-Request-Id:") + 30, " %63[^\r]", id);
-        snprintf(answer, sizeof answer, "[\"c\",%s]", strstr(text, "\r\n\r\n") + 4);
-        snprintf(request, sizeof request,
-                 "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: runtime\r\nContent-Length: %zu\r\n\r\n%s",
-                 id, strlen(answer), answer);
-        ask(api, request);
-    }
 }
 """
 
@@ -294,22 +246,23 @@ def test_the_guides_example_runs_a_node_that_the_package_carries(server: Server)
     assert server.invoke("carried-node", 2) == {"event": 2, **expected}
 
 
-@pytest.mark.parametrize("language", ["go", "c"])
-def test_a_static_binary_is_a_runtime(server: Server, tmp_path: Path, language: str) -> None:
+def test_a_static_binary_of_go_is_a_runtime(server: Server, tmp_path: Path) -> None:
     """A compiled `bootstrap` needs nothing beside it, from the package or from a layer."""
-    if language == "go":
-        program = built(GO_RUNTIME, tmp_path)
-    else:
-        if shutil.which("cc") is None:
-            pytest.skip("needs a C compiler")
-        (tmp_path / "main.c").write_text(C_RUNTIME)
-        command = ["cc", "-D_GNU_SOURCE", "-static", "-O1", "-o", "program", "main.c"]
-        subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
-        program = (tmp_path / "program").read_bytes()
+    _runs_from_package_and_layer(server, "go", built(GO_RUNTIME, tmp_path), {"1": ["go", 1], '{"k":"v"}': ["go", {"k": "v"}]})
+
+
+def test_a_static_binary_of_c_is_a_runtime(server: Server) -> None:
+    """As above; it sees the handler that it may have, and the folder that it was started in."""
+    answers = {'"env _HANDLER"': "app.handler", '"env PWD"': "/var/task"}
+    _runs_from_package_and_layer(server, "c", probe_program(), answers)
+
+
+def _runs_from_package_and_layer(server: Server, language: str, program: bytes, answers: dict[str, Any]) -> None:
+    events = [json.loads(event) for event in answers]
     create(server, f"binary-{language}", {"bootstrap": program})
-    assert [server.invoke(f"binary-{language}", event) for event in (1, {"k": "v"})] == [[language, 1], [language, {"k": "v"}]]
+    assert [server.invoke(f"binary-{language}", event) for event in events] == list(answers.values())
     layer = server.client("lambda").publish_layer_version(
         LayerName=f"binary-{language}", Content={"ZipFile": zipped({"bootstrap": program})}
     )
     create(server, f"binary-layer-{language}", {"data": "x"}, Layers=[layer["LayerVersionArn"]])
-    assert server.invoke(f"binary-layer-{language}", 3) == [language, 3]
+    assert [server.invoke(f"binary-layer-{language}", event) for event in events] == list(answers.values())

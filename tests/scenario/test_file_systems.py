@@ -12,8 +12,8 @@ import botocore.exceptions
 import pytest
 
 from support.image_layers import Entry, folder
-from support.image_program import image_program
 from support.images import image, write_layout
+from support.probe_program import probe_program
 from support.server import ROLE, Server, wait_until
 
 pytestmark = pytest.mark.root
@@ -137,7 +137,7 @@ def test_a_function_from_an_image_has_one_too(server: Server, data: Path, tmp_pa
         folder("app"),
         folder("mnt/data", mode=0o700),
         Entry("mnt/hidden"),
-        Entry("app/probe", image_program(), mode=0o755),
+        Entry("app/probe", probe_program(), mode=0o755),
     ]
     write_layout(tmp_path / "images/probe", {"v1": image(content, Entrypoint=["/app/probe"])})
     server.client("lambda").create_function(

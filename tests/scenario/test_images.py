@@ -12,8 +12,8 @@ import botocore.exceptions
 import pytest
 
 from support.image_layers import Entry, folder, link
-from support.image_program import image_program
 from support.images import HandMade, RegistryClient, digest_of, image, write_archive, write_layout
+from support.probe_program import probe_program
 from support.server import ROLE, Server, running, wait_until, zipped
 
 pytestmark = pytest.mark.root
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture(scope="module")
 def base() -> list[Entry]:
     """The layer that every image here begins with."""
-    return [folder("app"), Entry("app/probe", image_program(), mode=0o755), Entry("etc/os-release", b"handmade")]
+    return [folder("app"), Entry("app/probe", probe_program(), mode=0o755), Entry("etc/os-release", b"handmade")]
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pytest
 
 from support import ordinary_user
 from support.image_layers import Entry
-from support.image_program import image_program
 from support.images import RegistryClient, image
 from support.ordinary_server import OrdinaryUser, make_home
+from support.probe_program import probe_program
 from support.processes import descendants, is_running, processes_of_user
 from support.server import ROLE, Server, wait_until
 
@@ -314,7 +314,7 @@ def _number(file: Path) -> int:
 
 def test_a_function_runs_from_an_image_in_its_own_files(server: Server) -> None:
     """Without root as with it: its files, read-only, and none of this machine's."""
-    made = image([Entry("probe", image_program(), mode=0o755)], [Entry("etc/mine", b"1")], Entrypoint=["/probe"])
+    made = image([Entry("probe", probe_program(), mode=0o755)], [Entry("etc/mine", b"1")], Entrypoint=["/probe"])
     server.client("ecr").create_repository(repositoryName="rootless")
     RegistryClient(server.endpoint, "rootless").push(made, "v1")
     lambda_ = server.client("lambda")

@@ -1,4 +1,4 @@
-"""A small static program that serves the Runtime API, for images that have nothing else in them. It says what it sees."""
+"""A small static program that serves the Runtime API and says what it sees: a custom runtime, and all that an image needs."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _built() -> bytes:
         return Path(folder, "program").read_bytes()
 
 
-def image_program() -> bytes:
+def probe_program() -> bytes:
     """The program; skips where there is no C compiler."""
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
