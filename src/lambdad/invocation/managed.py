@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lambdad.invocation.concurrency import FunctionKey
 from lambdad.invocation.managed_environment import ManagedEnvironment
 from lambdad.invocation.managed_pool import Budget, ManagedParts, ManagedPool
-from lambdad.invocation.provisioned_pool import Room
+from lambdad.invocation.started_ahead import Room
 from lambdad.model.function import Failure
 from lambdad.model.managed import MAX_VCPUS, ManagedKey, ProviderKey, ScalingConfig
 from lambdad.model.version import EnvironmentKey, Version

@@ -13,18 +13,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from lambdad.errors import FileSystemTrouble, SandboxError, ServiceError
 from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.initialization import InitFailed
 from lambdad.invocation.managed_environment import ManagedEnvironment
+from lambdad.invocation.managed_failure import SHORT_LIVED, managed_failure, no_vcpus
 from lambdad.invocation.placement import SETTLE_SECONDS
-from lambdad.invocation.provisioned_pool import (
-    INIT_RETRY_SECONDS,
-    LONGEST_RETRY_SECONDS,
-    MACHINE_RETRY_SECONDS,
-    NO_ROOM,
-    Room,
-)
+from lambdad.invocation.started_ahead import INIT_RETRY_SECONDS, MACHINE_RETRY_SECONDS, Room, StartFailures, is_foreseen
 from lambdad.model.concurrency import ThrottleReason
 from lambdad.model.function import Failure
 from lambdad.model.managed import ProviderKey, ScalingConfig
@@ -34,16 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: So much of its places an environment should have in use: twice the load finds room while more are started.
 TARGET_USE = 0.5
-SHORT_LIVED = "The runtime ended after Init, before it had an invocation."
 #: For so long fewer have to be enough before some are stopped.
 SCALE_DOWN_SECONDS = 60.0
-
-_INIT_CODES = {"timeout": "FunctionError.InitTimeout"}
-_FILE_SYSTEM_CODES = {
-    FileSystemTrouble.MISSING: "EFSMountConnectivityError",
-    FileSystemTrouble.UNSUITABLE: "EFSMountFailure",
-    FileSystemTrouble.SILENT: "EFSMountTimeout",
-}
 
 
 @dataclass(slots=True)
@@ -91,9 +77,7 @@ class ManagedPool:
         self._waiters: deque[_Waiter] = deque()
         self._peak = 0  #: most invocations at once since it was last asked whether fewer are enough
         self._decline: asyncio.TimerHandle | None = None
-        self._retry: asyncio.TimerHandle | None = None  #: until then nothing is started
-        self._retry_seconds = 0.0
-        self._failure: Failure | None = None  #: why the last one could not be had
+        self._failures: StartFailures[Failure] = StartFailures(self._adjust)
         self._settling: list[asyncio.Future[Failure | None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
@@ -105,7 +89,7 @@ class ManagedPool:
         """What has failed is tried again at once."""
         if scaling != self._scaling:
             self._scaling = scaling
-            self._forget_failure()
+            self._failures.forget()
             self._peak = self._in_flight
             self._adjust()
 
@@ -220,8 +204,9 @@ class ManagedPool:
         """Starts what is missing now, and stops what is too much when it has been so for a while."""
         there = self._there
         wanted = self._wanted(self._in_flight)
-        if self._retry is None and not self._is_over:
-            for _ in range(wanted - there - self._starting):
+        missing = wanted - there - self._starting
+        if missing > 0 and not self._is_over and not self._failures.is_pausing:
+            for _ in range(missing):
                 self._starting += 1
                 self._spawn(self._start())
         too_many = there - (0 if self._is_over else self._scaling.maximum)
@@ -251,21 +236,12 @@ class ManagedPool:
             async with self._parts.turns:
                 if self._is_needed():
                     environment = await self._begin()
-        except InitFailed as error:
-            self._failed(_init_failure(error), self._parts.init_retry_seconds)
-        except ServiceError as error:
-            is_full = error.code == "TooManyRequestsException"
-            code = "InsufficientCapacity" if is_full else "InternalError"
-            self._failed(Failure(code, NO_ROOM if is_full else error.message), self._parts.machine_retry_seconds)
-        except FileSystemTrouble as error:
-            reason = f"The configured file system cannot be mounted: {error}"
-            self._failed(Failure(_FILE_SYSTEM_CODES[error.kind], reason), self._parts.machine_retry_seconds)
-        except SandboxError as error:
-            reason = f"An execution environment could not be made: {error}"
-            self._failed(Failure("InternalError", reason), self._parts.machine_retry_seconds)
         except Exception as error:
-            logger.exception("A managed environment of %s could not be made", self.version.function_arn)
-            self._failed(Failure("InternalError", f"Internal error: {type(error).__name__}"), self._parts.machine_retry_seconds)
+            if not is_foreseen(error):
+                logger.exception("A managed environment of %s could not be made", self.version.function_arn)
+            is_init = isinstance(error, InitFailed)
+            pause = self._parts.init_retry_seconds if is_init else self._parts.machine_retry_seconds
+            self._failed(managed_failure(error), pause)
         finally:
             self._starting -= 1
         if environment is not None:
@@ -274,15 +250,14 @@ class ManagedPool:
 
     def _is_needed(self) -> bool:
         there = self._there + len(self._beginning)
-        return self._retry is None and not self._is_over and there < self._wanted(self._in_flight)
+        return not self._failures.is_pausing and not self._is_over and there < self._wanted(self._in_flight)
 
     async def _begin(self) -> ManagedEnvironment | None:
         """None if it was stopped meanwhile, or its provider has no room for it."""
         memory_mb, vcpus = self.version.memory_mb, self._managed.vcpus
         budget = self._parts.budget(self._managed.provider)
         if budget.used + vcpus > budget.limit:
-            reason = f"The capacity provider's MaxVCpuCount of {budget.limit:g} leaves no room for {vcpus:g} more."
-            self._failed(Failure("CapacityProviderScalingLimitExceeded", reason), self._parts.machine_retry_seconds)
+            self._failed(no_vcpus(budget.limit, vcpus), self._parts.machine_retry_seconds)
             return None
         budget.used += vcpus
         is_kept = has_memory = False
@@ -315,18 +290,14 @@ class ManagedPool:
         if self._is_over or is_one_too_many or not environment.is_available:
             self._discard(environment)
             return
-        if self._retry is None:
-            self._failure, self._retry_seconds = None, 0.0
+        self._failures.succeeded()
         self._offer(environment)
 
     def _failed(self, failure: Failure, retry_seconds: float) -> None:
         if self._is_over:
             return
         logger.warning("A managed environment of %s could not be had: %s", self.version.function_arn, failure.reason)
-        self._failure = failure
-        if self._retry is None:
-            self._retry_seconds = min(max(retry_seconds, 2 * self._retry_seconds), LONGEST_RETRY_SECONDS)
-            self._retry = self._loop.call_later(self._retry_seconds, self._try_again)
+        self._failures.note(failure, retry_seconds)
         if not self._members:
             self._refuse_waiters()
 
@@ -336,26 +307,16 @@ class ManagedPool:
             if not waiter.environment.done():
                 waiter.environment.set_exception(throttled(ThrottleReason.ACCOUNT))
 
-    def _try_again(self) -> None:
-        self._retry = None
-        self._adjust()
-
-    def _forget_failure(self) -> None:
-        self._failure, self._retry_seconds = None, 0.0
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-
     def _tell_settling(self) -> None:
         if not self._settling:
             return
         is_enough = self._is_over or self.size >= self._scaling.minimum
-        if not is_enough and self._failure is None:
+        if not is_enough and self._failures.last is None:
             return
         settling, self._settling = self._settling, []
         for future in settling:
             if not future.done():
-                future.set_result(None if is_enough else self._failure)
+                future.set_result(None if is_enough else self._failures.last)
 
     # The ends
 
@@ -364,7 +325,7 @@ class ManagedPool:
             self._discard(environment)
             if not environment.uses:
                 # A process that ends by itself right after Init would have the next one made at once, and again.
-                self._failed(Failure("FunctionError.RuntimeInitError", SHORT_LIVED), self._parts.machine_retry_seconds)
+                self._failed(SHORT_LIVED, self._parts.machine_retry_seconds)
             self._adjust()
 
     def _discard(self, environment: ManagedEnvironment) -> None:
@@ -388,7 +349,7 @@ class ManagedPool:
         """Ends the idle ones now and busy ones after their invocations; returns when all are gone."""
         self._is_over = True
         self._refuse_waiters()
-        self._forget_failure()
+        self._failures.forget()
         if self._decline is not None:
             self._decline.cancel()
         self._adjust()
@@ -414,12 +375,3 @@ class ManagedPool:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _init_failure(error: InitFailed) -> Failure:
-    reason = error.failure
-    code = _INIT_CODES.get(reason.status)
-    if code is None:
-        is_extension = reason.error_type.startswith("Extension.")
-        code = "FunctionError.ExtensionInitError" if is_extension else "FunctionError.RuntimeInitError"
-    return Failure(code, reason.told)

@@ -11,12 +11,18 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from lambdad.errors import SandboxError, ServiceError
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.initialization import InitFailed
 from lambdad.invocation.placement import FREEZE_SECONDS, SETTLE_SECONDS
+from lambdad.invocation.started_ahead import (
+    INIT_RETRY_SECONDS,
+    MACHINE_RETRY_SECONDS,
+    Room,
+    StartFailures,
+    is_foreseen,
+    machine_reason,
+)
 from lambdad.model.concurrency import REQUESTS_PER_ENVIRONMENT
 from lambdad.model.execution_environment import EnvironmentState
 from lambdad.model.provisioned_concurrency import ProvisionedPlan, ProvisionedStatus, status_of
@@ -25,26 +31,9 @@ from lambdad.model.version import EnvironmentKey, Version
 
 logger = logging.getLogger(__name__)
 
-#: When what failed is tried again: at first, and at most. A machine may have room in a moment; a function's Init that failed
-#: will mostly fail again.
-MACHINE_RETRY_SECONDS = 1.0
-INIT_RETRY_SECONDS = 60.0
-LONGEST_RETRY_SECONDS = 600.0
-
 INIT_FAILURE = "FUNCTION_ERROR_INIT_FAILURE"  #: AWS's reason
-NO_ROOM = "The memory that this server gives to execution environments has no room for more."
 SHORT_LIVED = "FUNCTION_ERROR_RUNTIME_EXIT"
 _READY = frozenset({EnvironmentState.IDLE, EnvironmentState.FROZEN, EnvironmentState.BUSY})
-
-
-class Room(Protocol):
-    """The memory of all environments."""
-
-    async def claim(self, memory_mb: int) -> None:
-        """ServiceError where there is no room."""
-        ...
-
-    def release(self, memory_mb: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -82,9 +71,7 @@ class ProvisionedPool:
         self._loop = asyncio.get_running_loop()
         self._plan: ProvisionedPlan | None = None
         self._groups: dict[EnvironmentKey, _Group] = {}
-        self._failure: str | None = None
-        self._retry: asyncio.TimerHandle | None = None  #: until then nothing is started
-        self._retry_seconds = 0.0
+        self._failures: StartFailures[str] = StartFailures(self._adjust)
         self._freezing: asyncio.TimerHandle | None = None
         self._stopping: set[ExecutionEnvironment] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +83,7 @@ class ProvisionedPool:
         """What failed under another plan is tried again at once."""
         if plan != self._plan:
             self._plan = plan
-            self._forget_failure()
+            self._failures.forget()
             self._adjust()
 
     @property
@@ -122,7 +109,7 @@ class ProvisionedPool:
         return status_of(self.requested, self.allocated, len(ready), self._problem())
 
     def _problem(self) -> str | None:
-        return self._failure or (None if self._plan is None else self._plan.problem)
+        return self._failures.last or (None if self._plan is None else self._plan.problem)
 
     def counts(self) -> tuple[int, int, int, int]:
         """Starting, idle, busy, stopping: also of those that are not wanted any more."""
@@ -232,7 +219,7 @@ class ProvisionedPool:
             self._end_surplus(group, count)
             missing = count - len(group.members)
             is_complete = is_complete and missing <= 0
-            if self._retry is None:
+            if not self._failures.is_pausing:
                 for _ in range(missing - group.starting):
                     group.starting += 1
                     self._spawn(self._start(group))
@@ -262,7 +249,7 @@ class ProvisionedPool:
         """Whether one more is to be begun."""
         wanted = self._wanted().get(group.version.environment_key)
         has = len(group.members) + len(group.beginning)
-        return not self._is_closed and self._retry is None and wanted is not None and has < wanted[1]
+        return not self._is_closed and not self._failures.is_pausing and wanted is not None and has < wanted[1]
 
     async def _start(self, group: _Group) -> None:
         environment: ExecutionEnvironment | None = None
@@ -270,17 +257,13 @@ class ProvisionedPool:
             async with self._parts.turns:
                 if self._is_needed(group):
                     environment = await self._begin(group)
-        except InitFailed as error:
-            self._failed(group, INIT_FAILURE, self._parts.init_retry_seconds, error)
-        except ServiceError as error:
-            is_full = error.code == "TooManyRequestsException"
-            self._failed(group, NO_ROOM if is_full else error.message, self._parts.machine_retry_seconds, error)
-        except SandboxError as error:
-            reason = f"An execution environment could not be made: {error}"
-            self._failed(group, reason, self._parts.machine_retry_seconds, error)
         except Exception as error:
-            logger.exception("A provisioned environment of %s could not be made", group.version.function_arn)
-            self._failed(group, f"Internal error: {type(error).__name__}", self._parts.machine_retry_seconds, error)
+            if not is_foreseen(error):
+                logger.exception("A provisioned environment of %s could not be made", group.version.function_arn)
+            if isinstance(error, InitFailed):
+                self._failed(group, INIT_FAILURE, self._parts.init_retry_seconds, error)
+            else:
+                self._failed(group, machine_reason(error), self._parts.machine_retry_seconds, error)
         finally:
             group.starting -= 1
         if environment is not None:
@@ -316,28 +299,14 @@ class ProvisionedPool:
         if self._is_closed:
             self._discard(environment, group)
             return
-        if self._retry is None:  # else another one has just failed, and is still to be tried again
-            self._failure, self._retry_seconds = None, 0.0
+        self._failures.succeeded()
         self._offer(environment, group)
 
     def _failed(self, group: _Group, reason: str, retry_seconds: float, error: Exception | None) -> None:
         if self._is_closed or group.version.environment_key not in self._wanted():
             return
         logger.warning("A provisioned environment of %s could not be had: %s", group.version.function_arn, error or reason)
-        self._failure = reason
-        if self._retry is None:
-            self._retry_seconds = min(max(retry_seconds, 2 * self._retry_seconds), LONGEST_RETRY_SECONDS)
-            self._retry = self._loop.call_later(self._retry_seconds, self._try_again)
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._adjust()
-
-    def _forget_failure(self) -> None:
-        self._failure, self._retry_seconds = None, 0.0
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._failures.note(reason, retry_seconds)
 
     # Ends
 
@@ -374,7 +343,7 @@ class ProvisionedPool:
     async def close(self, grace_seconds: float) -> None:
         """Lets running invocations end for this long, then stops everything."""
         self._is_closed = True
-        self._forget_failure()
+        self._failures.forget()
         if self._freezing is not None:
             self._freezing.cancel()
         members = [environment for group in self._groups.values() for environment in group.members]

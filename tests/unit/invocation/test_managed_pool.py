@@ -322,15 +322,15 @@ async def test_a_runtime_that_ends_right_after_init(world, managed):
     world.sandboxes.script = script
     await have(world, version)
     pool = world.managed.pool(version)
-    await settle(lambda: pool._retry is not None)
+    await settle(lambda: pool._failures.is_pausing)
     await settle(lambda: world.sandboxes.running == 0)
     assert len(world.sandboxes.started) == 1
     with pytest.raises(ServiceError) as refused:
         await world.invoke(version)
     assert refused.value.code == "TooManyRequestsException"
     world.sandboxes.script = Workers(world).script
-    pool._retry.cancel()
-    pool._try_again()
+    pool._failures._pause.cancel()
+    pool._failures._pause_ends()
     await settle(lambda: pool.size == 1)
     assert (await world.invoke(version, b"{}")).payload == b"{}"
 
