@@ -7,18 +7,17 @@ with an Init of its own, within the function's timeout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from pathlib import Path
+from collections.abc import Coroutine
 
 from lambdad.errors import SandboxError
 from lambdad.invocation import failure, restore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_log import EnvironmentLog
-from lambdad.invocation.environment_parts import Closable, EnvironmentParts
-from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
+from lambdad.invocation.environment_parts import EnvironmentParts
+from lambdad.invocation.environment_supplies import EnvironmentSupplies
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.initialization import InitFailed, Initialization, init_limit
-from lambdad.invocation.life import Life, external_extensions
+from lambdad.invocation.life import Life
 from lambdad.invocation.run import Run, Timing
 from lambdad.invocation.streamed_answer import StreamedAnswer
 from lambdad.invocation.version_snapshot import VersionSnapshot
@@ -30,8 +29,7 @@ from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
-from lambdad.runtimes.image import image_program, tree_in_image
-from lambdad.sandbox.base import RuntimeProgram, Sandbox, SandboxSpec, Snapshot
+from lambdad.sandbox.base import Sandbox, Snapshot
 
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
@@ -73,13 +71,9 @@ class ExecutionEnvironment:
         self._parts = parts
         self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
         self._life: Life | None = None
-        self._extension_names: list[str] = []
         self._log = EnvironmentLog(version, parts, self._initialization)
+        self._supplies = EnvironmentSupplies(version, parts, self._log, self._api)
         self._sandbox: Sandbox | None = None
-        self._environment: Mapping[str, str] = {}
-        self._endpoint: Closable | None = None
-        self._credentials: FunctionCredentials | None = None
-        self._code: list[tuple[str, ...]] = []
         self._making = asyncio.Lock()  #: while processes are being started or killed the sandbox cannot be taken down
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Task[None] | None = None
@@ -116,7 +110,7 @@ class ExecutionEnvironment:
             except SandboxError:
                 if source is None or not source.snapshot.is_lost:
                     raise
-                self._give_back()  # it was lost while it was cloned, before the function could do anything: once more
+                self._supplies.give_back()  # it was lost while it was cloned, before the function could do anything: once more
                 source = await self._source()
                 started = self._parts.monotonic()
                 begun = await self._make_sandbox(source)
@@ -167,81 +161,35 @@ class ExecutionEnvironment:
         async with self._making:
             if self.state is not EnvironmentState.STARTING:
                 return None
-            spec = await self._spec(source)
+            snapshot = None if source is None else source.snapshot
+            spec = await self._supplies.spec(self._initialization, self._beginning, self._token, snapshot)
             sandbox = self._sandbox = await self._parts.sandboxes.start(spec)
-            self._environment = spec.environment
             if source is None:
                 self._log.init_begins("init")
             else:
                 self._log.restore_begins()
             life = self._begin_life()  # before the first of its processes is let in
-            await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
-            if sandbox.endpoint_listener is not None and self._parts.serve_endpoint is not None:
-                self._endpoint = await self._parts.serve_endpoint(sandbox.endpoint_listener, self.version)
+            await self._supplies.serve(sandbox)
             return sandbox, life
-
-    async def _spec(self, source: VersionSnapshot | None) -> SandboxSpec:
-        parts, version = self._parts, self.version
-        program, task_root, opt_root = await self._files()
-        parts.check_runtime_version(version)  # not before: a language may have been installed anew
-        root = program.image_root
-        opt_tree = opt_root if root is None else tree_in_image(root, "opt")
-        self._extension_names = [] if opt_tree is None else external_extensions(opt_tree)
-        self._credentials = parts.mint(version)
-        return SandboxSpec(
-            sandbox_id=parts.new_id(),
-            program=program,
-            task_root=task_root,
-            opt_root=opt_root,
-            memory_mb=version.memory_mb,
-            tmp_mb=version.ephemeral_storage_mb,
-            environment=environment_variables(
-                version,
-                self._credentials,
-                self._log.output.stream.name,
-                self._token,
-                is_provisioned=self._initialization is Initialization.PROVISIONED,
-            ),
-            waits_with_runtime=bool(self._extension_names),
-            file_system=version.file_system,
-            has_network=version.has_network,
-            is_template=self._beginning is Beginning.TEMPLATE,
-            snapshot=None if source is None else source.snapshot,
-        )
-
-    async def _files(self) -> tuple[RuntimeProgram, Path | None, Path | None]:
-        """What is run, and the trees of the package and of the layers. An image is all of that by itself."""
-        version = self.version
-        if version.image is not None:
-            root = await self._unpacked(version.image.stacks()[-1])
-            return image_program(version.image, root), None, None
-        task_root = await self._unpacked((version.code.digest,))
-        opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
-        return await self._parts.program_for(version.runtime), task_root, opt_root
 
     def _limit_cpu(self, share: float | None) -> None:
         """As on AWS, Init runs at full speed."""
         if self._parts.has_cpu_quota and self._sandbox is not None:
             self._sandbox.limit_cpu(share)
 
-    async def _unpacked(self, digests: tuple[str, ...]) -> Path:
-        tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
-        self._code.append(digests)
-        return tree
-
     def _begin_life(self) -> Life:
-        version = self.version
+        version, supplies = self.version, self._supplies
         identity = FunctionIdentity(version.function_name, version.version, version.handler, version.account_id)
         life = Life(
             self._loop,
             self._log.output,
             identity,
-            self._environment,
-            self._extension_names,
+            supplies.variables,
+            supplies.extension_names,
             lambda reason: self._life_ended(life, reason),
             self._parts.delivery_memory,
             self._beginning,
-            restore.container_credentials(self._token, self._credentials, self._parts.clock),
+            restore.container_credentials(self._token, supplies.credentials, self._parts.clock),
         )
         self._life = life
         self._api.renew(life.session)
@@ -491,42 +439,25 @@ class ExecutionEnvironment:
         return self._stop
 
     async def _tear_down(self) -> None:
-        life, sandbox = self._life, self._sandbox
-        if life is not None:
-            life.end()
+        if self._life is not None:
+            self._life.end()
         try:
             async with self._making:
-                sandbox, life = self._sandbox, self._life
-                if life is not None and sandbox is not None:
-                    await sandbox.thaw()
-                    await life.shut_down("spindown")
-            if self._endpoint is not None:
-                await self._endpoint.close()
-            await self._api.close()
+                if self._life is not None and self._sandbox is not None:
+                    await self._sandbox.thaw()
+                    await self._life.shut_down("spindown")
         finally:
             try:
-                if sandbox is not None:
-                    await sandbox.stop()
-                if life is not None:
-                    await life.close()
+                await self._supplies.take_down(self._sandbox, self._life)
                 if self._tasks:
                     await asyncio.wait(self._tasks)
             finally:
-                self._log.output.close()
-                self._give_back()
                 self._to(EnvironmentEvent.GONE)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _give_back(self) -> None:
-        while self._code:
-            self._parts.code.release(self._code.pop())
-        if self._credentials is not None:
-            self._parts.revoke(self._credentials)
-            self._credentials = None
 
     def _to(self, event: EnvironmentEvent) -> None:
         self.state = after(self.state, event)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from lambdad.invocation import failure, platform_events
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_log import EnvironmentLog
-from lambdad.invocation.environment_parts import Closable, EnvironmentParts
-from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
+from lambdad.invocation.environment_parts import EnvironmentParts
+from lambdad.invocation.environment_supplies import EnvironmentSupplies
 from lambdad.invocation.failure import Failure
 from lambdad.invocation.initialization import InitFailed, Initialization, init_limit
-from lambdad.invocation.life import Life, external_extensions
+from lambdad.invocation.life import Life
 from lambdad.invocation.run import Run
 from lambdad.invocation.streamed_answer import StreamedAnswer
 from lambdad.model.invocation import Invocation, InvocationResult
@@ -29,7 +28,7 @@ from lambdad.runtime_api.response_stream import TIMED_OUT, ResponseStream, Strea
 from lambdad.runtime_api.server import RuntimeApiServer
 from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
-from lambdad.sandbox.base import ExitStatus, Sandbox, SandboxSpec
+from lambdad.sandbox.base import ExitStatus, Sandbox
 
 #: How long it is waited for the reason why a worker has ended, which the end of the runtime itself would be.
 LAST_WORDS_SECONDS = 0.5
@@ -55,12 +54,10 @@ class ManagedEnvironment:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop, self._concurrency)
         self._log = EnvironmentLog(version, parts, Initialization.MANAGED)
+        self._supplies = EnvironmentSupplies(version, parts, self._log, self._api)
         self._session: ConcurrentSession | None = None
         self._life: Life | None = None
         self._sandbox: Sandbox | None = None
-        self._endpoint: Closable | None = None
-        self._credentials: FunctionCredentials | None = None
-        self._code: list[tuple[str, ...]] = []
         self._runs: dict[str, Run] = {}  #: by request id, without an answer, or with one that is still being streamed
         self._answers: dict[str, asyncio.Future[RuntimeAnswer]] = {}
         self._reserved = 0
@@ -120,43 +117,23 @@ class ManagedEnvironment:
             raise
 
     async def _make_sandbox(self) -> tuple[Sandbox, Life]:
-        parts, version = self._parts, self.version
-        program = await parts.program_for(version.runtime)
-        parts.check_runtime_version(version)  # not before: a language may have been installed anew
-        task_root = await self._unpacked((version.code.digest,))
-        opt_root = await self._unpacked(tuple(layer.digest for layer in version.layers)) if version.layers else None
-        extensions = [] if opt_root is None else external_extensions(opt_root)
-        self._credentials = parts.mint(version)
-        environment = environment_variables(version, self._credentials, self._log.output.stream.name)
-        spec = SandboxSpec(
-            sandbox_id=parts.new_id(),
-            program=program,
-            task_root=task_root,
-            opt_root=opt_root,
-            memory_mb=version.memory_mb,
-            tmp_mb=version.ephemeral_storage_mb,
-            environment=environment,
-            waits_with_runtime=bool(extensions),
-            file_system=version.file_system,
-            has_network=version.has_network,
-        )
-        sandbox = self._sandbox = await parts.sandboxes.start(spec)
+        version, supplies = self.version, self._supplies
+        spec = await supplies.spec(Initialization.MANAGED)
+        sandbox = self._sandbox = await self._parts.sandboxes.start(spec)
         self._log.init_begins("init")
         identity = FunctionIdentity(version.function_name, version.version, version.handler, version.account_id)
         life = self._life = Life(
             self._loop,
             self._log.output,
             identity,
-            environment,
-            extensions,
+            supplies.variables,
+            supplies.extension_names,
             self._life_ended,
-            parts.delivery_memory,
+            self._parts.delivery_memory,
             make_session=self._make_session,
         )
         self._api.renew(life.session)
-        await self._api.open(sandbox.runtime_listener, sandbox.loopback_listener)
-        if sandbox.endpoint_listener is not None and parts.serve_endpoint is not None:
-            self._endpoint = await parts.serve_endpoint(sandbox.endpoint_listener, version)
+        await supplies.serve(sandbox)
         return sandbox, life
 
     def _make_session(self, extensions: ExtensionSession) -> RuntimeSession:
@@ -170,11 +147,6 @@ class ManagedEnvironment:
     def _place_is_free(self) -> None:
         self._keep()
         self.on_change(self)
-
-    async def _unpacked(self, digests: tuple[str, ...]) -> Path:
-        tree = await self._parts.code.acquire(digests, self._parts.unpack_limits)
-        self._code.append(digests)
-        return tree
 
     def _life_ended(self, reason: Failure) -> None:
         """After Init. Whatever has no answer fails with it."""
@@ -320,21 +292,7 @@ class ManagedEnvironment:
     async def _tear_down(self) -> None:
         try:
             async with self._making:
-                sandbox, life = self._sandbox, self._life
-                if life is not None and sandbox is not None:
-                    await life.shut_down("spindown")
-            if self._endpoint is not None:
-                await self._endpoint.close()
-            await self._api.close()
+                if self._life is not None and self._sandbox is not None:
+                    await self._life.shut_down("spindown")
         finally:
-            try:
-                if sandbox is not None:
-                    await sandbox.stop()
-                if life is not None:
-                    await life.close()
-            finally:
-                self._log.output.close()
-                for digests in self._code:
-                    self._parts.code.release(digests)
-                if self._credentials is not None:
-                    self._parts.revoke(self._credentials)
+            await self._supplies.take_down(self._sandbox, self._life)
