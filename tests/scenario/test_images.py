@@ -31,6 +31,7 @@ def probe(base: list[Entry]) -> HandMade:
     return image(
         [*base, Entry("gone")],
         more,
+        compressions=["tar+gzip", "tar+zstd"],
         Entrypoint=["probe", "one"],
         Cmd=["two words"],
         Env=["PATH=/app", "AA=1"],

@@ -5,9 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,13 @@ def diff_id(tar: bytes) -> str:
 
 def zipped(tar: bytes) -> bytes:
     return gzip.compress(tar, mtime=0)
+
+
+def in_zstd(tar: bytes, window_log: int = 20) -> bytes:
+    """As a frame whose size is not said, as tools write it that do not know it beforehand."""
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
+    return compressor.compress(tar) + compressor.flush()
+
+
+def skippable_frame(content: bytes) -> bytes:
+    return b"\x5a\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content

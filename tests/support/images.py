@@ -8,17 +8,19 @@ import json
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.image_layers import Entry, diff_id, layer_tar, zipped
+from support.image_layers import Entry, diff_id, in_zstd, layer_tar, zipped
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+#: How the tar of a layer may be kept, by the media type's end.
+COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {"tar": bytes, "tar+gzip": zipped, "tar+zstd": in_zstd}
 
 
 def digest_of(data: bytes) -> str:
@@ -39,8 +41,11 @@ class HandMade:
         return digest_of(self.manifest)
 
 
-def image(*layers: Sequence[Entry], architecture: str = "amd64", **settings: Any) -> HandMade:
-    """`settings` are those of the configuration: Entrypoint, Cmd, Env, WorkingDir."""
+def image(
+    *layers: Sequence[Entry], architecture: str = "amd64", compressions: Sequence[str] = (), **settings: Any
+) -> HandMade:  # fmt: skip
+    """`settings` are those of the configuration: Entrypoint, Cmd, Env, WorkingDir. `compressions` are those of the first
+    layers; the others are in gzip."""
     tars = [layer_tar(entries) for entries in layers]
     config = json.dumps(
         {
@@ -50,13 +55,15 @@ def image(*layers: Sequence[Entry], architecture: str = "amd64", **settings: Any
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id(tar)}" for tar in tars]},
         }
     ).encode()
-    parts = [zipped(tar) for tar in tars]
+    kinds = [*compressions, *["tar+gzip"] * (len(tars) - len(compressions))]
+    parts = [COMPRESSIONS[kind](tar) for kind, tar in zip(kinds, tars, strict=True)]
+    types = [LAYER.replace("tar+gzip", kind) for kind in kinds]
     manifest = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": described(config, CONFIG),
-            "layers": [described(part, LAYER) for part in parts],
+            "layers": [described(part, media_type) for part, media_type in zip(parts, types, strict=True)],
         }
     ).encode()
     return HandMade(manifest, config, tars, {digest_of(part): part for part in (config, *parts)})

@@ -28,16 +28,15 @@ MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 ACCEPTED = (OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_LIST)
 
 _CONFIGS = frozenset({"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"})
-#: How the tar of a layer is kept. The third is Docker's of old for one not to be passed on.
-_LAYERS: Mapping[str, str] = {
-    "application/vnd.oci.image.layer.v1.tar": "tar",
-    "application/vnd.oci.image.layer.v1.tar+gzip": "gzip",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar": "tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": "gzip",
-    "application/vnd.docker.image.rootfs.diff.tar": "tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": "gzip",
-    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": "gzip",
-}
+_OCI_LAYER, _DOCKER_LAYER = "application/vnd.oci.image.layer", "application/vnd.docker.image.rootfs"
+#: Those of tars. How one is compressed its bytes say. "nondistributable" and "foreign" are of old: not to be passed on.
+_LAYERS = frozenset(
+    {
+        *(f"{_OCI_LAYER}.{kind}tar{how}" for kind in ("v1.", "nondistributable.v1.") for how in ("", "+gzip", "+zstd")),
+        *(f"{_DOCKER_LAYER}.diff.tar{how}" for how in ("", ".gzip", ".zstd")),
+        f"{_DOCKER_LAYER}.foreign.diff.tar.gzip",
+    }
+)
 
 
 class MalformedImage(Exception):
@@ -132,7 +131,7 @@ def read_document(data: bytes, media_type: str = "") -> Manifest | Index:
         raise MalformedImage(f"it has {len(document.layers)} layers; {_MOST_LAYERS} are possible")
     for layer in document.layers:
         if layer.media_type not in _LAYERS:
-            raise MalformedImage(f"a layer is of the type {layer.media_type!r}; tar and tar+gzip are read")
+            raise MalformedImage(f"a layer is of the type {layer.media_type!r}; tar, tar+gzip and tar+zstd are read")
     (config,) = _checked([document.config])
     return Manifest(kind or OCI_MANIFEST, config, _checked(document.layers))
 

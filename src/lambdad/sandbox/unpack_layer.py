@@ -8,19 +8,15 @@ in common, and a layer is read once for all of them.
 from __future__ import annotations
 
 import errno
-import gzip
-import hashlib
 import os
 import stat
 import tarfile
-import zlib
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.layer_content import DAMAGE, LayerContent
 from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack import Budget, Refusal
-
-Compression = Literal["tar", "gzip"]
 
 #: What a sandbox mounts something on, and so has to be there.
 MOUNT_POINTS = ("proc", "dev", "tmp", "run", "mnt", "var/empty", "etc")
@@ -34,7 +30,6 @@ _MAX_PAX_BYTES = 1 << 20
 _OF_THE_ARCHIVE = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP, errno.EMLINK)
 )
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
 def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> UnpackReport:
@@ -45,11 +40,11 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
         if below is not None:
             _link_tree(below, budget)
             os.close(below)
-        diff_id = _unpack(archive, budget)
+        diff_id = _unpack(LayerContent(archive, limits), budget)
         _make_mount_points()
     except Refusal as refusal:
         return UnpackReport(budget.unpacked_bytes, refusal.kind, refusal.detail)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, *DAMAGE, UnicodeError, ValueError, OverflowError) as error:
         return UnpackReport(budget.unpacked_bytes, "not-a-tar", str(error))
     except (RecursionError, MemoryError):
         return UnpackReport(budget.unpacked_bytes, "unsupported", "its headers are nested too deeply, or too long")
@@ -60,26 +55,7 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
     return UnpackReport(budget.unpacked_bytes, diff_id=diff_id)
 
 
-class _Digesting:
-    """A tar being read, and the digest of all that was."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._digest = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
-        self._digest.update(data)
-        return data
-
-    def finish(self) -> str:
-        while self.read(_CHUNK):
-            pass
-        return self._digest.hexdigest()
-
-
-def _unpack(archive: BinaryIO, budget: Budget) -> str:
-    content = _Digesting(_decompressed(archive))
+def _unpack(content: LayerContent, budget: Budget) -> str:
     layer = _Layer(budget)
     with tarfile.open(fileobj=content, mode="r|", errorlevel=2) as entries:  # type: ignore[call-overload]
         for entry in entries:
@@ -88,15 +64,6 @@ def _unpack(archive: BinaryIO, budget: Budget) -> str:
             layer.add(entries, entry)
             entries.members = []  # a stream needs none, and a hostile one has many
     return content.finish()
-
-
-def _decompressed(archive: BinaryIO) -> BinaryIO:
-    magic = archive.read(2)
-    archive.seek(0)
-    kind = _MAGIC.get(magic)
-    if kind not in (None, "gzip"):
-        raise Refusal("unsupported", f"the layer is compressed with {kind}; gzip and none are read")
-    return gzip.GzipFile(fileobj=archive) if kind else archive  # type: ignore[return-value]
 
 
 class _Layer:

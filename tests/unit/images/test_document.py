@@ -13,6 +13,7 @@ from support.image_layers import Entry
 from support.images import MANIFEST, described, image
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_TAR = "application/vnd.docker.image.rootfs.diff.tar"
 MADE = image([Entry("a")], Entrypoint=["/e"], Cmd=["c"], Env=["A=1=2", "B="], WorkingDir="/w")
 
 
@@ -32,6 +33,14 @@ def test_a_manifest_names_its_parts() -> None:
     manifest = read_document(MADE.manifest)
     assert isinstance(manifest, Manifest)
     assert [manifest.config.digest, *(layer.digest for layer in manifest.layers)] == list(MADE.blobs)
+
+
+@pytest.mark.parametrize("kind", [TAR, f"{TAR}+zstd", DOCKER_TAR, f"{DOCKER_TAR}.gzip", f"{DOCKER_TAR}.zstd"])
+def test_a_layer_may_be_compressed(kind: str) -> None:
+    """In the ways that builders write, by the names of OCI and of Docker."""
+    manifest = read_document(changed(MADE.manifest, layers=[described(b"x", kind)]))
+    assert isinstance(manifest, Manifest)
+    assert [layer.media_type for layer in manifest.layers] == [kind]
 
 
 def test_an_index_chooses_by_platform() -> None:
@@ -67,7 +76,7 @@ def test_a_configuration_says_what_is_run() -> None:
         (b"{}", "old schema"),
         (changed(MADE.manifest, schemaVersion=1), "old schema"),
         (changed(MADE.manifest, layers=None), "no configuration and layers"),
-        (changed(MADE.manifest, layers=[described(b"x", f"{TAR}+zstd")]), "tar\\+zstd"),
+        (changed(MADE.manifest, layers=[described(b"x", f"{TAR}+lz4")]), "tar\\+lz4"),
         (changed(MADE.manifest, layers=[{**described(b"x", TAR), "digest": "md5:1"}]), "md5"),
         (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 200), "200 layers"),
         (changed(MADE.manifest, config=described(b"x", "application/vnd.cncf.helm.config.v1+json")), "helm"),

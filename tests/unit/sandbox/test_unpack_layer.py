@@ -16,7 +16,7 @@ from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import start_unpacking_layer
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.unpack_layer import MOUNT_POINTS, _copy
-from support.image_layers import Entry, diff_id, folder, hard_link, layer_tar, link, zipped
+from support.image_layers import Entry, diff_id, folder, hard_link, in_zstd, layer_tar, link, skippable_frame, zipped
 
 pytestmark = pytest.mark.root
 
@@ -96,7 +96,13 @@ def test_files_folders_and_links_are_made_with_their_modes(unpack: Unpack) -> No
     assert all((tree / name).is_dir() for name in MOUNT_POINTS)
 
 
-@pytest.mark.parametrize("compress", [bytes, zipped])
+def in_frames(tar: bytes) -> bytes:
+    """As zstd:chunked and the compressors that work in parallel write it."""
+    half = len(tar) // 2
+    return skippable_frame(b"x" * 9) + in_zstd(tar[:half]) + skippable_frame(b"") + in_zstd(tar[half:]) + skippable_frame(b"y")
+
+
+@pytest.mark.parametrize("compress", [bytes, zipped, in_zstd, in_frames])
 def test_the_report_names_the_tar_inside(unpack: Unpack, compress: Callable[[bytes], bytes]) -> None:
     """The diff id is the digest of the tar, however it is compressed."""
     tar = layer_tar([Entry("a", b"x" * 100_000)])
@@ -211,7 +217,16 @@ def test_a_file_is_never_written_through_to_a_layer_below(unpack: Unpack) -> Non
         (b"not a tar at all" * 100, "not-a-tar"),
         (zipped(layer_tar([Entry("a", b"x" * 5000)]))[:-40], "not-a-tar"),
         (layer_tar([Entry("a", b"x" * 5000)])[:2000], "not-a-tar"),
-        (b"\x28\xb5\x2f\xfd" + bytes(600), "unsupported"),
+        (b"BZh91AY&SY" + bytes(600), "unsupported"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 600, "not-a-tar"),
+        (in_zstd(layer_tar([Entry("a", b"x" * 5000)]))[:-3], "not-a-tar"),
+        (in_zstd(layer_tar([Entry("a")])) + b"more", "not-a-tar"),
+        (in_zstd(layer_tar([Entry("a")]), window_log=28), "not-a-tar"),
+        (skippable_frame(b"x"), "not-a-tar"),
+        (in_zstd(layer_tar([Entry("zeros", bytes((1 << 24) + 1))])), "too-big"),
+        (zipped(layer_tar([]) + bytes(20 << 20)), "too-big"),
+        (in_zstd(layer_tar([]) + bytes(20 << 20)), "too-big"),
+        (zipped(layer_tar([Entry(".wh.a", bytes(20 << 20))])), "too-big"),
         (layer_tar([Entry("c", kind=tarfile.CHRTYPE)]), "unsupported"),
         (layer_tar([Entry("n" * 300)]), "unsupported"),
         (layer_tar([folder("d"), hard_link("l", "d")]), "link"),
