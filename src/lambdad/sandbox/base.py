@@ -168,9 +168,8 @@ class UnpackReport:
     """`refusal` is None when the archives were unpacked; else why not, and nothing was left behind."""
 
     unpacked_bytes: int
-    refusal: str | None = (
-        None  #: "not-a-zip", "not-a-tar", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
-    )
+    #: "not-a-zip", "not-a-tar", "empty", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
+    refusal: str | None = None
     detail: str = ""
     diff_id: str = ""  #: of a layer: hex SHA-256 of the tar inside
 

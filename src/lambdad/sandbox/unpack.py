@@ -112,6 +112,8 @@ def _unpack_one(archive: BinaryIO, root: Path, budget: Budget) -> None:
     try:
         with zipfile.ZipFile(archive) as content:
             entries = content.infolist()
+            if not entries:
+                raise Refusal("empty", "no entries")
             budget.check_announced(entries)
             _check_entries(entries)
             _check_overlap(archive, entries, content.start_dir)

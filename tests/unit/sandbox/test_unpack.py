@@ -134,8 +134,9 @@ def test_broken_archives(tmp_path: Path, content: bytes, refusal: str) -> None:
 
 
 def test_empty_archive(tmp_path: Path) -> None:
-    """A zip without entries is a zip."""
-    assert run(tmp_path / "root", make()).refusal is None
+    """A zip without entries, which build tools leave behind where they found no files, is no package; one with a folder is."""
+    assert run(tmp_path / "root", make()).refusal == "empty"
+    assert run(tmp_path / "other", make(("a/", b"", 0o755))).refusal is None
 
 
 def test_wrong_checksum(tmp_path: Path) -> None:

@@ -109,9 +109,11 @@ class Archives:
 
 
 def refused_zip(report: UnpackReport, unzipped_bytes: int) -> ServiceError:
-    """AWS has two sentences for all that can be wrong with a zip; the reason follows its own."""
+    """AWS has three sentences for all that can be wrong with a zip; the reason follows its own."""
     if report.refusal == "too-big":
         return too_big(unzipped_bytes)
+    if report.refusal == "empty":
+        return invalid_parameter("Uploaded file must be a non-empty zip")
     if report.refusal == "not-a-zip":
         return invalid_parameter(BAD_ZIP)
     return invalid_parameter(

@@ -174,7 +174,7 @@ async def _keep_new(
         new = StoredFunction(function, versions)
         async with code_room(state, context, new.code_size()):
             await change.save(new)
-    return configuration_shape(shown, state.runtimes.version, shown.version if publish else None)
+    return configuration_shape(shown, state.runtimes.version)  # AWS names the version that was published, but not in the ARN
 
 
 def _without_version(stored: StoredFunction, qualifier: str) -> StoredFunction:

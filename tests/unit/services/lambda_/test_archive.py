@@ -32,6 +32,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
             UnpackReport(0, "slip", "../x"),
             f"{BAD_ZIP} (slip: ../x)",
         ),
+        (UnpackReport(0, "empty"), "Uploaded file must be a non-empty zip"),
         (UnpackReport(0, "too-big"), "Unzipped size must be smaller than 7 bytes"),
     ],
 )

@@ -259,9 +259,9 @@ async def test_layers_count_with_the_package(world: World) -> None:
 
 
 async def test_create_with_publish(world: World) -> None:
-    """Publish makes version 1 of the new function and answers with it."""
+    """Publish makes version 1 of the new function and answers with it, under the function's own ARN."""
     created = await world.create(Publish=True)
-    assert (created["Version"], created["FunctionArn"], created["State"]) == ("1", f"{ARN}:1", "Pending")
+    assert (created["Version"], created["FunctionArn"], created["State"]) == ("1", ARN, "Pending")
     shown = await world.call("GetFunctionConfiguration", FunctionName="f", Qualifier="1")
     assert (shown["State"], shown["RevisionId"]) == ("Active", created["RevisionId"])
 
