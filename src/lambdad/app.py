@@ -477,6 +477,7 @@ def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
         settings.image_folders,
         settings.registries,
         keeps_accounts_apart=settings.checks_signatures,
+        pull_seconds=settings.image_pull_seconds,
     )
 
 

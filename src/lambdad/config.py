@@ -66,6 +66,7 @@ class Settings:
     file_systems: Mapping[str, Path]  #: ARN of an access point -> folder that functions see as it
     image_folders: tuple[Path, ...]  #: absolute
     registries: tuple[Registry, ...]
+    image_pull_seconds: float
     endpoint_sqs: str  #: URL; empty when there is none
     endpoint_sns: str
     endpoint_events: str
@@ -431,6 +432,10 @@ SETTINGS: tuple[Setting, ...] = (
         read_as.registries, "",
         "Registries elsewhere from which functions may be made of images; http:// for one without TLS.",
         default_text="none",
+    ),
+    Setting(
+        "image_pull_seconds", "SECONDS", "seconds from 0 to 86400", read_as.seconds(86400), "900",
+        "How long a registry elsewhere may take to send an image, after which the request that wanted it fails.",
     ),
     *(
         Setting(

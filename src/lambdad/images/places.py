@@ -8,7 +8,7 @@ from pathlib import Path
 from lambdad.images.archive import DockerArchive
 from lambdad.images.layout import Layout
 from lambdad.images.reference import LocalImage, OwnImage, Reference
-from lambdad.images.registry import RegistryRepository
+from lambdad.images.registry import PULL_SECONDS, RegistryRepository
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.image import Registry
 
@@ -20,18 +20,25 @@ class ImagePlaces:
     """With `keeps_accounts_apart` nobody takes an image from another account's repository, since those have no policies."""
 
     def __init__(
-        self, own: Own, folders: Sequence[Path], registries: Sequence[Registry], *, keeps_accounts_apart: bool
+        self,
+        own: Own,
+        folders: Sequence[Path],
+        registries: Sequence[Registry],
+        *,
+        keeps_accounts_apart: bool,
+        pull_seconds: float = PULL_SECONDS,
     ) -> None:
         self._own = own
         self._folders = folders
         self._registries = {registry.host: registry for registry in registries}
         self._keeps_accounts_apart = keeps_accounts_apart
+        self._pull_seconds = pull_seconds
 
     def open(self, reference: Reference, account_id: str, region: str) -> ImageSource:
         """For a function of this account and Region. MissingImage where images may not be taken from there."""
         registry = None if isinstance(reference, LocalImage) else self._registries.get(reference.host)
         if registry is not None and not isinstance(reference, LocalImage):
-            return RegistryRepository(registry, reference.repository)
+            return RegistryRepository(registry, reference.repository, seconds=self._pull_seconds)
         if isinstance(reference, OwnImage):
             owner = reference.account_id or account_id
             if self._keeps_accounts_apart and owner != account_id:

@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -19,10 +19,11 @@ import msgspec
 from lambdad.images.document import ACCEPTED, MOST_BYTES, Descriptor, MalformedImage
 from lambdad.images.reference import DIGEST
 from lambdad.images.source import MissingImage
+from lambdad.images.web import Answer, Web, WebTrouble
 from lambdad.model.image import Registry
 
 _PIECE_BYTES = 1 << 20
-_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+PULL_SECONDS = 900.0  #: for all that is taken of an image
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
@@ -32,13 +33,16 @@ T = TypeVar("T")
 class RegistryRepository:
     """`images.source.ImageSource` over one repository of a registry."""
 
-    def __init__(self, registry: Registry, repository: str) -> None:
+    def __init__(self, registry: Registry, repository: str, *, seconds: float = PULL_SECONDS) -> None:
+        """After so many seconds nothing more comes: MissingImage, whatever the registry was about to send."""
         self._registry = registry
         self._repository = repository
         self._base = f"{'http' if registry.is_insecure else 'https'}://{registry.host}/v2/{repository}/"
         self._authorization = ""
         self._threads = ThreadPoolExecutor(1, "registry")
-        self._session: Any = None
+        self._web = Web()
+        self._seconds = seconds
+        self._ends: float | None = None
 
     async def document(self, name: str | None) -> tuple[bytes, str]:
         return await self._in_thread(lambda: self._document(name or "latest"))
@@ -51,47 +55,59 @@ class RegistryRepository:
             while piece := await self._in_thread(lambda: _read(answer, _PIECE_BYTES)):
                 yield piece
         finally:
-            await self._in_thread(answer.raw.close)
+            answer.close()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._in_thread(self._session.close)
-        await asyncio.to_thread(self._threads.shutdown)
+        self._web.break_off()
+        self._threads.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        loop = asyncio.get_running_loop()
+        if self._ends is None:
+            self._ends = loop.time() + self._seconds
+        done = loop.run_in_executor(self._threads, work)
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await asyncio.shield(done)
+        except BaseException as error:
+            if not done.done():  # it ends by itself now, and nobody waits for it
+                self._web.break_off()
+                done.add_done_callback(_forget)
+            if isinstance(error, TimeoutError):
+                raise MissingImage(f"{self._registry.host} has not sent it within {self._seconds:.0f} seconds") from error
+            raise
 
     def _document(self, name: str) -> tuple[bytes, str]:
         answer = self._get(f"manifests/{name}", {"Accept": ", ".join(ACCEPTED)})
         data = _read(answer, MOST_BYTES + 1)
-        answer.raw.close()
+        answer.close()
         if len(data) > MOST_BYTES:
             raise MalformedImage(f"its manifest has more than {MOST_BYTES} bytes")
         return data, answer.headers.get("content-type", "")
 
-    def _get(self, path: str, headers: Mapping[str, str]) -> Any:
+    def _get(self, path: str, headers: Mapping[str, str]) -> Answer:
         """The answer, its body unread. Once more with a token where the registry asks for one."""
         url = urljoin(self._base, path)
         answer = self._follow(url, headers)
-        if answer.status_code == 401:  # nothing was said yet, or a token whose time is over
-            answer.raw.close()
+        if answer.status == 401:  # nothing was said yet, or a token whose time is over
+            answer.close()
             self._authorization = self._authorized(answer.headers.get("www-authenticate", ""))
             answer = self._follow(url, headers)
-        if answer.status_code == 200:
+        if answer.status == 200:
             return answer
         reason = _read(answer, 4096)
-        answer.raw.close()
-        what = f"{self._registry.host}/{self._repository} answered {answer.status_code} for {path}"
+        answer.close()
+        what = f"{self._registry.host}/{self._repository} answered {answer.status} for {path}"
         raise MissingImage(f"{what}: {_message(reason)}" if reason else what)
 
-    def _follow(self, url: str, headers: Mapping[str, str]) -> Any:
+    def _follow(self, url: str, headers: Mapping[str, str]) -> Answer:
         sent = {**headers, **({"Authorization": self._authorization} if self._authorization else {})}
         for _ in range(_MOST_REDIRECTS):
             answer = self._send(url, sent)
-            if answer.status_code not in _REDIRECTS:
+            if answer.status not in _REDIRECTS:
                 return answer
             target = urljoin(url, answer.headers.get("location", ""))
-            answer.raw.close()
+            answer.close()
             if not self._may_ask(target):
                 raise MissingImage(f"{self._registry.host} sends one elsewhere without TLS")
             if urlsplit(target).netloc != urlsplit(url).netloc:
@@ -115,13 +131,13 @@ class RegistryRepository:
             f"{parameters['realm']}?{urlencode(query)}", {"Authorization": basic} if basic else {}
         )  # fmt: skip
         data = _read(answer, MOST_BYTES)
-        answer.raw.close()
+        answer.close()
         try:
-            told = msgspec.json.decode(data, type=dict[str, Any])
+            told = msgspec.json.decode(data, type=dict[str, object])
         except msgspec.MsgspecError:
             told = {}
         token = told.get("token") or told.get("access_token")
-        if answer.status_code != 200 or not isinstance(token, str):
+        if answer.status != 200 or not isinstance(token, str):
             raise MissingImage(f"{self._registry.host} gives no token for {self._repository}: {_message(data)}")
         return f"Bearer {token}"
 
@@ -136,28 +152,23 @@ class RegistryRepository:
         own = self._registry.is_insecure and parts.scheme == "http" and parts.netloc.lower() == self._registry.host
         return parts.scheme == "https" or own
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> Any:
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError, HTTPClientError
-        from botocore.httpsession import URLLib3Session
-
-        if self._session is None:
-            self._session = URLLib3Session(timeout=(_CONNECT_SECONDS, _READ_SECONDS))
-        request = AWSRequest(method="GET", url=url, headers={"User-Agent": "lambdad", **headers}, stream_output=True)
+    def _send(self, url: str, headers: Mapping[str, str]) -> Answer:
         try:
-            return self._session.send(request.prepare())
-        except (BotoCoreError, HTTPClientError) as error:
+            return self._web.get(url, {"User-Agent": "lambdad", **headers})
+        except WebTrouble as error:
             raise MissingImage(f"{self._registry.host} cannot be reached: {error}") from error
 
 
-def _read(answer: Any, size: int) -> bytes:
-    from urllib3.exceptions import HTTPError
-
+def _read(answer: Answer, size: int) -> bytes:
     try:
-        data: bytes = answer.raw.read(size)
-    except (HTTPError, OSError) as error:
-        raise MissingImage(f"the answer of the registry broke off: {error}") from error
-    return data
+        return answer.read(size)
+    except WebTrouble as error:
+        raise MissingImage(f"the registry cannot be read: {error}") from error
+
+
+def _forget(done: asyncio.Future[T]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 def _message(reason: bytes) -> str:

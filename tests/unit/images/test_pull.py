@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
+import socket
 import tarfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -304,3 +307,73 @@ async def test_a_registry_that_wants_a_password_says_so(blobs: FileBlobs) -> Non
         with pytest.raises(MissingImage, match="cannot be reached"):
             await secure.document("v1")
         await secure.close()
+
+
+class _BreakingRegistry(_Registry):
+    """Says more of a part than it sends."""
+
+    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        if self.path.startswith("/bytes/"):
+            self.close_connection = True
+            headers = (*headers, ("Content-Length", str(len(body) + 5)))
+        super()._answer(status, body, *headers)
+
+
+async def test_a_part_that_breaks_off_is_not_taken(blobs: FileBlobs, tmp_path: Path) -> None:
+    """It says so, and nothing of it stays."""
+    with registry(_BreakingRegistry) as host:
+        source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
+        with pytest.raises(MissingImage, match="broke off"):
+            async with pulled(source, "v1", "x86_64", blobs, MOST):
+                pass
+        await source.close()
+    assert kept(blobs, tmp_path) == set()
+
+
+@contextmanager
+def endless_registry(said: bytes) -> Iterator[str]:
+    """Takes one connection, says this again and again without an end, or nothing, until the other side has closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def has_ended(connection: socket.socket) -> bool:
+            try:
+                return not connection.recv(65536)
+            except TimeoutError:
+                return False
+
+        def serve() -> None:
+            connection = listener.accept()[0]
+            with connection:
+                connection.settimeout(0.01)
+                with contextlib.suppress(ConnectionError):
+                    while not has_ended(connection):
+                        connection.send(said)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"x"], ids=["silence", "patience", "a letter"])
+async def test_a_registry_has_so_long_and_no_longer(said: bytes) -> None:
+    """However it goes about it; the connection is given up."""
+    with endless_registry(said) as host:
+        source = RegistryRepository(Registry(host, is_insecure=True), "team/app", seconds=0.3)
+        with pytest.raises(MissingImage, match=f"{host} has not sent it within"):
+            await source.document("v1")
+        with pytest.raises(MissingImage, match="has not sent it within"):
+            await source.document("v1")
+        await source.close()
+
+
+async def test_whoever_gives_up_leaves_no_connection_behind() -> None:
+    """The registry sees its end, though it never said anything."""
+    with endless_registry(b"") as host:
+        source = RegistryRepository(Registry(host, is_insecure=True), "team/app")
+        asking = asyncio.create_task(source.document("v1"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await source.close()
