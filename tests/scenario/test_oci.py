@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from support.image_layers import Entry, folder
+from support.images import RegistryClient, image
+from support.probe_program import probe_program
 from support.processes import children, command_line, is_running
 from support.sandbox import Backend, backends
-from support.server import CACHE_DIR, Server, wait_until, zipped
+from support.server import CACHE_DIR, ROLE, Server, wait_until, zipped
 
 pytestmark = pytest.mark.root
 
@@ -158,6 +161,44 @@ def test_a_custom_runtime_runs(oci_server: Server) -> None:
     )
     oci_server.wait_active("shell")
     assert oci_server.invoke("shell", 7) == {"you sent": 7}
+
+
+def test_an_image_runs_in_its_own_files(oci_server: Server) -> None:
+    """Read-only but for /tmp, with none of this machine's and no right of the init's; AWS's words for what cannot be run."""
+    layers = (
+        [Entry("app/probe", probe_program(), mode=0o755), folder("bin")],
+        [Entry("etc/mine", b"1"), Entry("etc/hosts", b"1.1.1.1 x")],
+    )
+    made = image(*layers, Entrypoint=["/app/probe"], Cmd=["two words"], WorkingDir="/app", Env=["AA=1"])
+    oci_server.client("ecr").create_repository(repositoryName="app")
+    RegistryClient(oci_server.endpoint, "app").push(made, "v1")
+    lambda_ = oci_server.client("lambda")
+    code = {"ImageUri": f"localhost:{oci_server.port}/app:v1"}
+    lambda_.create_function(FunctionName="image", Role=ROLE, PackageType="Image", Code=code, Timeout=20)
+    oci_server.wait_active("image")
+
+    def ask(event: str) -> Any:
+        return oci_server.invoke("image", event)
+
+    seen = oci_server.invoke("image")
+    assert seen.pop("user") > 0
+    assert seen == {"arguments": ["/app/probe", "two words"], "folder": "/app"}
+    assert (ask("env AA"), ask("env LD_LIBRARY_PATH")) == ("1", None)
+    assert set(ask("list /")) == {"app", "bin", "dev", "etc", "mnt", "proc", "run", "tmp", "var"}
+    assert ask("read /etc/mine") == "1"
+    assert "sandbox" in ask("read /etc/hosts")
+    for place in ("/app/new", "/etc/hosts", "/var/empty/x", "/dev/x"):
+        assert ask(f"write {place}").startswith("errno "), place
+    assert [ask(f"write {place}") for place in ("/tmp/new", "/dev/null")] == ["written", "written"]
+    assert str(oci_server.data_dir) not in ask("read /proc/self/mounts")
+    rights = [line.split() for line in ask("read /proc/self/status").splitlines() if line.startswith("Cap")]
+    assert all(int(value, 16) == 0 for name, value in rights if name != "CapBnd:")
+
+    lambda_.update_function_configuration(FunctionName="image", ImageConfig={"EntryPoint": ["/app/nowhere"]})
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName="image", WaiterConfig={"Delay": 1})
+    error, told = invoke(oci_server, "image")
+    assert (error, told["errorType"]) == ("Unhandled", "Runtime.InvalidEntrypoint")
+    lambda_.delete_function(FunctionName="image")
 
 
 def test_it_reaches_this_lambdad(oci_server: Server) -> None:

@@ -15,6 +15,7 @@ SOURCE = r"""
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,11 @@ static void ask(int api) {
     if (write(api, request, strlen(request)) < 0) exit(1);
     while (end == NULL || size < wanted) {
         ssize_t count = read(api, text + size, sizeof text - 1 - size);
+        if (count < 0 && errno == EAGAIN) { /* some versions of gVisor do not wait */
+            struct pollfd waiting = {api, POLLIN, 0};
+            poll(&waiting, 1, -1);
+            continue;
+        }
         if (count <= 0) exit(1);
         size += count;
         text[size] = 0;

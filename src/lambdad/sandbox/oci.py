@@ -27,7 +27,6 @@ from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
 
 DEFAULT_RUNTIME = "runc"
-_NO_IMAGES = "the OCI runtime is given lambdad's own root folder, and not an image's"
 _NO_SNAPSHOTS = "an OCI runtime's containers cannot be cloned"
 
 
@@ -136,7 +135,7 @@ class OciSandboxes:
     the path of an OCI runtime."""
 
     snapshot_problem: str | None = _NO_SNAPSHOTS
-    image_problem: str | None = _NO_IMAGES
+    image_problem: str | None = None
 
     def __init__(
         self,

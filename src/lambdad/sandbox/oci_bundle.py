@@ -16,10 +16,12 @@ from typing import Any
 import msgspec
 
 from lambdad.model.processor_share import processors
+from lambdad.sandbox.base import RuntimeProgram
 from lambdad.sandbox.cgroup import MAX_PROCESSES
 from lambdad.sandbox.nursery import zygote_variables
+from lambdad.sandbox.oci_image import CALL, CAPABILITY, IMAGE_DIR, image_mounts, make_devices
 from lambdad.sandbox.oci_seccomp import oci_profile
-from lambdad.sandbox.private_root import ZYGOTE_DIR, ZYGOTE_SOURCE, interpreter_inside, language_folders, lay_out
+from lambdad.sandbox.private_root import PYTHON_DIR, ZYGOTE_DIR, ZYGOTE_SOURCE, interpreter_inside, language_folders, lay_out
 from lambdad.sandbox.records import Start
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.shell import TMP_FILES_PER_MB
@@ -58,6 +60,7 @@ class Ways:
     memory_besides_mb: int  #: what the runtime needs within the sandbox's memory limit
     init_capabilities: Sequence[str] = ()  #: of the init, which is root if it has any
     hidden: Sequence[str] = ()  #: folders that are to be seen empty
+    has_devices: bool = False  #: the runtime has a file system of devices, and cannot show the machine's
 
     def init_uid(self, uid: int) -> int:
         """In a sandbox whose user is `uid`."""
@@ -74,14 +77,16 @@ def write_bundle(
     for name, line in (("passwd", f"{uid}:{uid}::/tmp:/sbin/nologin"), ("group", f"{uid}:")):
         rest = "0:0:root:/:/sbin/nologin" if name == "passwd" else "0:"
         (run / name).write_text(f"root:x:{rest}\nsbx_user1051:x:{line}\n")
-    written = configuration(start, root, run, uid, network, cgroup, ways, file_system)
+    if start.program.image_root is not None and not ways.has_devices:
+        make_devices(folder / "dev")
+    written = configuration(start, root, folder, uid, network, cgroup, ways, file_system)
     (folder / "config.json").write_bytes(msgspec.json.encode(written))
 
 
 def configuration(
     start: Start,
     root: Root,
-    run: Path,
+    bundle: Path,
     uid: int,
     network: Path,
     cgroup: str,
@@ -89,6 +94,7 @@ def configuration(
     file_system: Path | None = None,
 ) -> Mapping[str, Any]:
     program = start.program.as_runtime_program()
+    is_image = program.image_root is not None
     process: dict[str, Any] = {
         "terminal": False,
         "user": {"uid": ways.init_uid(uid), "gid": ways.init_uid(uid), "umask": 0o022},
@@ -98,29 +104,34 @@ def configuration(
             base64.b64encode(filter_program()).decode(),
             str(uid),
             msgspec.json.encode(program.start).decode(),
+            *([IMAGE_DIR] if is_image else []),
         ],
-        "env": [f"{name}={value}" for name, value in zygote_variables(program).items()],
+        "env": [f"{name}={value}" for name, value in _variables(program).items()],
         "cwd": "/",
-        "capabilities": {name: [] if name in _NEVER_GIVEN else list(ways.init_capabilities) for name in _CAPABILITY_SETS},
+        "capabilities": _capabilities(ways, is_image=is_image),
         "rlimits": [_rlimit(f"RLIMIT_{name}", most) for name, most in _LIMITS.items()],
         "noNewPrivileges": True,
     }
     folders = [(folder, folder) for folder in root.shown]
-    folders += [(run, Path("/run")), (ZYGOTE_SOURCE, Path(ZYGOTE_DIR)), (program.runtime_dir, Path("/var/runtime"))]
+    folders += [(ZYGOTE_SOURCE, Path(ZYGOTE_DIR)), (bundle / "run", Path("/run"))]
     folders += [(folder, Path(inside)) for folder, inside in language_folders(program)]
+    if not is_image:
+        folders.append((program.runtime_dir, Path("/var/runtime")))
     if start.task_root is not None:
         folders.append((Path(start.task_root), Path("/var/task")))
     if start.opt_root is not None:
         folders.append((Path(start.opt_root), Path("/opt")))
+    places = ["", *([IMAGE_DIR] if is_image else [])]  # where there is a /proc
     return {
         "ociVersion": _VERSION,
         "process": process,
         "root": {"path": os.fspath(root.path), "readonly": True},
         "hostname": "sandbox",
         "mounts": [
-            *_made_mounts(start.tmp_mb, ways.hidden),
+            *_system_mounts(ways.hidden),
             *(_bind(source, target) for source, target in folders),
-            *_file_system_mounts(start, file_system),
+            *_image_mounts(program, root, bundle, ways),
+            *_own_mounts(start, file_system, IMAGE_DIR if is_image else ""),
         ],
         "linux": {
             "namespaces": [
@@ -129,31 +140,59 @@ def configuration(
             ],
             "cgroupsPath": cgroup,
             "resources": _resources(start.memory_mb, ways.memory_besides_mb),
-            "maskedPaths": [*zygote_masks.FILES, *zygote_masks.FOLDERS],
+            "maskedPaths": [f"{place}{path}" for place in places for path in (*zygote_masks.FILES, *zygote_masks.FOLDERS)],
             "rootfsPropagation": "private",
-            "seccomp": oci_profile(),
+            "seccomp": oci_profile(may=[CALL] if is_image else []),
         },
     }
 
 
-def _made_mounts(tmp_mb: int, hidden: Sequence[str]) -> list[dict[str, Any]]:
-    tmp = (f"size={tmp_mb}m", f"nr_inodes={tmp_mb * TMP_FILES_PER_MB}", "mode=1777")
+def _variables(program: RuntimeProgram) -> Mapping[str, str]:
+    if program.image_root is None or program.python_root is None or program.python_root.is_relative_to("/usr"):
+        return zygote_variables(program)
+    return {**zygote_variables(program), "LD_LIBRARY_PATH": f"{PYTHON_DIR}/lib"}
+
+
+def _capabilities(ways: Ways, *, is_image: bool) -> dict[str, list[str]]:
+    """An init that is an ordinary user keeps one in the exec of its program only if it is in all of these."""
+    given = {name: [] if name in _NEVER_GIVEN else list(ways.init_capabilities) for name in _CAPABILITY_SETS}
+    if is_image:
+        for name in _CAPABILITY_SETS:
+            if name not in _NEVER_GIVEN or not ways.init_capabilities:
+                given[name].append(CAPABILITY)
+    return given
+
+
+def _system_mounts(hidden: Sequence[str]) -> list[dict[str, Any]]:
     # /dev is not read-only, or gVisor would open no device of it for writing; only root could write there, and nobody is root.
     return [
-        _mount("proc", "/proc", *_QUIET, "noexec", "hidepid=2"),
+        _proc(""),
         _mount("tmpfs", "/dev", "nosuid", "noexec", "size=64k", "mode=755"),
-        _mount("tmpfs", "/tmp", *_QUIET, *tmp),
         *(_mount("tmpfs", folder, *_QUIET, "noexec", "size=4k", "mode=755", "ro") for folder in hidden),
     ]
 
 
-def _file_system_mounts(start: Start, source: Path | None) -> list[dict[str, Any]]:
-    """Runtimes make the folder to mount at: not in the root, which all sandboxes share."""
-    if source is None or start.file_system is None:
+def _image_mounts(program: RuntimeProgram, root: Root, bundle: Path, ways: Ways) -> list[dict[str, Any]]:
+    if program.image_root is None:
         return []
-    target = f"/mnt/{start.file_system.name}"
-    shown = {"destination": target, "type": "bind", "source": os.fspath(source), "options": ["bind", "rw", *_QUIET]}
-    return [_mount("tmpfs", "/mnt", *_QUIET, "noexec", "size=4k", "mode=755"), shown]
+    devices = None if ways.has_devices else bundle / "dev"
+    return [*image_mounts(program.image_root, root.path, bundle / "run", devices), _proc(IMAGE_DIR)]
+
+
+def _own_mounts(start: Start, file_system: Path | None, place: str) -> list[dict[str, Any]]:
+    """/tmp, and below /mnt the function's file system, should it have one. Runtimes make the folder to mount that at: not in
+    the root, which all sandboxes share."""
+    size = (f"size={start.tmp_mb}m", f"nr_inodes={start.tmp_mb * TMP_FILES_PER_MB}", "mode=1777")
+    tmp = _mount("tmpfs", f"{place}/tmp", *_QUIET, *size)
+    if file_system is None or start.file_system is None:
+        return [tmp]
+    target = f"{place}/mnt/{start.file_system.name}"
+    shown = {"destination": target, "type": "bind", "source": os.fspath(file_system), "options": ["bind", "rw", *_QUIET]}
+    return [tmp, _mount("tmpfs", f"{place}/mnt", *_QUIET, "noexec", "size=4k", "mode=755"), shown]
+
+
+def _proc(place: str) -> dict[str, Any]:
+    return _mount("proc", f"{place}/proc", *_QUIET, "noexec", "hidepid=2")
 
 
 def _mount(kind: str, target: str, *options: str) -> dict[str, Any]:

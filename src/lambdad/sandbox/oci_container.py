@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lambdad.errors import SandboxError
+from lambdad.sandbox import oci_image
 from lambdad.sandbox.cgroup import Cgroups, Group
 from lambdad.sandbox.oci_bundle import Root, Ways, write_bundle
 from lambdad.sandbox.oci_file_system import FileSystems
@@ -24,7 +25,7 @@ from lambdad.sandbox.records import Channel, Start, close_all
 
 _READY_SECONDS = 60.0
 _DEATH_SECONDS = 10.0
-_CAPABILITY_NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8}
+_CAPABILITY_NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8, "CAP_SYS_CHROOT": 18}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Container:
 
     async def make(self) -> None:
         """Its init waits for requests afterwards. SandboxError, and `unmake` has to be called then as well."""
-        for root in (self._start.task_root, self._start.opt_root):
+        for root in (self._start.task_root, self._start.opt_root, self._start.program.image_root):
             if root is not None and not Path(root).is_dir():
                 raise SandboxError(f"there is no folder {root}")
         try:
@@ -156,7 +157,11 @@ class Container:
         if set(status["Uid"]) != {uid} or set(status["Gid"]) != {uid} or set(status.get("Groups", ())) - {uid}:
             raise SandboxError(f"the OCI runtime started it as another user than {uid}: {status}")
         allowed = sum(1 << _CAPABILITY_NUMBERS[name] for name in ways.init_capabilities)
-        gained = [name for name in status if name.startswith("Cap") and int(status[name][0], 16) & ~allowed]
+        # The init of an image gives up the right that it had, but may not be allowed to take it off this list, of which nothing
+        # is gained any more.
+        of_image = {} if self._start.program.image_root is None else {"CapBnd": 1 << _CAPABILITY_NUMBERS[oci_image.CAPABILITY]}
+        sets = [name for name in status if name.startswith("Cap")]
+        gained = [name for name in sets if int(status[name][0], 16) & ~(allowed | of_image.get(name, 0))]
         if gained:
             raise SandboxError(f"the OCI runtime left it capabilities: {', '.join(gained)}")
 

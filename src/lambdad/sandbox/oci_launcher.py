@@ -123,7 +123,7 @@ class OciLauncher:
                 name,
                 self._made(_BUNDLES),
                 Root.make(self._made(_ROOT), mount_points()),
-                Ways(kind.memory_besides_mb, kind.init_capabilities, kind.hidden),
+                Ways(kind.memory_besides_mb, kind.init_capabilities, kind.hidden, kind.has_devices),
                 FileSystems.make(file_systems, self._made(_FILE_SYSTEMS)),
             )
             self._workshop = workshop

@@ -31,6 +31,7 @@ class Kind:
     #: being root is not the machine's affair.
     init_capabilities: Sequence[str] = ()
     hidden: Sequence[str] = ()  #: folders that it adds by itself
+    has_devices: bool = False  #: mounts a file system of its own devices, and shows none of the machine's
     file_system_problem: str | None = None  #: why its sandboxes show no folders of the machine to be written to
     takes_mixed_cgroups: bool = True  #: works where hierarchies of version 1 and a controller of version 2 are mounted
 
@@ -46,6 +47,7 @@ KINDS = {
         memory_besides_mb=64,
         init_capabilities=("CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP"),
         hidden=("/sys",),
+        has_devices=True,
         # gVisor makes files as root and gives them away then, which a mount for one user does not let it do.
         file_system_problem="gVisor makes files as root, whom no file system of a function's lets in",
         weaknesses=(

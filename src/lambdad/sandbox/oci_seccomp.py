@@ -9,7 +9,7 @@ adds that.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from lambdad.errors import StartupError
@@ -23,8 +23,9 @@ _WHOLE = (1 << _BITS) - 1
 _Comparison = dict[str, Any]
 
 
-def oci_profile(machine: str | None = None) -> dict[str, Any]:
-    """`linux.seccomp` of a configuration; calls by the numbers of another architecture kill the process."""
+def oci_profile(machine: str | None = None, *, may: Collection[str] = ()) -> dict[str, Any]:
+    """`linux.seccomp` of a configuration; calls by the numbers of another architecture kill the process. What the init `may`
+    call before it has put its own filter in force is left out."""
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
         raise StartupError(f"sandboxes need an x86_64 or aarch64 machine, and this one is {machine}")
@@ -32,7 +33,7 @@ def oci_profile(machine: str | None = None) -> dict[str, Any]:
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": [_OCI_NAMES[machine]],
-        "syscalls": [entry for rule in RULES for entry in _entries(rule, column)],
+        "syscalls": [entry for rule in RULES for entry in _entries(rule, column, may)],
     }
 
 
@@ -50,9 +51,9 @@ def blocks_without(values: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield from divide(0, 1 << _BITS, values)
 
 
-def _entries(rule: AnyRule, column: int) -> list[dict[str, Any]]:
+def _entries(rule: AnyRule, column: int, may: Collection[str]) -> list[dict[str, Any]]:
     calls = rule.calls if isinstance(rule, Rule) else (rule.call,)
-    names = [call for call in calls if NUMBERS[call][column] is not None]
+    names = [call for call in calls if NUMBERS[call][column] is not None and call not in may]
     refusal = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": rule.error}
     if not names:
         return []

@@ -250,6 +250,7 @@ def _make_mount_points() -> None:
             if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
                 raise Refusal("unsupported", f"{path} is not a folder")
             _make_parents(path)
+    os.chmod("/tmp", 0o1777)  # OCI runtimes give a mount the mode of what it covers
     for path in _MOUNTED_FILES:
         if os.path.islink(path) or not os.path.isfile(path):
             _clear(path)

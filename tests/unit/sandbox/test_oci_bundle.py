@@ -19,7 +19,7 @@ USUAL = Ways(memory_besides_mb=0, init_capabilities=())
 
 def made(start: Start = START, ways: Ways = USUAL, shown: tuple[Path, ...] = (Path("/usr"),)) -> Any:
     root = Root(Path("/state/root"), shown)
-    document = configuration(start, root, Path("/bundle/run"), 20_007, Path("/proc/1/fd/9"), "/lambdad-x/7", ways)
+    document = configuration(start, root, Path("/bundle"), 20_007, Path("/proc/1/fd/9"), "/lambdad-x/7", ways)
     return json.loads(json.dumps(document))
 
 
@@ -89,12 +89,57 @@ def test_without_layers_and_with_the_systems_language() -> None:
     assert document["process"]["args"][0] == "/usr/bin/python3"
 
 
+OF_IMAGE = Program(
+    "image-1", "/opt/py/bin/python3.11", "/opt/py", "/code/image", python_root="/opt/py", image_root="/code/image"
+)
+IMAGE = Start("one", OF_IMAGE, None, None, 128, 512)
+
+
+def test_an_image() -> None:
+    """It is a folder with all that is a sandbox's own; the init may go into it, and has no other right."""
+    document = made(IMAGE)
+    mounts = {each["destination"]: each for each in document["mounts"]}
+    image = {target.removeprefix("/var/task") or "/": mount for target, mount in mounts.items() if "/var/task" in target}
+    bound = {target: mount["source"] for target, mount in image.items() if mount["type"] == "bind"}
+    devices = {f"/dev/{name}": f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")}
+    written = {f"/etc/{name}": f"/state/root/etc/{name}" for name in ("hosts", "resolv.conf")}
+    assert bound == {"/": "/code/image", "/dev": "/bundle/dev", "/run": "/bundle/run", **written, **devices}
+    for target in ("/", "/dev", "/run", *written):
+        assert {"ro", "nosuid", "nodev"} <= set(image[target]["options"])
+    assert ("hidepid=2" in image["/proc"]["options"], "size=512m" in image["/tmp"]["options"]) == (True, True)
+    assert "/var/runtime" not in mounts
+    assert {"/proc/keys", "/var/task/proc/keys"} <= set(document["linux"]["maskedPaths"])
+    process = document["process"]
+    assert process["args"][-1] == "/var/task"
+    assert all(rights == ["CAP_SYS_CHROOT"] for rights in process["capabilities"].values())
+    refused = {name for rule in document["linux"]["seccomp"]["syscalls"] for name in rule["names"]}
+    assert ("chroot" in refused, "pivot_root" in refused) == (False, True)
+
+
+def test_an_image_where_the_machines_devices_cannot_be_shown() -> None:
+    """The runtime has its own; and an init that is root hands nothing on."""
+    document = made(IMAGE, Ways(64, ("CAP_KILL",), ("/sys",), has_devices=True))
+    shown = [each for each in document["mounts"] if "/dev" in each["destination"]]
+    assert {each["type"] for each in shown} == {"tmpfs", "devtmpfs", "dev"}
+    capabilities = document["process"]["capabilities"]
+    assert capabilities["effective"] == ["CAP_KILL", "CAP_SYS_CHROOT"]
+    assert capabilities["ambient"] == capabilities["inheritable"] == []
+
+
 def test_the_bundle(tmp_path: Path) -> None:
     """It has the document and the sandbox's own user table."""
     write_bundle(tmp_path, START, Root(tmp_path, ()), 20_007, Path("/proc/1/fd/9"), "/x/7", USUAL)
     assert json.loads((tmp_path / "config.json").read_bytes())["hostname"] == "sandbox"
     assert "sbx_user1051:x:20007:20007::/tmp:" in (tmp_path / "run/passwd").read_text()
     assert "sbx_user1051:x:20007:" in (tmp_path / "run/group").read_text()
+    assert not (tmp_path / "dev").exists()
+
+
+def test_the_bundle_of_an_image(tmp_path: Path) -> None:
+    """It has the folder that devices are shown in."""
+    write_bundle(tmp_path, IMAGE, Root(tmp_path, ()), 20_007, Path("/proc/1/fd/9"), "/x/7", USUAL)
+    assert (tmp_path / "dev/null").is_file()
+    assert (tmp_path / "dev/stdin").readlink() == Path("/proc/self/fd/0")
 
 
 class TestRoot:
@@ -131,7 +176,7 @@ def test_a_file_system() -> None:
     root = Root(Path("/state/root"), (Path("/usr"),))
     network = Path("/proc/1/fd/9")
     place = Path("/state/file-systems/7")
-    document = configuration(start, root, Path("/bundle/run"), 20_007, network, "/lambdad-x/7", USUAL, place)
+    document = configuration(start, root, Path("/bundle"), 20_007, network, "/lambdad-x/7", USUAL, place)
     *others, above, shown = document["mounts"]
     assert (above["destination"], above["type"]) == ("/mnt", "tmpfs")
     assert shown == {

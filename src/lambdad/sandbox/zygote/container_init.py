@@ -6,7 +6,7 @@ request that starts it. A runtime is a program here, which finds the Runtime API
 
 Where process 1 has no protection from its equals (gVisor), it is root, with the capabilities to kill and to become another user, and
 what it starts becomes the user whose number is its second argument. Its third is the start command of a runtime that is no Python.
-Elsewhere it is that user, without any capability.
+Elsewhere it is that user, without any capability. Its fourth, for a container image only, is the folder that has the image's files.
 
 Before the first request it tells the launcher what the OCI runtime has made of it: its status as /proc has it, or its failure.
 """
@@ -26,8 +26,9 @@ except ImportError:
     import signal
 
 RUNTIME = "/var/runtime/bootstrap.py"
-TASK_ROOT = "/var/task"
-OWN_CAPABILITIES = (5, 6, 7, 8)  # KILL, SETGID, SETUID, SETPCAP: where it has any, nothing that it starts may gain them
+TASK_ROOT = "/var/task"  # of an image, the folder of which this becomes the root
+# KILL, SETGID, SETUID, SETPCAP, SYS_CHROOT: where it has any, nothing that it starts may gain them.
+OWN_CAPABILITIES = (5, 6, 7, 8, 18)
 STATUS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
@@ -50,7 +51,7 @@ class ContainerInit(zygote_init.Init):
             os.dup2(log, target)
         zygote_init.be_ordinary([])
         self._step_down()
-        os.chdir(TASK_ROOT)
+        os.chdir(TASK_ROOT if zygote_program.command.get("folder") is None else "/")
         os.environ.clear()
         os.environ.update(variables)
         zygote_program.serve(None)
@@ -66,9 +67,13 @@ class ContainerInit(zygote_init.Init):
         return [], os.dup(command["given"][0])
 
 
-def main(filter_program, uid):
+def main(filter_program, uid, image):
     commands = os.dup(0)
     try:
+        if image is not None:
+            import zygote_image
+
+            zygote_image.shut_in(image)
         _confine(filter_program, commands, uid)
         linux.send(commands, json.dumps({"ready": _status()}).encode("ascii"))
     except BaseException as error:
@@ -102,4 +107,4 @@ def _status():
 
 if __name__ == "__main__":
     zygote_program.command = json.loads(sys.argv[3])
-    main(base64.b64decode(sys.argv[1]), int(sys.argv[2]))
+    main(base64.b64decode(sys.argv[1]), int(sys.argv[2]), sys.argv[4] if len(sys.argv) > 4 else None)

@@ -192,6 +192,14 @@ def _change_user(uid):
     check(libc.setresuid(uid, uid, uid), "setresuid")
 
 
+def give_up(capability):
+    """Of the capabilities that this process holds this one, for good: what it starts has no_new_privs. The ambient set follows."""
+    header, sets = ctypes.create_string_buffer(_CAPABILITY_HEADER), ctypes.create_string_buffer(24)
+    check(libc.capget(header, sets), "capget")
+    kept = [word & ~(1 << capability) if place < 3 else word for place, word in enumerate(struct.unpack("6I", sets.raw))]
+    check(libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", *kept), 24)), "capset")
+
+
 def be_known_by(uid):
     """In the machine's audit log everything inside bears the sandbox's user. Whoever left this open could claim to be root."""
     try:
