@@ -84,6 +84,7 @@ from lambdad.services.lambda_.image import ImageIntake
 from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
+from lambdad.services.lambda_.reclaiming import Reclaimer
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.settling import Settler
@@ -199,6 +200,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         file_systems=settings.file_systems,
         file_system_problem=sandboxes.file_system_problem,
         images=ImageIntake(_image_places(settings, ecr), blobs, sandboxes.image_problem),
+        inactive_after_days=settings.inactive_after_days,
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
     registry = RegistrySite(ecr)
@@ -232,6 +234,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await lambda_.settler.start()
     await lambda_.provisioner.start()
     parts.push_async_callback(lambda_.settler.stop)
+    reclaiming = _own_task(parts, "The reclaiming of idle functions", lambda_.reclaimer.run(), lambda_.reclaimer.stop)
     notifier = Notifier(s3)
     await notifier.start()
     parts.push_async_callback(notifier.stop)
@@ -240,7 +243,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     parts.push_async_callback(cancelled, sweeping)
 
     # Open for requests.
-    server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, (keeping_logs, *of_events))
+    endless = (keeping_logs, reclaiming, *of_events)
+    server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, endless)
     parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))
     administration = await HttpListener(admin.application(identities)).listen(admin_socket)
@@ -419,16 +423,20 @@ def _lambda_state(
     file_systems: Collection[str],
     file_system_problem: str | None,
     images: ImageIntake,
+    inactive_after_days: int | None,
     can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, signature_trust, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
+    settler = Settler(records, functions, archives, programs, invoker, invoker.snapshots, invoker.managed)
+    idle_seconds = None if inactive_after_days is None else inactive_after_days * 86400.0
 
     return LambdaState(
         records=records,
         functions=functions,
         archives=archives,
-        settler=Settler(records, functions, archives, programs, invoker, invoker.snapshots, invoker.managed),
+        settler=settler,
+        reclaimer=Reclaimer(records, functions, settler, idle_seconds, clock=clock),
         provisioner=Provisioner(records, functions, invoker.provisioned),
         managed=ManagedPlanner(records, functions, invoker.managed),
         code_locations=code_locations,

@@ -58,6 +58,7 @@ class Settings:
     quota_overrides: Mapping[str, int]  #: single figures of `model/quota.py` that replace those
     memory_budget_mb: int
     keep_alive_seconds: float
+    inactive_after_days: int | None  #: None for never
     spares: int
     log_level: str  #: "debug", "info", "warning" or "error"
     account_id: str
@@ -393,6 +394,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "keep_alive_seconds", "SECONDS", "seconds from 0 to 86400", read_as.seconds(86_400), "600",
         "How long an idle execution environment waits for its next invocation.",
+    ),
+    Setting(
+        "inactive_after_days", "DAYS|never", "whole days from 1 to 3650, or never (or 0)", read_as.days_or_never(3650), "14",
+        "How long a function made of an image, or a version with SnapStart, stays Active without an invocation. Then what was "
+        "unpacked or kept for it is removed, and the next invocation is refused while it is made again.",
     ),
     Setting(
         "spares", "NUMBER", "a number from 0 to 64", read_as.whole(0, 64), "2",

@@ -97,6 +97,13 @@ def seconds(most: int) -> Callable[[str], float]:
     return parse
 
 
+def days_or_never(most: int) -> Callable[[str], int | None]:
+    def parse(text: str) -> int | None:
+        return None if text == "never" else whole(0, most)(text) or None
+
+    return parse
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 import itertools
@@ -40,6 +41,7 @@ from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.operations import OPERATIONS
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
+from lambdad.services.lambda_.reclaiming import Reclaimer
 from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
@@ -51,6 +53,7 @@ from lambdad.store.memory import MemoryStore
 ACCOUNT = "123456789012"
 OTHER_ACCOUNT = "210987654321"
 REGION = "us-east-1"
+IDLE_SECONDS = 14 * 86400.0  #: without an invocation, after which what a version holds is taken back
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
 
 
@@ -78,7 +81,9 @@ class ZipSandboxes:
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         destination.mkdir(parents=True)
-        return UnpackReport(0, diff_id=layer.name)
+        content = layer.read_bytes()
+        is_zipped = content.startswith(b"\x1f\x8b")
+        return UnpackReport(0, diff_id=digest_of(gzip.decompress(content) if is_zipped else content))
 
     async def remove(self, tree: Path) -> None:
         shutil.rmtree(tree)
@@ -202,6 +207,7 @@ class World:
     managed: FakeManaged
     queue: EventQueue
     delivery: Delivery
+    image_folder: Path  #: from which images may be taken
     objects: dict[tuple[str, str], bytes]
     now: list[float]
     draws: list[float]
@@ -332,6 +338,7 @@ def make_state(world: World) -> LambdaState:
         functions=functions,
         archives=archives,
         settler=settler,
+        reclaimer=Reclaimer(records, functions, settler, IDLE_SECONDS, clock=lambda: world.now[0]),
         provisioner=provisioner,
         signature_trust=trust,
         managed=ManagedPlanner(records, functions, world.managed),
@@ -342,7 +349,7 @@ def make_state(world: World) -> LambdaState:
         fetch_object=fetch_object,
         delivery=world.delivery,
         quotas=limits,
-        images=ImageIntake(ImagePlaces(no_repository, (), (), keeps_accounts_apart=False), world.blobs),
+        images=ImageIntake(ImagePlaces(no_repository, (world.image_folder,), (), keeps_accounts_apart=False), world.blobs),
         clock=lambda: world.now[0],
         new_id=new_id,
         draw=lambda: world.draws.pop(0),
@@ -368,6 +375,7 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
         managed=FakeManaged(),
         queue=EventQueue(store),
         delivery=Delivery(),
+        image_folder=tmp_path / "images",
         objects={},
         now=[1_612_443_007.629],
         draws=[],

@@ -108,6 +108,9 @@ def test_true_and_false_are_on_and_off(tmp_path: Path) -> None:
         ("keep_alive_seconds", "nan"),
         ("keep_alive_seconds", "1e3"),
         ("keep_alive_seconds", "86401"),
+        ("inactive_after_days", "3651"),
+        ("inactive_after_days", "0.5"),
+        ("inactive_after_days", "Never"),
         ("spares", "65"),
         ("log_level", "trace"),
         ("account_id", "12345678901"),
@@ -146,6 +149,13 @@ def test_single_quotas_are_replaced() -> None:
     assert settings.quotas_shown == "2021, concurrent_executions=5000, layers=9"
     assert config.load({}, {}).quota_overrides == {}
     assert config.load({}, {}).quotas_shown == "current"
+
+
+@pytest.mark.parametrize(("text", "days"), [("never", None), ("0", None), ("1", 1), ("3650", 3650)])
+def test_functions_become_inactive_or_never(text: str, days: int | None) -> None:
+    """After 14 days unless another number is given."""
+    assert config.load({"inactive_after_days": text}, {}).inactive_after_days == days
+    assert config.load({}, {}).inactive_after_days == 14
 
 
 def test_where_images_may_come_from() -> None:

@@ -99,6 +99,8 @@ def _of_function() -> Diagram:
     for before, (success, failure) in function.SETTLING.items():
         steps += [(before, success, "made ready"), (before, failure, "cannot be made ready")]
     steps += [(before, after, "update accepted") for before, after in function.UPDATING.items()]
+    steps += [(before, after, "not invoked for long") for before, after in function.RECLAIMING.items()]
+    steps += [(before, after, "invoked") for before, after in function.WAKING.items()]
     states = dict.fromkeys(state for before, after, _ in steps for state in (before, after))
     return Diagram(
         "Function",

@@ -42,7 +42,12 @@ logger = logging.getLogger(__name__)
 _SYSTEM_ERROR = 500
 #: No later attempt can find what this one has not.
 _GONE = frozenset({"ResourceNotFoundException", "InvalidParameterValueException"})
-_STATUS: Mapping[str, int] = {"TooManyRequestsException": 429, "ResourceConflictException": 409}
+_STATUS: Mapping[str, int] = {
+    "TooManyRequestsException": 429,
+    "ResourceConflictException": 409,
+    "SnapStartNotReadyException": 409,
+    "CodeArtifactUserPendingException": 409,
+}
 
 
 class Functions(Protocol):

@@ -15,10 +15,12 @@ from lambdad.model.network_choice import has_network
 from lambdad.model.runtime_version import UpdateRuntimeOn
 from lambdad.model.version import LATEST, CodeArchive, Version
 
-State = Literal["Pending", "Active", "ActiveNonInvocable", "Deactivated", "Failed"]
+State = Literal["Pending", "Active", "Inactive", "ActiveNonInvocable", "Deactivated", "Failed"]
 UpdateStatus = Literal["InProgress", "Successful", "Failed"]
 
 CREATING = "The function is being created."
+RESTORING = "The function is being restored."
+IDLE = "The function is currently idle."
 TERMINATE = "Terminate"  #: recursive loops are stopped
 
 #: What settling may make of a state: (state, update status) -> (on success, on failure). Whatever is not here does not settle.
@@ -26,6 +28,10 @@ SETTLING: Mapping[tuple[str, str | None], tuple[tuple[State, UpdateStatus | None
     ("Pending", None): (("Active", "Successful"), ("Failed", None)),
     ("Active", "InProgress"): (("Active", "Successful"), ("Active", "Failed")),
     ("ActiveNonInvocable", "InProgress"): (("ActiveNonInvocable", "Successful"), ("ActiveNonInvocable", "Failed")),
+    ("Inactive", "InProgress"): (("Active", "Successful"), ("Inactive", "Failed")),
+    # What was idle is being restored: the last update is as long over as it was.
+    ("Pending", "Successful"): (("Active", "Successful"), ("Inactive", "Successful")),
+    ("Pending", "Failed"): (("Active", "Failed"), ("Inactive", "Failed")),
 }
 #: What accepting an update makes of a state. Whatever is not here accepts none.
 UPDATING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
@@ -33,6 +39,18 @@ UPDATING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
     ("Active", "Failed"): ("Active", "InProgress"),
     ("ActiveNonInvocable", "Successful"): ("ActiveNonInvocable", "InProgress"),
     ("ActiveNonInvocable", "Failed"): ("ActiveNonInvocable", "InProgress"),
+    ("Inactive", "Successful"): ("Inactive", "InProgress"),
+    ("Inactive", "Failed"): ("Inactive", "InProgress"),
+}
+#: What a long time without an invocation makes of a state, where there is something to be taken back.
+RECLAIMING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
+    ("Active", "Successful"): ("Inactive", "Successful"),
+    ("Active", "Failed"): ("Inactive", "Failed"),
+}
+#: What the next invocation, which is refused, makes of it.
+WAKING: Mapping[tuple[str, str | None], tuple[State, UpdateStatus]] = {
+    ("Inactive", "Successful"): ("Pending", "Successful"),
+    ("Inactive", "Failed"): ("Pending", "Failed"),
 }
 
 
@@ -115,24 +133,42 @@ class FunctionVersion:
         return self.configuration.capacity is not None and self.version != LATEST
 
     @property
+    def is_reclaimable(self) -> bool:
+        """It holds what is worth to be taken back when nobody invokes it: the files of an image, or a snapshot."""
+        return (self.configuration.image is not None or self.has_snapshot) and self.configuration.capacity is None
+
+    @property
+    def is_reclaimed(self) -> bool:
+        """That was taken back, and no update is on its way to have it made anew."""
+        return self.state == "Inactive" and self.update_status != "InProgress"
+
+    @property
+    def is_being_restored(self) -> bool:
+        return self.state == "Pending" and self.update_status is not None
+
+    @property
     def settles_by_itself(self) -> bool:
         """Apart from its function, since more has to be made ready."""
         return self.has_snapshot or self.is_managed
 
     def settled(self, revision_id: str, failure: Failure | None = None) -> FunctionVersion:
         """The state after its code and runtime were made ready, or could not be. KeyError when there was nothing to settle."""
+        if self.is_being_restored:
+            return self._restored(failure)
         on_success, on_failure = SETTLING[(self.state, self.update_status)]
         state, update_status = on_failure if failure else on_success
         if state == "Active" and self.configuration.capacity is not None and self.version == LATEST:
             state = "ActiveNonInvocable"
-        of_creation = failure if state == "Failed" else None
+        of_state = failure if state == "Failed" else None
         of_update = failure if update_status == "Failed" else None
+        if state == "Inactive":  # as before, and for the same reason
+            of_state = Failure(self.state_reason_code or "Idle", self.state_reason or IDLE)
         return replace(
             self,
             revision_id=revision_id,
             state=state,
-            state_reason=of_creation.reason if of_creation else None,
-            state_reason_code=of_creation.code if of_creation else None,
+            state_reason=of_state.reason if of_state else None,
+            state_reason_code=of_state.code if of_state else None,
             update_status=update_status,
             update_reason=of_update.reason if of_update else None,
             update_reason_code=of_update.code if of_update else None,
@@ -152,6 +188,27 @@ class FunctionVersion:
             update_reason_code="Creating",
         )
 
+    def _restored(self, failure: Failure | None) -> FunctionVersion:
+        """Code and configuration are what they were, and so is the revision."""
+        on_success, on_failure = SETTLING[(self.state, self.update_status)]
+        state, _ = on_failure if failure else on_success
+        return replace(
+            self,
+            state=state,
+            state_reason=failure.reason if failure else None,
+            state_reason_code=failure.code if failure else None,
+        )
+
+    def reclaimed(self) -> FunctionVersion:
+        """Nobody has invoked it for long, and what it held is taken back. KeyError when that cannot be done now."""
+        state, _ = RECLAIMING[(self.state, self.update_status)]
+        return replace(self, state=state, state_reason=IDLE, state_reason_code="Idle")
+
+    def woken(self) -> FunctionVersion:
+        """It is to have again what was taken back. KeyError when nothing was, or an update is making it anew."""
+        state, _ = WAKING[(self.state, self.update_status)]
+        return replace(self, state=state, state_reason=RESTORING, state_reason_code="Restoring")
+
     def deactivated(self) -> FunctionVersion:
         """It has no environments any more, and is not to get any."""
         return replace(self, state="Deactivated", state_reason=None, state_reason_code=None)
@@ -161,7 +218,7 @@ class FunctionVersion:
         return replace(
             self,
             state="Pending",
-            state_reason="The function is being restored.",
+            state_reason=RESTORING,
             state_reason_code="Restoring",
             update_status=None,
             update_reason=None,
@@ -221,24 +278,32 @@ class Function:
         """The reading of `$LATEST` that invocations get."""
         return self.serving or self.latest
 
-    def configurations(self) -> list[Configuration]:
+    @property
+    def settling(self) -> FunctionVersion:
+        """The reading of `$LATEST` that is made ready while it is unsettled: what invocations ran before it was idle, or
+        what an update is to have them run."""
+        return self.running if self.latest.is_being_restored else self.latest
+
+    def readings(self) -> list[FunctionVersion]:
         """What `$LATEST` needs in place: before and after a running update. And what is being replaced."""
-        others = [reading for reading in (self.serving, self.republished_from) if reading is not None]
-        return [self.latest.configuration, *(reading.configuration for reading in others)]
+        return [self.latest, *(reading for reading in (self.serving, self.republished_from) if reading is not None)]
 
     def updated(
         self, configuration: Configuration, revision_id: str, now: float, runtime_version_arn: str | None = None
     ) -> Function:
         """Accepts an update: invocations stay on the last reading that settled. `runtime_version_arn` is the version of the
         runtime that there is now, which a function gets with its updates if that is how it gets any."""
-        serving = self.serving or (self.latest if self.latest.state == "Active" else None)
+        serving = self.serving or (self.latest if self.latest.state in ("Active", "Inactive") else None)
         latest = self.latest.updated(configuration, revision_id, now)
         if latest.update_runtime_on == "FunctionUpdate":
             latest = replace(latest, runtime_version_arn=runtime_version_arn)
         return replace(self, latest=latest, serving=serving)
 
     def settled(self, revision_id: str, failure: Failure | None = None) -> Function:
-        """Ends creation or an update. A failed update leaves invocations on the old reading."""
+        """Ends creation, an update or a restoration. A failed update leaves invocations on the old reading."""
+        if self.latest.is_being_restored:
+            serving = None if self.serving is None else self.serving.settled(self.serving.revision_id, failure)
+            return replace(self, latest=self.latest.settled(revision_id, failure), serving=serving)
         is_published = self.published_from == self.latest.revision_id
         return replace(
             self,
@@ -247,11 +312,19 @@ class Function:
             published_from=revision_id if is_published else self.published_from,
         )
 
+    def reclaimed(self) -> Function:
+        """`$LATEST` has not been invoked for long. KeyError when nothing can be taken back now."""
+        return replace(self, latest=self.latest.reclaimed(), serving=self.serving and self.serving.reclaimed())
+
+    def woken(self) -> Function:
+        """`$LATEST` is to have again what was taken back. KeyError as for a version."""
+        return replace(self, latest=self.latest.woken(), serving=self.serving and self.serving.woken())
+
     def published(self, revision_id: str, now: float, description: str | None) -> tuple[Function, FunctionVersion]:
         """`$LATEST` as the next version: ready if `$LATEST` is and there is no snapshot to be made, else to be settled."""
         number = self.last_version + 1
         version = self._as_version(str(number), revision_id, now, description)
-        if not self.latest.is_unsettled and not version.settles_by_itself:
+        if not self.latest.is_unsettled and not self.latest.is_reclaimed and not version.settles_by_itself:
             version = version.settled(revision_id)
         return replace(self, last_version=number, published_from=self.latest.revision_id), version
 

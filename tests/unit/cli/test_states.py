@@ -46,3 +46,6 @@ def test_a_functions_states_are_pairs() -> None:
     assert "    active_successful --> active_inprogress : update accepted\n" in page
     assert "    active_inprogress --> active_failed : cannot be made ready\n" in page
     assert "    failed --> [*]\n" in page
+    assert "    active_failed --> inactive_failed : not invoked for long\n" in page
+    assert "    inactive_successful --> pending_successful : invoked\n" in page
+    assert "    pending_successful --> inactive_successful : cannot be made ready\n" in page

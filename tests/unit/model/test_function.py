@@ -48,6 +48,46 @@ def test_update_keeps_serving_the_old_reading_until_it_succeeds() -> None:
     assert done.latest.update_reason is None
 
 
+def test_an_idle_function_is_restored_at_its_revision() -> None:
+    """Active, Inactive, Pending, Active; or Inactive with the reason."""
+    active = Function(PENDING).settled("r2")
+    idle = active.reclaimed()
+    assert (idle.latest.state, idle.latest.state_reason_code, idle.latest.is_reclaimed) == ("Inactive", "Idle", True)
+    assert not idle.latest.is_unsettled
+    pending = idle.woken()
+    assert (pending.latest.state, pending.latest.state_reason_code) == ("Pending", "Restoring")
+    assert pending.latest.is_unsettled
+    assert pending.settled("r3") == active
+    failed = pending.settled("r3", FAILURE).latest
+    assert (failed.state, failed.state_reason, failed.state_reason_code) == ("Inactive", "why", "InvalidRuntime")
+    assert (failed.revision_id, failed.update_status) == ("r2", "Successful")
+
+
+def test_an_update_of_an_idle_function() -> None:
+    """It is as good as a restoration; one that fails leaves the reading before it to be restored, and its own failure."""
+    idle = Function(PENDING).settled("r2").reclaimed()
+    updating = idle.updated(CONFIGURATION, "r3", 1.0)
+    assert (updating.latest.state, updating.latest.is_reclaimed, updating.running) == ("Inactive", False, idle.latest)
+    done = updating.settled("r4")
+    assert (done.latest.state, done.latest.state_reason, done.serving) == ("Active", None, None)
+    failed = updating.settled("r4", FAILURE)
+    assert (failed.latest.state, failed.latest.state_reason_code, failed.latest.update_reason) == ("Inactive", "Idle", "why")
+    pending = failed.woken()
+    assert pending.settling is pending.running is pending.serving
+    restored = pending.settled("r5")
+    assert (restored.running.state, restored.running.revision_id) == ("Active", "r2")
+    assert (restored.latest.state, restored.latest.update_status, restored.latest.update_reason) == ("Active", "Failed", "why")
+
+
+@pytest.mark.parametrize("function", [Function(PENDING), Function(PENDING).settled("r2").updated(CONFIGURATION, "r3", 1.0)])
+def test_nothing_is_taken_from_what_is_being_made_ready(function: Function) -> None:
+    """And only what is Inactive can wake."""
+    with pytest.raises(KeyError):
+        function.reclaimed()
+    with pytest.raises(KeyError):
+        function.woken()
+
+
 def test_publishing() -> None:
     """A version of a ready function is ready; of one being updated it settles with it."""
     function, version = Function(PENDING).settled("r2").published("v1", 1.0, "text")

@@ -13,6 +13,7 @@ from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import find_function, named_unqualified
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.provisioned_rules import check_provisioned_alias
+from lambdad.services.lambda_.reclaiming import woken_for_provisioned
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found, stale_revision
 from lambdad.services.lambda_.shape import alias_shape
@@ -49,9 +50,10 @@ async def get_alias(state: LambdaState, context: RequestContext, request: Reques
 
 
 async def update_alias(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
-    """`RoutingConfig` without weights ends the sharing; an absent member keeps what was."""
+    """`RoutingConfig` without weights ends the sharing; an absent member keeps what was. Provisioned concurrency that is taken
+    to an idle version has it made ready again."""
     name = named_unqualified(context, request["FunctionName"])
-    async with state.functions.change(name.key) as change:
+    async with state.settler.after(name.key), state.functions.change(name.key) as change:
         stored = _existing(change.stored, name)
         old = stored.aliases.get(request["Name"])
         if old is None:
@@ -67,7 +69,7 @@ async def update_alias(state: LambdaState, context: RequestContext, request: Req
         )
         _check_versions(stored, name, alias)
         check_provisioned_alias(stored, alias)
-        await change.save(_with_alias(stored, alias))
+        await change.save(woken_for_provisioned(_with_alias(stored, alias)))
     return alias_shape(alias, name.arn)
 
 

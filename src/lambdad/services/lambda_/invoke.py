@@ -70,7 +70,7 @@ async def prepare(
     recursion. It is here that a loop is counted, also of events, which are stopped when they are dispatched."""
     name = parse_function_name(request["FunctionName"], context.account_id, context.region, request.get("Qualifier"))
     await _check_permission(state, context, name, action)
-    version = await resolve_version(state, name, request.get("TenantId"))
+    version = await resolve_version(state, name, request.get("TenantId"), is_dry_run=invocation_type == "DryRun")
     if version.managed is not None and request.get("LogType") == "Tail":
         raise not_with_instances("LogType Tail")
     check_size(len(payload), invocation_type, state.quotas, size_limit)

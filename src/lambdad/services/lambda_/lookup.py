@@ -10,6 +10,8 @@ from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
 
+SNAPSHOT_NOT_READY = "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
+IMAGE_NOT_READY = "Lambda is initializing your function. It will be ready to invoke shortly."
 QUALIFIED = (
     "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
     "Please specify either a function name or an unqualified function ARN."
@@ -61,10 +63,20 @@ def reading_of(stored: StoredFunction, name: FunctionName) -> FunctionVersion:
 def check_ready_for_change(stored: StoredFunction, arn: str) -> None:
     """One change of code or configuration at a time, and none before the function is there."""
     latest = stored.function.latest
-    if latest.state not in ("Active", "ActiveNonInvocable"):
+    if latest.state not in ("Active", "Inactive", "ActiveNonInvocable"):
         raise not_now(latest.state)
     if latest.update_status == "InProgress":
         raise conflict(f"The operation cannot be performed at this time. An update is in progress for resource: {arn}")
+
+
+def not_invocable(reading: FunctionVersion) -> ServiceError:
+    """What is said to invocations of a version that has no code to run now: AWS has words of its own for each kind."""
+    if reading.has_snapshot and reading.state in ("Pending", "Inactive"):
+        return ServiceError("SnapStartNotReadyException", SNAPSHOT_NOT_READY)
+    if reading.configuration.image is not None and (reading.is_being_restored or reading.state == "Inactive"):
+        # With the status, since not every operation that invokes lists it.
+        return ServiceError("CodeArtifactUserPendingException", IMAGE_NOT_READY, status=409)
+    return not_now(reading.state)
 
 
 def not_now(state: str) -> ServiceError:

@@ -39,6 +39,7 @@ LAYERS = "lambda-layer"  #: account/region/name: highest version number given, k
 LAYER_VERSIONS = "lambda-layer-version"  #: account/region/name/0000000001
 LAYER_POLICIES = "lambda-layer-policy"  #: as layer versions
 SCALING = "lambda-function-scaling"  #: account/region/name/version of managed instances
+LAST_USES = "lambda-last-use"  #: account/region/name/version that holds what can be taken back: the time, if it is known
 PROVIDERS = "lambda-capacity-provider"  #: account/region/name
 PROVIDER_USES = "lambda-capacity-provider-use"  #: account/region/provider/function/version
 STACKS = "lambda-layer-stack"  #: SHA-256 of the digests/owner: who needs several layers unpacked one over the other
@@ -76,6 +77,11 @@ class StoredFunction:
     def provisioned_concurrency(self) -> int:
         return sum(config.requested for config in self.provisioned.values())
 
+    def provisioned_versions(self) -> set[str]:
+        """Those that have provisioned concurrency, by themselves or by an alias."""
+        aliases = [self.aliases[qualifier].versions() for qualifier in self.provisioned if qualifier in self.aliases]
+        return {qualifier for qualifier in self.provisioned if qualifier in self.versions}.union(*aliases)
+
     @property
     def claimed_concurrency(self) -> int:
         """What of the account's concurrency is the function's alone. A reserve has room for what is provisioned."""
@@ -109,13 +115,22 @@ class StoredFunction:
     def references(self) -> set[tuple[Stack, str]]:
         """Which archives it needs, alone and unpacked together, each with the owner's name."""
         owner = "lambda/function/" + "/".join(self.key)
-        readings = {"$LATEST": self.function.configurations()}
-        readings |= {number: [version.configuration] for number, version in self.versions.items()}
+        readings = {"$LATEST": self.function.readings()}
+        readings |= {number: [version] for number, version in self.versions.items()}
         return {
             (stack, f"{owner}/{number}")
-            for number, configurations in readings.items()
-            for configuration in configurations
-            for stack in (*stacks_of(configuration), *((digest,) for digest in configuration.digests()))
+            for number, of_number in readings.items()
+            for reading in of_number
+            for stack in (*_unpacked(reading), *((digest,) for digest in reading.configuration.digests()))
+        }
+
+    def reclaimable(self) -> set[str]:
+        """Versions that hold what is taken back when nobody invokes them for long, as keys in LAST_USES."""
+        readings = [self.function.latest, *self.versions.values()]
+        return {
+            "/".join((*self.key, _number(reading.version)))
+            for reading in readings
+            if reading.is_reclaimable and not reading.is_reclaimed
         }
 
 
@@ -125,6 +140,23 @@ def stacks_of(configuration: Configuration) -> list[Stack]:
         return list(configuration.image.stacks())
     layers = tuple(layer.code.digest for layer in configuration.layers)
     return [(configuration.code.digest,), *([layers] if layers else [])]
+
+
+def _unpacked(reading: FunctionVersion) -> list[Stack]:
+    """An idle function keeps its image as it came in, and not the files that were made of it."""
+    if reading.is_reclaimed and reading.configuration.image is not None:
+        return []
+    return stacks_of(reading.configuration)
+
+
+@dataclass(frozen=True, slots=True)
+class LastUse:
+    """What is known of the last invocation of a version that holds something."""
+
+    key: FunctionKey
+    version: str
+    at: float | None  #: seconds since the epoch; None for one that nothing is known of yet
+    revision: int
 
 
 class LambdaRecords:
@@ -212,6 +244,7 @@ class LambdaRecords:
         changes += _signing_changes(stored, stored.function.code_signing_config_arn, None)
         changes += _member_changes(SCALING, stored, stored.scaling, bare.scaling, str)
         changes += [Delete(PROVIDER_USES, use) for use in stored.provider_uses()]
+        changes += [Delete(LAST_USES, use) for use in stored.reclaimable()]
         gone = [Delete(RESERVES, _key(stored.key)), Delete(UNSETTLED, _key(stored.key))]
         await self._commit([*changes, *gone, *_reference_changes(before, set())], stored.key, -stored.code_size())
         self._note_claim(stored.key, 0)
@@ -234,6 +267,20 @@ class LambdaRecords:
     async def provisioned(self) -> list[FunctionKey]:
         """Functions that have provisioned concurrency."""
         return list(dict.fromkeys([_owner(record) async for record in self._all(PROVISIONED, "")]))
+
+    async def last_uses(self) -> AsyncIterator[LastUse]:
+        """Of all versions that hold what is taken back when nobody invokes them for long."""
+        async for record in self._all(LAST_USES, ""):
+            *key, number = record.key.split("/")
+            at = msgspec.json.decode(record.value, type=float) if record.value else None
+            account_id, region, name = key
+            version = str(int(number)) if number.isdecimal() else number
+            yield LastUse((account_id, region, name), version, at, record.revision)
+
+    async def note_last_use(self, use: LastUse, at: float) -> None:
+        """Conflict when the version is gone, or has been taken back from, meanwhile."""
+        name = f"{_key(use.key)}/{_number(use.version)}"
+        await self._records.commit([Put(LAST_USES, name, _encode(at), if_revision=use.revision)])
 
     def claimed_concurrency(self, account_id: str, region: str) -> int:
         """What of the account's concurrency is some function's alone: reserves, and what is provisioned without one."""
@@ -424,6 +471,9 @@ def _differences(old: StoredFunction | None, new: StoredFunction) -> list[Change
     used, uses = old.provider_uses() if old else set(), new.provider_uses()
     changes += [Put(PROVIDER_USES, use, b"") for use in sorted(uses - used)]
     changes += [Delete(PROVIDER_USES, use) for use in sorted(used - uses)]
+    held, holds = old.reclaimable() if old else set(), new.reclaimable()
+    changes += [Put(LAST_USES, version, b"") for version in sorted(holds - held)]
+    changes += [Delete(LAST_USES, version) for version in sorted(held - holds)]
     reserve = new.function.reserved_concurrency
     if reserve is not None:
         changes.append(Put(RESERVES, _key(new.key), msgspec.json.encode(reserve)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
 from lambdad.model.event import MAXIMUM_AGE_SECONDS, NOBODY, FailureTargets, QueuedEvent
 from lambdad.model.event_invoke_config import EventInvokeConfig
@@ -10,18 +9,19 @@ from lambdad.model.function import TERMINATE, FunctionVersion
 from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.retry import MAXIMUM_RETRIES, EventPolicy
 from lambdad.model.version import LATEST, Version
-from lambdad.services.lambda_.lookup import not_now
+from lambdad.services.lambda_.lookup import not_invocable
 from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.runtime_version import check_runtime_version
-from lambdad.services.lambda_.snap_start import NOT_READY
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.services.lambda_.tenancy import check_tenant, for_tenant
 
 
-async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str | None = None) -> Version:
+async def resolve_version(
+    state: LambdaState, name: FunctionName, tenant_id: str | None = None, *, is_dry_run: bool = False
+) -> Version:
     """Draws between the versions of a weighted alias. Refuses a function that is not ready, or that wants a tenant's id and has
-    none, or the other way round."""
+    none, or the other way round. One that is idle is refused as well, and made ready again, unless this is only a dry run."""
     stored = await state.functions.find(name.key)
     if stored is None:
         raise function_not_found(name, qualifier=LATEST)
@@ -29,8 +29,15 @@ async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str
     reading = _reading(stored, number)
     if reading is None:
         raise function_not_found(name, qualifier=number if number == LATEST_PUBLISHED else LATEST)
-    _check_invocable(state, reading)
+    if reading.state != "Active":
+        if reading.state == "Inactive" and not is_dry_run:
+            await state.reclaimer.wake(name.key, number)
+        raise not_invocable(reading)
+    if reading.runtime_version_arn is not None:
+        check_runtime_version(state.runtimes.version, reading)
     check_tenant(reading, tenant_id)
+    if reading.is_reclaimable and not is_dry_run:
+        state.reclaimer.note_use(name.key, number)
     provisioned = stored.provisioned_for(name.qualifier or LATEST, number) if stored.provisioned else None
     if reading.is_managed:
         provisioned = number
@@ -40,7 +47,7 @@ async def resolve_version(state: LambdaState, name: FunctionName, tenant_id: str
 async def is_current(state: LambdaState, version: Version) -> bool:
     """Whether invocations of the version still run what it was when it was resolved."""
     reading = _read(await state.functions.find((version.account_id, version.region, version.function_name)), version.version)
-    return reading is not None and reading.revision_id == version.revision_id
+    return reading is not None and reading.state == "Active" and reading.revision_id == version.revision_id
 
 
 class EventFunctions:
@@ -113,12 +120,3 @@ def _version_number(state: LambdaState, stored: StoredFunction, name: FunctionNa
     if alias is None:
         return qualifier
     return alias.pick(state.draw()) if alias.weights else alias.function_version
-
-
-def _check_invocable(state: LambdaState, reading: FunctionVersion) -> None:
-    if reading.state == "Pending" and reading.has_snapshot:
-        raise ServiceError("SnapStartNotReadyException", NOT_READY)
-    if reading.state != "Active":
-        raise not_now(reading.state)
-    if reading.runtime_version_arn is not None:
-        check_runtime_version(state.runtimes.version, reading)

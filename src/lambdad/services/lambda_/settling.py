@@ -160,7 +160,7 @@ class Settler:
                 return False
             settled = _settled(change.stored, self._new_id(), failure)
             await change.save(settled)
-        await self._environments.retire(*key, LATEST, settled.function.latest.revision_id)
+        await self._environments.retire(*key, LATEST, settled.function.running.revision_id)
         return False
 
     def _start_versions(self, key: FunctionKey, stored: StoredFunction) -> None:
@@ -245,7 +245,7 @@ def _unsettled_revisions(stored: StoredFunction) -> set[str]:
 
 def _unsettled(stored: StoredFunction) -> list[FunctionVersion]:
     """But for those that wait for more than the function's."""
-    readings = [stored.function.latest, *stored.versions.values()]
+    readings = [stored.function.settling, *stored.versions.values()]
     return [reading for reading in readings if reading.is_unsettled and not reading.settles_by_itself]
 
 

@@ -14,9 +14,6 @@ from lambdad.services.lambda_.tenancy import check_without_tenants
 OLDEST_PYTHON = (3, 8)  #: AWS: 3.12
 MAX_TMP_MB = 512
 
-NOT_READY = "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
-
-
 #: What becomes of a published version by its runtime, when it asks for SnapStart.
 CLONED = "a snapshot when a version is published, of which each environment is a clone, with hooks"
 REFUSED = "refused; each environment has an Init of its own, in a sandbox that may be made ahead of need (--spares)"

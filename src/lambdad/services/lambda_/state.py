@@ -25,6 +25,7 @@ from lambdad.services.lambda_.image import ImageIntake
 from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.package import FetchObject
 from lambdad.services.lambda_.provisioner import Provisioner
+from lambdad.services.lambda_.reclaiming import Reclaimer
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.store.keyed_locks import KeyedLocks
@@ -58,12 +59,13 @@ class Runtimes(Protocol):
 
 @dataclass(slots=True)
 class LambdaState:
-    """The service's collaborators. `function_table.py`, `settling.py` and `archive.py` say what each is for."""
+    """The service's collaborators. Their modules (`function_table.py`, `settling.py`, ...) say what each is for."""
 
     records: LambdaRecords
     functions: FunctionTable
     archives: Archives
     settler: Settler
+    reclaimer: Reclaimer
     provisioner: Provisioner
     managed: ManagedPlanner
     code_locations: CodeLocations

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 SIGNING_NAME = "lambda"
 
+_NOT_READY = frozenset({"ResourceConflictException", "SnapStartNotReadyException", "CodeArtifactUserPendingException"})
 _HELP = "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 _FORBIDDEN = f"Forbidden. For troubleshooting Function URL authorization issues, see: {_HELP}"
 #: URLs under one path share their origin with the API and with each other: a page from there must not count as one of it.
@@ -185,8 +186,7 @@ def _refused(called: _Called, error: ServiceError) -> SiteResponse:
     if error.status == 403:
         return _refusal(403, error.message, error.code)
     logger.info("request %s: %s could not be run: %s", called.request.request_id, called.name.name, error)
-    is_not_ready = error.code in ("ResourceConflictException", "SnapStartNotReadyException")
-    return _refusal(503, "Service Unavailable", error.code) if is_not_ready else _function_failed()
+    return _refusal(503, "Service Unavailable", error.code) if error.code in _NOT_READY else _function_failed()
 
 
 def _refusal(status: int, message: str | None, code: str, headers: Mapping[str, str] | None = None) -> SiteResponse:
