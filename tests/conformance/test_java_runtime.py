@@ -141,6 +141,8 @@ ECHOES: list[tuple[str, Any, Any]] = [
     ("a list of one for a value", {"head": [{"count": 2}]}, {"count": 2, "heavy": False}),
     ("numbers keep their digits", {"prices": {"SMALL": [1.10, 2]}}, {"SMALL": [1.1, 2]}),
     ("an Optional", {"note": "n"}, "n"),
+    ("a long text", {"note": "😀" * 9000}, "😀" * 9000),
+    ("a long text whose characters lie otherwise", {"note": "x" + '"😀' * 9000}, "x" + '"😀' * 9000),
     ("a date", {"date": "1970-01-01T00:00:01.500Z"}, 1500),
     ("an instant", {"instant": 1.5}, 1.5),
     ("a day", {"day": "2026-01-02"}, [2026, 1, 2]),

@@ -60,7 +60,9 @@ final class ObjectHandler implements Handler {
                 serializer.toJson(result, body, outputType);
                 return body;
             }
-            return Body.of(JsonWriter.toBytes(result));
+            Body body = new Body(256);
+            JsonWriter.write(result, body);
+            return body;
         } catch (RuntimeException | StackOverflowError error) {
             throw new RuntimeException("An error occurred during JSON serialization of response", error);
         }

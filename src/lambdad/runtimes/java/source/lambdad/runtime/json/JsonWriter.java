@@ -1,5 +1,6 @@
 package lambdad.runtime.json;
 
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.lang.reflect.Array;
 import java.net.URI;
@@ -18,15 +19,31 @@ import java.util.concurrent.atomic.AtomicBoolean;
 /** Any object to JSON. Members without a value are left out, as AWS's writer does. */
 public final class JsonWriter {
     private static final char[] HEXADECIMAL = "0123456789ABCDEF".toCharArray();
+    private static final int GATHERED = 8192; // characters; Java 8 takes two bytes for each, and a large result is there anyway
 
     private final StringBuilder text = new StringBuilder(256);
+    private final ByteArrayOutputStream target;
 
-    private JsonWriter() {}
+    private JsonWriter(ByteArrayOutputStream target) {
+        this.target = target;
+    }
+
+    public static void write(Object value, ByteArrayOutputStream target) {
+        JsonWriter writer = new JsonWriter(target);
+        writer.write(value, 0);
+        writer.passOn(writer.text.length());
+    }
 
     public static byte[] toBytes(Object value) {
-        JsonWriter writer = new JsonWriter();
-        writer.write(value, 0);
-        return writer.text.toString().getBytes(StandardCharsets.UTF_8);
+        ByteArrayOutputStream target = new ByteArrayOutputStream();
+        write(value, target);
+        return target.toByteArray();
+    }
+
+    private void passOn(int length) {
+        byte[] bytes = text.substring(0, length).getBytes(StandardCharsets.UTF_8);
+        target.write(bytes, 0, bytes.length);
+        text.delete(0, length);
     }
 
     private void write(Object value, int depth) {
@@ -190,11 +207,24 @@ public final class JsonWriter {
             if (c >= ' ' && c != '"' && c != '\\') {
                 continue;
             }
-            text.append(value, begin, i);
+            part(value, begin, i);
             begin = i + 1;
             escape(c);
         }
-        text.append(value, begin, value.length()).append('"');
+        part(value, begin, value.length());
+        text.append('"');
+    }
+
+    private void part(String value, int begin, int end) {
+        for (int next = begin; next < end; ) {
+            int from = next;
+            next = Math.min(end, from + GATHERED);
+            text.append(value, from, next);
+            int length = text.length();
+            if (length > GATHERED) { // but for the first half of a character
+                passOn(Character.isHighSurrogate(text.charAt(length - 1)) ? length - 1 : length);
+            }
+        }
     }
 
     private void escape(char c) {
