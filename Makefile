@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test test-long test-runtimes test-tools check bench format docs java-client clean
+.PHONY: help run serve test test-long test-runtimes test-tools check bench format docs java-client dotnet-client clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -32,7 +32,9 @@ test-runtimes: $(VENV)/.installed-dev ## install every language that registries 
 		|| echo "$$runtime could not be installed; its tests are skipped by name." >&2; done
 	@RUNTIME_MATRIX=docs/reference/runtimes.md $(BIN)/python -m pytest -m "long or not long" tests/conformance/test_runtimes.py
 
-test-tools: ## install what tests want, where root can: Debian packages runc, crun, runsc, skopeo, strace, ruby, a JDK
+test-tools: $(VENV)/.installed ## install what tests want: .NET and its SDK, and where root can Debian packages runc, crun, runsc, skopeo, strace, ruby, a JDK
+	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk fetch \
+		|| echo "The SDK of .NET could not be fetched; the tests that need it are skipped by name." >&2
 	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
 		install="apt-get install --yes --no-install-recommends"; export DEBIAN_FRONTEND=noninteractive; \
 		for p in runc crun runsc skopeo strace ruby javac:default-jdk-headless; do \
@@ -62,6 +64,9 @@ java-client: $(VENV)/bin/python ## build the jar of the Java runtimes' client ag
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+dotnet-client: $(VENV)/.installed ## build the DLL of the .NET runtimes' client again; fetches the SDK of .NET Core 2.1 from npm
+	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk build
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "lambdad needs Python 3.11 or newer; none found on PATH (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }

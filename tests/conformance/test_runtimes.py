@@ -18,7 +18,7 @@ from support.runtime_cases import CASES, Case
 from support.runtime_functions import FUNCTIONS
 
 #: Of each family the runtime that is in every run.
-ALWAYS = {"java17", "nodejs20.x", "python3.11"}
+ALWAYS = {"dotnetcore3.1", "java17", "nodejs20.x", "python3.11"}
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def _log(process: RuntimeProcess, _: str) -> None:
 def _json_log(process: RuntimeProcess, _: str) -> None:
     process.invoke()
     entries = [json.loads(line) for line in process.ended_log().split("\n") if line.startswith("{")]
-    assert [(entry["level"].replace("WARNING", "WARN"), entry["message"]) for entry in entries] == [("WARN", "this")]
+    assert [(entry["level"].upper().replace("WARNING", "WARN"), entry["message"]) for entry in entries] == [("WARN", "this")]
     assert entries[0].get("requestId", entries[0].get("AWSRequestId")) == REQUEST_ID  # AWS's name for it in Java
     assert entries[0]["timestamp"].endswith("Z")
 

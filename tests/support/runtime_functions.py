@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lambdad.runtimes.find import Interpreter
-from support import java_cases
+from support import dotnet_cases, java_cases
 from support.runtime_cases import Case
 
 
@@ -131,6 +131,19 @@ JAVA = Functions(
     },
 )
 
+DOTNET = Functions(
+    dotnet_cases.write,
+    types={
+        "fails": "ArgumentException",
+        "unserializable": "JsonSerializerException",
+        "bad_event": "JsonSerializerException",
+        "no_handler": "LambdaException",
+        "no_module": "LambdaException",
+        "malformed": "LambdaException",
+        "import_fails": "TargetInvocationException",
+    },
+)
+
 _RUBY_SOURCES: Mapping[str, str | tuple[str, str]] = {
     "echo": "def handler(event:, context:)\n  event\nend\n",
     "state": "$seen = []\ndef handler(event:, context:)\n  $seen << event\nend\n",
@@ -191,4 +204,4 @@ RUBY = Functions(
 )
 
 #: By family; one that is not here yet has no conformance suite.
-FUNCTIONS: Mapping[str, Functions] = {"java": JAVA, "node": NODE, "python": PYTHON, "ruby": RUBY}
+FUNCTIONS: Mapping[str, Functions] = {"dotnet": DOTNET, "java": JAVA, "node": NODE, "python": PYTHON, "ruby": RUBY}

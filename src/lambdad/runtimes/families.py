@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lambdad.model.image import IMAGE_RUNTIME
 from lambdad.runtimes.custom.family import FAMILY as CUSTOM
+from lambdad.runtimes.dotnet.family import FAMILY as DOTNET
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.go.family import FAMILY as GO
 from lambdad.runtimes.java.family import FAMILY as JAVA
@@ -15,6 +16,7 @@ FAMILIES: tuple[Family, ...] = (
     PYTHON,
     NODE,
     JAVA,
+    DOTNET,
     RUBY,
     GO,
     CUSTOM,

@@ -74,6 +74,9 @@ class Places:
         programs = [folder for folder in path if folder not in shims] + [Path("/usr/local/bin"), Path("/usr/bin")]
         java = Path(environment.get("JAVA_HOME") or "-", "bin")
         programs += [java] if java.is_absolute() else []
+        dotnet = Path(environment.get("DOTNET_ROOT") or "-")
+        programs += [dotnet] if dotnet.is_absolute() else []
+        programs += [home / ".dotnet", Path("/usr/share/dotnet"), Path("/usr/lib/dotnet"), Path("/usr/lib64/dotnet")]
         nvm = Path(environment.get("NVM_DIR") or home / ".nvm") / "versions/node"
         others = [nvm, Path("/opt"), Path("/opt/python"), Path("/usr/lib/jvm")]
         return cls(programs, [*(root / "versions" for root in pyenv), *uv, *rubies, *others])

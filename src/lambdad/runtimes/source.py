@@ -84,6 +84,7 @@ class PipSource:
     inside: str
     into: str = "."
     machines: tuple[str, ...] = ()  #: for which there is one, as platform.machine() says it; none if for all
+    tags: tuple[str, ...] = ()  #: pip's options for a wheel that is not for the server's own Python
 
     @property
     def name(self) -> str:
@@ -98,7 +99,7 @@ class PipSource:
         folder.mkdir()
         pip = (sys.executable, "-m", "pip", "download", "--dest", str(folder), "--no-deps", "--only-binary=:all:", "--no-input")
         quiet = ("--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off", "--quiet")
-        await _run((*pip, *quiet, self.requirement), progress, self.name)
+        await _run((*pip, *quiet, *self.tags, self.requirement), progress, self.name)
         found = list(folder.glob("*.whl"))
         if len(found) != 1:
             raise InstallError(f"pip left {len(found)} packages where one was to be")

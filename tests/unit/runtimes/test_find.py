@@ -152,9 +152,11 @@ def test_the_usual_places(tmp_path: Path) -> None:
         "RBENV_ROOT": "/srv/rbenv",
         "PYENV_ROOT": "/srv/pyenv",
         "UV_PYTHON_INSTALL_DIR": "/srv/uv",
+        "DOTNET_ROOT": "/srv/dotnet",
     }
     places = Places.usual(environment, tmp_path)
-    assert list(places.programs) == [Path("/a/bin"), Path("/b/bin"), Path("/usr/local/bin"), Path("/usr/bin")]
+    assert list(places.programs)[:4] == [Path("/a/bin"), Path("/b/bin"), Path("/usr/local/bin"), Path("/usr/bin")]
+    assert {Path("/srv/dotnet"), tmp_path / ".dotnet", Path("/usr/share/dotnet")} < set(places.programs)
     assert [
         Path("/srv/pyenv/versions"),
         tmp_path / ".pyenv/versions",
