@@ -152,10 +152,13 @@ class InterpreterFinder:
             return {}
 
     def _write_cache(self, answers: Mapping[str, str]) -> None:
-        self._cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._cache_file.parent, delete=False) as file:
-            json.dump({"format": _FORMAT, "answers": answers}, file)
-        Path(file.name).replace(self._cache_file)
+        """Where that cannot be done, the next search takes as long as this one: a folder may be there to be read alone."""
+        with contextlib.suppress(OSError):
+            self._cache_file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".interpreters-", dir=self._cache_file.parent) as folder:
+                written = Path(folder) / "answers.json"
+                written.write_text(json.dumps({"format": _FORMAT, "answers": answers}))
+                written.replace(self._cache_file)
 
 
 def candidates(places: Places, pattern: re.Pattern[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 INSTALL_SECONDS = 300.0
+_LONGEST_LINE = 1 << 20  #: bytes; a longer one comes in parts
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
 
@@ -99,7 +101,17 @@ async def _install(
         raise InstallError(f"{name} did not finish within {timeout_seconds:.0f} seconds.") from None
     except (CommandError, OSError) as error:
         more = f" and {len(requirements) - 5} others" if len(requirements) > 5 else ""
-        raise InstallError(f"{name} could not install {', '.join(requirements[:5])}{more}: {error}") from error
+        problem = _without_addresses(str(error))
+        raise InstallError(f"{name} could not install {', '.join(requirements[:5])}{more}: {problem}") from error
+
+
+def _without_addresses(text: str) -> str:
+    """What is wrong with an SDK is shown to whoever asks for the server's health; where a registry is, and the password in its
+    address, is nobody's business."""
+    for address in set(re.findall(r"https?://([^\s/]+)", text)):
+        for part in (address, address.rpartition("@")[2].partition(":")[0]):
+            text = text.replace(part, "...")
+    return text
 
 
 class CommandError(Exception):
@@ -118,13 +130,26 @@ async def run(
     last: list[str] = []
     async with asyncio.timeout(timeout_seconds), _process(command, folder, variables or {}) as process:
         assert process.stdout is not None
-        async for line in process.stdout:
+        async for line in _lines(process.stdout):
             text = line.decode("utf-8", "replace").rstrip()
             last = [*last[-4:], text] if text else last
             progress(text)
         status = await process.wait()
     if status != 0:
         raise CommandError(" ".join(last)[-500:] or f"it ended with status {status}")
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    rest = b""
+    while chunk := await stream.read(1 << 16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+        if len(rest) >= _LONGEST_LINE:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 @asynccontextmanager
@@ -138,7 +163,6 @@ async def _process(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        limit=1 << 20,
         start_new_session=True,
     )
     try:

@@ -1,7 +1,8 @@
 """The languages that lambdad has installed itself, in its cache: what can be had, and getting it.
 
 `languages/RUNTIME` is a link to the folder of the newest installation. Sandboxes have the folder itself mounted, so another
-installation has to be another folder, and what it replaces has to stay for a while.
+installation has to be another folder, and what it replaces has to stay for as long as a server may run something from it: see
+`held_languages.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
+from lambdad.runtimes.held_languages import remove_unless_held
 from lambdad.runtimes.install import InstallError, Progress
 from lambdad.runtimes.source import Source
 
@@ -137,16 +139,16 @@ def _open_to_all(root: Path) -> None:
 
 
 def _clear_away(folder: Path, runtime: str) -> None:
-    """What killed installations have left, and what the last one has replaced: nothing is run from that any more."""
+    """What killed installations have left, and what others have replaced, unless a server holds it."""
     standing = (folder / runtime).resolve().parent
     for pattern in (f".building-{runtime}-*", f".installed-{runtime}-*"):
         for rubbish in folder.glob(pattern):
             if rubbish.resolve() != standing:
-                shutil.rmtree(rubbish, ignore_errors=True)
+                remove_unless_held(rubbish)
 
 
 def _publish(building: Path, place: Path) -> None:
-    """In one step. What runs from an older one goes on: its files stay until the next installation."""
+    """In one step. What runs from an older one goes on: its files stay until an installation finds it held no more."""
     building.chmod(0o755)
     home = building.with_name(building.name.replace(".building-", ".installed-", 1))
     building.rename(home)

@@ -21,6 +21,7 @@ from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.family import Family
 from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Finder, Finders, Interpreter, InterpreterFinder, Places, own_interpreter
+from lambdad.runtimes.held_languages import HeldLanguages
 from lambdad.runtimes.install import Installer, InstallError, Progress, installed_packages
 from lambdad.runtimes.languages import advice, languages_dir
 from lambdad.runtimes.sdk import Sdk, try_sdk
@@ -45,6 +46,7 @@ class RuntimePrograms:
     ) -> None:
         self._folder = cache_dir / "runtimes"
         self._languages = languages_dir(cache_dir)
+        self._held = HeldLanguages(self._languages)
         self._looked_at: int | None = None  #: the date of that folder when interpreters were looked for
         self._looking = asyncio.Lock()
         self._substitutes = substitutes or {}
@@ -93,11 +95,12 @@ class RuntimePrograms:
         self._versions = {name: version_of(name, interpreter) for name, interpreter in self.available().items()}
 
     async def close(self) -> None:
-        """Gives up what is being fetched in the background."""
+        """Gives up what is being fetched in the background, and the languages that were held."""
         tasks = list(self._retries.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._held.close()
 
     def available(self) -> dict[str, Interpreter]:
         """The usable interpreters by runtime."""
@@ -117,12 +120,13 @@ class RuntimePrograms:
 
         Where the SDK cannot be had the program comes without it, `problems` says so, and it is tried again in the
         background from time to time; the next call after a success gets the complete program. A language that was installed
-        anew is the one from then on: what it replaced goes when it is installed once more.
+        anew is the one from then on; what it replaced stays as long as this server may run something from it.
         """
         await self.look_again()
         interpreter = self.available().get(runtime)
         if interpreter is None:
             raise SandboxError(self._why_missing(runtime))
+        self._hold(interpreter)
         if runtime not in self._ready:
             async with self._locks.setdefault(runtime, asyncio.Lock()):
                 if runtime not in self._ready:
@@ -130,6 +134,12 @@ class RuntimePrograms:
         if runtime in self._without_sdk:
             self._retry_later(interpreter)
         return self._ready[runtime]
+
+    def _hold(self, interpreter: Interpreter) -> None:
+        try:
+            self._held.hold(interpreter.language_root)
+        except OSError as error:
+            raise SandboxError(f"{interpreter.runtime} has just been installed again; it is found at the next try.") from error
 
     def _why_missing(self, runtime: str) -> str:
         known = self._found.get(runtime)

@@ -70,3 +70,13 @@ def test_what_cannot_be_installed_is_one_sentence(run: Run, npm: Path, tmp_path:
     )
     assert "cobol1 is no runtime that lambdad runs" in run("runtime", "install", "cobol1", *cache).stderr
     assert "functions bring their own" in run("runtime", "install", "provided.al2", *cache).stdout
+
+
+def test_a_cache_folder_that_cannot_be_written_is_a_sentence(run: Run, npm: Path, tmp_path: Path) -> None:
+    """For an installation; the list needs none."""
+    (tmp_path / "file").touch()
+    cache = ("--cache-dir", str(tmp_path / "file" / "cache"))
+    done = run("runtime", "install", "nodejs18.x", *cache)
+    assert done.exit_code == 1
+    assert done.stderr == f"lambdad: nodejs18.x was not installed: Not a directory: {tmp_path}/file/cache/languages\n"
+    assert len(json.loads(run("runtime", "list", "--json", *cache).stdout)) == len(FAMILY_OF)

@@ -99,6 +99,14 @@ async def test_a_failure_is_not_remembered(tmp_path: Path) -> None:
     assert list(await finder(tmp_path, tmp_path / "bin").find()) == ["python3.8"]
 
 
+async def test_without_a_place_for_the_cache_each_search_asks_again(tmp_path: Path) -> None:
+    """A folder that cannot be written hides no interpreter."""
+    program(tmp_path / "bin" / "python3.8", f"echo '{told()}'\n")
+    (tmp_path / "cache").touch()
+    for _ in range(2):
+        assert list(await finder(tmp_path, tmp_path / "bin").find()) == ["python3.8"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 0}', b'{"format": 1, "answers": []}', b"\xff"])
 async def test_a_broken_cache_is_only_a_cache(tmp_path: Path, content: bytes) -> None:
     """Whatever the file holds, the search goes on without it and writes it anew."""

@@ -16,6 +16,14 @@ async def test_a_commands_lines_are_passed_on() -> None:
     assert lines == ["one", "two", "�"]
 
 
+async def test_a_line_without_end_comes_in_parts() -> None:
+    """No command can fill the memory with one, or be stopped by one."""
+    lines: list[str] = []
+    await run(["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end"], 10, lines.append)
+    assert lines[-1] == "end" and "".join(lines[:-1]) == "x" * 3_000_000
+    assert max(map(len, lines)) < 1_200_000
+
+
 async def test_a_failed_command_tells_its_last_words() -> None:
     """The end of the output is the error's text; without output the status is."""
     with pytest.raises(CommandError, match=r"^sorry$"):
@@ -104,6 +112,16 @@ async def test_npm_that_fails_is_an_install_error(tmp_path: Path, monkeypatch: p
     put_npm(tmp_path / "other", monkeypatch, '#!/bin/sh\ntest "$1" = cache || { echo no b; exit 1; }\n')
     with pytest.raises(InstallError, match=r"^npm could not install a@2, b@3: no b$"):
         await NpmInstaller().install(["a@2", "b@3"], tmp_path / "more", lambda line: None)
+
+
+async def test_where_a_registry_is_stays_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence is part of the server's health, and addresses may hold passwords."""
+    text = "request to https://me:secret@npm.example.org:8443/a failed, reason: getaddrinfo ENOTFOUND npm.example.org"
+    put_npm(tmp_path / "bin", monkeypatch, f"#!/bin/sh\necho '{text}'; exit 1\n")
+    with pytest.raises(InstallError) as failure:
+        await NpmInstaller().install(["a@2"], tmp_path / "content", lambda line: None)
+    told = "request to https://.../a failed, reason: getaddrinfo ENOTFOUND ..."
+    assert str(failure.value) == f"npm could not install a@2: {told}"
 
 
 async def test_npm_that_takes_too_long_is_an_install_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,9 @@ class FakeSource:
         self.version = version
         self.failure = failure
         self._problem = problem
+        self.error: OSError | None = None
+        self.fetching: asyncio.Event | None = None
+        self.may_end: asyncio.Event | None = None
 
     def problem(self) -> str | None:
         return self._problem
@@ -35,6 +41,12 @@ class FakeSource:
         (target / "bin").mkdir(parents=True, mode=0o700)
         (target / "bin" / "node").write_text(f"#!/bin/sh\necho {self.version}\n")
         (target / "bin" / "node").chmod(0o700)
+        if self.fetching is not None:
+            self.fetching.set()
+        if self.may_end is not None:
+            await self.may_end.wait()
+        if self.error is not None:
+            raise self.error
         if self.failure is not None:
             raise InstallError(self.failure)
 
@@ -46,9 +58,19 @@ def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     return made
 
 
+class NoSdk:
+    async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
+        raise InstallError("none for these tests")
+
+
+def server(folder: Path) -> RuntimePrograms:
+    """What a server has of it."""
+    return RuntimePrograms(folder, finder_for([NODE], Places([]), folder), NoSdk())
+
+
 async def test_an_installed_language_is_taken_up_by_a_running_server(source: FakeSource, tmp_path: Path) -> None:
     """`available` has it after the next look, every user can run it, and a newer patch takes its place."""
-    made = RuntimePrograms(tmp_path, finder_for([NODE], Places([]), tmp_path))
+    made = server(tmp_path)
     await made.open()
     assert RUNTIME not in made.available()
     interpreter = await install(RUNTIME, tmp_path, lambda line: None)
@@ -109,18 +131,46 @@ async def test_what_a_killed_installation_left_is_removed(source: FakeSource, tm
 
 
 async def test_what_runs_goes_on_when_it_is_installed_again(source: FakeSource, tmp_path: Path) -> None:
-    """Sandboxes have the old folder mounted: a server is told of another one, also of the same release, and the old one's files
-    stay until one more is installed; then nothing but the last two is there. The next environment is made from the last."""
-    made = RuntimePrograms(tmp_path, finder_for([NODE], Places([]), tmp_path))
+    """Sandboxes have the old folder mounted: a server is told of another one, also of the same release, and what it ran from
+    before stays, however often more are installed. The next environment is made from the last. Without the server all but the
+    last two go."""
+    made = server(tmp_path)
     programs = []
     for _ in range(3):
         await install(RUNTIME, tmp_path, lambda line: None)
         programs.append(await made.prepare(RUNTIME))
     roots = [program.language_root for program in programs]
     assert len(set(roots)) == 3
-    assert [(root / "bin" / "node").is_file() for root in roots] == [False, True, True]
+    assert all((root / "bin" / "node").is_file() for root in roots)
+    await made.close()
+    await install(RUNTIME, tmp_path, lambda line: None)
+    assert [(root / "bin" / "node").is_file() for root in roots] == [False, False, True]
     assert len(list((tmp_path / "languages").glob(".installed-*"))) == 2
     assert not list((tmp_path / "languages").glob(".building-*"))
+
+
+async def test_two_installations_at_once_take_turns(source: FakeSource, tmp_path: Path) -> None:
+    """Both end well, and the last one is in place."""
+    one, other = await asyncio.gather(*(install(RUNTIME, tmp_path, lambda line: None) for _ in range(2)))
+    assert one.executable != other.executable
+    assert (tmp_path / "languages" / RUNTIME / "bin/node").resolve() in (one.executable, other.executable)
+    assert not list((tmp_path / "languages").glob(".building-*"))
+
+
+async def test_an_interrupted_installation_leaves_nothing(source: FakeSource, tmp_path: Path) -> None:
+    """Nor does one that the disk has no room for; what was there stays."""
+    before = await install(RUNTIME, tmp_path, lambda line: None)
+    source.fetching, source.may_end = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(install(RUNTIME, tmp_path, lambda line: None))
+    await source.fetching.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    source.may_end, source.error = None, OSError(errno.ENOSPC, "No space left on device", "node")
+    with pytest.raises(OSError, match="No space left"):
+        await install(RUNTIME, tmp_path, lambda line: None)
+    left = sorted(path.name for path in (tmp_path / "languages").iterdir())
+    assert left == [before.language_root.parent.name, f".{RUNTIME}.lock", RUNTIME]
 
 
 async def test_a_folder_in_the_place_of_the_link_is_replaced(source: FakeSource, tmp_path: Path) -> None:
