@@ -42,6 +42,7 @@ from lambdad.invocation.code import IMAGE_LIMITS, CodeStore
 from lambdad.invocation.concurrency import Concurrency
 from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.invocation.image_room import Room
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.managed import Managed
 from lambdad.invocation.managed_environment import ManagedEnvironment
@@ -62,7 +63,7 @@ from lambdad.remote import RemoteServices
 from lambdad.runtimes.families import FAMILIES
 from lambdad.runtimes.find import Places
 from lambdad.runtimes.programs import RuntimePrograms, check_substitutes, finder_for
-from lambdad.sandbox.base import Sandboxes, UnpackLimits
+from lambdad.sandbox.base import UNBOUNDED, Sandboxes, UnpackLimits
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
 from lambdad.services.ecr import SERVICE as ECR
@@ -162,7 +163,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     keeping_logs = _own_task(parts, "The keeping of logs", logs.run(), logs.stop)
     programs = await _open_programs(settings, parts)
     image_limits = UnpackLimits(limits.image_bytes, IMAGE_LIMITS.files)
-    code = CodeStore(sandboxes, blobs, settings.data_dir / "code", image_limits=image_limits)
+    code = CodeStore(sandboxes, blobs, settings.data_dir / "code", image_limits=image_limits, image_room=_image_room(settings))
     await code.open()
     parts.push_async_callback(code.close)
     inside = EndpointInside()
@@ -239,8 +240,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await notifier.start()
     parts.push_async_callback(notifier.stop)
     dispatcher, of_events = await _start_event_work(parts, store, delivery, events, lambda_, counters, limits, grace, clock)
-    sweeping = asyncio.create_task(blobs.sweep())
-    parts.push_async_callback(cancelled, sweeping)
+    for sweep in (blobs.sweep(), lambda_.archives.sweep()):
+        parts.push_async_callback(cancelled, asyncio.create_task(sweep))
 
     # Open for requests.
     endless = (keeping_logs, reclaiming, *of_events)
@@ -476,6 +477,15 @@ def _signer_state(
         max_package_bytes=limits.zip_bytes,
         max_unpacked_bytes=limits.unzipped_bytes,
         clock=clock,
+    )
+
+
+def _image_room(settings: Settings) -> Room:
+    disk = os.statvfs(settings.data_dir)
+    has_counted_files = disk.f_files > 0  # there are file systems that make as many as are wanted
+    return Room(
+        settings.image_disk_mb << 20 or disk.f_blocks * disk.f_frsize // 2,
+        settings.image_disk_files or (disk.f_files // 2 if has_counted_files else UNBOUNDED),
     )
 
 

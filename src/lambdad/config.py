@@ -68,6 +68,8 @@ class Settings:
     image_folders: tuple[Path, ...]  #: absolute
     registries: tuple[Registry, ...]
     image_pull_seconds: float
+    image_disk_mb: int  #: 0 for half of the disk
+    image_disk_files: int  #: 0 for half of the disk's
     endpoint_sqs: str  #: URL; empty when there is none
     endpoint_sns: str
     endpoint_events: str
@@ -442,6 +444,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "image_pull_seconds", "SECONDS", "seconds from 0 to 86400", read_as.seconds(86400), "900",
         "How long a registry elsewhere may take to send an image, after which the request that wanted it fails.",
+    ),
+    Setting(
+        "image_disk_mb", "MB", "a number from 0 to 1073741824", read_as.whole(0, 2**30), "0",
+        "How much of the disk the unpacked files of images may take, all together; 0 is half of the disk that the data folder "
+        "is on. A function whose image has no room is Failed; files that a function uses are never removed for another's.",
+        default_text="half of the disk",
+    ),
+    Setting(
+        "image_disk_files", "NUMBER", "a number from 0 to 10^12 - 1", read_as.whole(0, 10**12 - 1), "0",
+        "As `image_disk_mb`: how many files and folders those may be. What images share counts once.",
+        default_text="half of what the disk may have",
     ),
     *(
         Setting(

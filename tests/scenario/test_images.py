@@ -270,12 +270,13 @@ def test_zips_and_images_do_not_mix(server: Server, pushed: str) -> None:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory, server: Server, pushed: str, probe: HandMade) -> Iterator[Server]:
-    """A server that may take images from a folder and from the first server's registry."""
+    """A server that may take images from a folder and from the first server's registry, and has little room for them."""
     home = tmp_path_factory.mktemp("other")
     write_layout(home / "images/layout", {"v1": probe})
     write_archive(home / "images/saved.tar", {"probe:v1": probe})
     (home / "images/way-out").symlink_to("/etc")
     options = ["--image-folders", str(home / "images"), "--registries", f"http://127.0.0.1:{server.port}"]
+    options += ["--image-disk-mb", "24"]
     with running(home, *options) as started:
         yield started
 
@@ -302,6 +303,33 @@ def test_an_image_may_come_from_a_registry_elsewhere(other: Server, server: Serv
     assert "registries" in refused(lambda_.create_function, **parameters, Code={"ImageUri": uri})
     outside = f"oci:{other.folder}/images/way-out"
     assert "image_folders" in refused(lambda_.create_function, **parameters, Code={"ImageUri": outside})
+
+
+def test_an_image_that_has_no_room_fails_the_function(other: Server, base: list[Entry]) -> None:
+    """It says so, leaves nothing, and others go on; when one of them makes room it can be given the image again."""
+    half = image(base, [Entry("app/half", bytes(12 << 20))], Entrypoint=["/app/probe"])
+    more = image([*base, Entry("app/more")], [Entry("app/one", bytes(12 << 20))], Entrypoint=["/app/probe"])
+    write_layout(other.folder / "images/large", {"half": half, "more": more})
+    uri = f"oci:{other.folder}/images/large"
+    create(other, "has-room", f"{uri}:half")
+    trees = set((other.data_dir / "code").iterdir())
+    lambda_ = other.client("lambda")
+    lambda_.create_function(FunctionName="no-room", Role=ROLE, PackageType="Image", Code={"ImageUri": f"{uri}:more"})
+
+    def state() -> dict[str, Any]:
+        return dict(lambda_.get_function_configuration(FunctionName="no-room"))
+
+    wait_until(lambda: state()["State"] != "Pending", 60, "the image to be found too large")
+    assert (state()["State"], state()["StateReasonCode"]) == ("Failed", "InsufficientCapacity")
+    assert "no more room" in state()["StateReason"]
+    wait_until(lambda: set((other.data_dir / "code").iterdir()) == trees, 30, "nothing of it to be left")
+    assert other.invoke("has-room")["folder"] == "/"
+    lambda_.delete_function(FunctionName="has-room")
+    wait_until(lambda: not trees <= set((other.data_dir / "code").iterdir()), 30, "its files to be gone")
+    lambda_.update_function_code(FunctionName="no-room", ImageUri=f"{uri}:more")
+    wait_until(lambda: state()["State"] == "Active", 60, "the image to be unpacked")
+    assert other.invoke("no-room")["folder"] == "/"
+    lambda_.delete_function(FunctionName="no-room")
 
 
 def test_an_image_is_kept_over_a_kill(other: Server) -> None:

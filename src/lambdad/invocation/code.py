@@ -1,6 +1,7 @@
 """Unpacked packages, layers and images on disk: made once from their blobs, made again after a loss, removed when unused.
 
-The tree of an image is made layer by layer, each over the tree of those below it, with which it shares files.
+The tree of an image is made layer by layer, each over the tree of those below it, with which it shares files. Trees of images
+have so much of the disk together, and no more: what nothing refers to is removed, what something refers to never for others.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lambdad.errors import SandboxError
+from lambdad.invocation.image_room import ImageRoom, Room
 from lambdad.model.image import IMAGE_STACK
 from lambdad.sandbox.base import Sandboxes, UnpackLimits, UnpackReport
 from lambdad.store.base import Blobs
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PARTIAL = "partial-"
+
+_KEPT = ("unpacked_bytes", "diff_id", "disk_bytes", "inodes")  #: of a report
 
 IMAGE_LIMITS = UnpackLimits(10 << 30, 1_000_000)
 
@@ -39,13 +44,16 @@ class CodeStore:
         directory: Path,
         *,
         image_limits: UnpackLimits = IMAGE_LIMITS,
+        image_room: Room | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        """`image_limits` hold for images, whatever limits are given for packages."""
+        """`image_limits` hold for each image, whatever limits are given for packages, and `image_room` for all together."""
         self._sandboxes = sandboxes
         self._blobs = blobs
         self._directory = directory
         self._image_limits = image_limits
+        self._room = ImageRoom(image_room or Room())
+        self._is_measured = False
         self._new_id = new_id
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
         self._reports: dict[Digests, UnpackReport] = {}
@@ -60,8 +68,25 @@ class CodeStore:
         for partial in sorted(self._directory.glob(f"{_PARTIAL}*")):
             await self._remove(partial)
 
+    async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
+        """Removes what an earlier server has left and nothing refers to, by the names of entries; returns how many."""
+        removed = 0
+        for entry in sorted(self._directory.iterdir()):
+            if entry.name.startswith(_PARTIAL) or await is_wanted(entry.name):
+                continue
+            # From here to the renaming nobody else comes between.
+            in_use = {self._entry(digests) for digests in (*self._reports, *self._users, *self._under_way)}
+            if entry not in in_use and entry.exists():
+                await self._take_down(entry)
+                removed += 1
+        return removed
+
     async def close(self) -> None:
         await asyncio.gather(*self._under_way.values(), *self._removals, return_exceptions=True)
+
+    def has(self, digests: Digests) -> bool:
+        """Whether there is a tree of just these archives."""
+        return self.path(digests).exists()
 
     def path(self, digests: Digests) -> Path:
         """Where `unpack` puts the tree of these archives."""
@@ -113,14 +138,13 @@ class CodeStore:
         self._reports.pop(digests, None)
         entry = self._entry(digests)
         if entry.exists():
-            # Renamed first: an `unpack` of the same archives that comes meanwhile starts afresh.
-            await self._remove(entry.rename(self._partial()))
+            await self._take_down(entry)
 
     async def _unpack_once(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
         entry = self._entry(digests)
         known = self._known(digests)
         if known is None and entry.exists():
-            await self._remove(entry.rename(self._partial()))
+            await self._take_down(entry)
         report = known or await self._unpack(digests, limits)
         if report.refusal is None:
             self._reports[digests] = report
@@ -137,25 +161,47 @@ class CodeStore:
             return None
         if kept.get("boot_id") != self._boot_id or not (entry / "tree").is_dir():
             return None
-        return UnpackReport(int(kept["unpacked_bytes"]), diff_id=kept.get("diff_id", ""))
+        return _as_report(kept)
 
     async def _unpack(self, digests: Digests, limits: UnpackLimits) -> UnpackReport:
         partial = self._partial()
         partial.mkdir()
         try:
             if digests[0] == IMAGE_STACK:
-                report = await self._unpack_layer(digests, partial / "tree", limits)
+                report = await self._unpack_in_room(digests, partial / "tree", limits)
             else:
                 archives = [self._blob(digest) for digest in digests]
                 report = await self._sandboxes.unpack(archives, partial / "tree", limits)
             if report.refusal is None:
-                kept = {"unpacked_bytes": report.unpacked_bytes, "boot_id": self._boot_id, "diff_id": report.diff_id}
+                kept = {name: getattr(report, name) for name in _KEPT} | {"boot_id": self._boot_id}
                 (partial / "report.json").write_text(json.dumps(kept))
                 partial.rename(self._entry(digests))
+                if digests[0] == IMAGE_STACK:
+                    self._room.take(self._entry(digests).name, Room(report.disk_bytes, report.inodes))
         finally:
             if partial.exists():
                 await self._remove(partial)
         return report
+
+    async def _unpack_in_room(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        self._measure()
+        report = await self._unpack_layer(digests, destination, self._room.limits(limits))
+        if report.refusal is None and not self._room.has_room_for(report):
+            return UnpackReport(report.unpacked_bytes, "no-room", "there is no more room for unpacked images")
+        return report
+
+    def _measure(self) -> None:
+        """What earlier servers have unpacked: when it is first of interest, and not at the start."""
+        if self._is_measured:
+            return
+        self._is_measured = True
+        for file in self._directory.glob("*/report.json"):
+            try:
+                report = _as_report(json.loads(file.read_text()))
+            except (OSError, ValueError, KeyError):  # not whole: nobody will trust it
+                continue
+            if report.inodes and not file.parent.name.startswith(_PARTIAL):  # those of zips do not count
+                self._room.take(file.parent.name, Room(report.disk_bytes, report.inodes))
 
     async def _unpack_layer(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
         *below, layer = digests
@@ -183,6 +229,13 @@ class CodeStore:
     def _partial(self) -> Path:
         return self._directory / f"{_PARTIAL}{self._new_id()}"
 
+    async def _take_down(self, entry: Path) -> None:
+        """Renamed first: an `unpack` of the same archives that comes meanwhile starts afresh."""
+        doomed = entry.rename(self._partial())
+        self._room.rename(entry.name, doomed.name)
+        await self._remove(doomed)
+        self._room.give_back(doomed.name)
+
     async def _remove(self, entry: Path) -> None:
         if (entry / "tree").exists():
             await self._sandboxes.remove(entry / "tree")
@@ -193,3 +246,7 @@ class CodeStore:
         self._under_way.pop(digests, None)
         if not task.cancelled():
             task.exception()  # those who still wait get it; without them nobody is interested
+
+
+def _as_report(kept: Mapping[str, Any]) -> UnpackReport:
+    return UnpackReport(int(kept["unpacked_bytes"]), **{name: kept[name] for name in _KEPT[1:] if name in kept})

@@ -157,10 +157,15 @@ class Sandbox(Protocol):
         ...
 
 
+UNBOUNDED = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class UnpackLimits:
     unpacked_bytes: int
     files: int = 100_000
+    disk_bytes: int = UNBOUNDED  #: of a layer: what may be taken of the disk, besides what it shares with those below it
+    inodes: int = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +173,13 @@ class UnpackReport:
     """`refusal` is None when the archives were unpacked; else why not, and nothing was left behind."""
 
     unpacked_bytes: int
-    #: "not-a-zip", "not-a-tar", "empty", "too-big", "slip", "link", "bad-crc", "too-many-files", "encrypted", "unsupported"
+    #: "not-a-zip", "not-a-tar", "empty", "too-big", "slip", "link", "bad-crc", "too-many-files", "no-room", "encrypted",
+    #: "unsupported"
     refusal: str | None = None
     detail: str = ""
     diff_id: str = ""  #: of a layer: hex SHA-256 of the tar inside
+    disk_bytes: int = 0  #: of a layer: what its tree takes of the disk and shares with no layer below
+    inodes: int = 0
 
 
 class Sandboxes(Protocol):

@@ -95,7 +95,8 @@ class FileWork:
             reason = str(error) if answer else "the unpacking process was killed, perhaps by one of its own limits"
             self._discard(staging, Failed(record.request, f"unpacking failed: {reason}"))
             return
-        reply = Unpacked(record.request, report.unpacked_bytes, report.refusal, report.detail, report.diff_id)
+        told = (report.unpacked_bytes, report.refusal, report.detail, report.diff_id, report.disk_bytes, report.inodes)
+        reply = Unpacked(record.request, *told)
         if report.refusal is None:
             self._answer(reply)
         else:
@@ -115,4 +116,6 @@ class FileWork:
 
 
 def _limits(record: Unpack | UnpackLayer) -> UnpackLimits:
+    if isinstance(record, UnpackLayer):
+        return UnpackLimits(record.unpacked_bytes, record.files, record.disk_bytes, record.inodes)
     return UnpackLimits(record.unpacked_bytes, record.files)

@@ -70,6 +70,7 @@ class LauncherLink:
         self._note_loss: Callable[[], None] = lambda: None
         self._hear_event: Callable[[Any], None] = lambda record: None
         self._unpacking = asyncio.Semaphore(_UNPACKING_AT_ONCE)
+        self._unpacking_layers = asyncio.Semaphore(_UNPACKING_AT_ONCE)  # which take longer, and no zip waits for them
 
     @property
     def is_open(self) -> bool:
@@ -137,12 +138,13 @@ class LauncherLink:
                 close_all(descriptors)
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        async with self._unpacking:
+        async with self._unpacking_layers:
             descriptor = os.open(layer, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 request = next(self.numbers)
                 tree = None if below is None else absolute(below)
-                record = UnpackLayer(request, absolute(destination), tree, limits.unpacked_bytes, limits.files)
+                bounds = (limits.unpacked_bytes, limits.files, limits.disk_bytes, limits.inodes)
+                record = UnpackLayer(request, absolute(destination), tree, *bounds)
                 return await self.ask(request, record, _unpack_report, [descriptor])
             finally:
                 os.close(descriptor)
@@ -235,4 +237,5 @@ def _key(record: Any) -> Hashable | None:
 
 
 def _unpack_report(answer: Unpacked, descriptors: list[int]) -> UnpackReport:
-    return UnpackReport(answer.unpacked_bytes, answer.refusal, answer.detail, answer.diff_id)
+    told = (answer.unpacked_bytes, answer.refusal, answer.detail, answer.diff_id, answer.disk_bytes, answer.inodes)
+    return UnpackReport(*told)

@@ -98,6 +98,8 @@ class UnpackLayer(_Record, frozen=True, tag="unpack-layer"):
     below: AbsolutePath | None
     unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
     files: Annotated[int, msgspec.Meta(ge=0)]
+    disk_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    inodes: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Remove(_Record, frozen=True, tag="remove"):
@@ -175,6 +177,8 @@ class Unpacked(_Record, frozen=True, tag="unpacked"):
     refusal: str | None
     detail: str
     diff_id: str = ""
+    disk_bytes: int = 0
+    inodes: int = 0
 
 
 class Removed(_Record, frozen=True, tag="removed"):

@@ -26,6 +26,8 @@ _CHUNK = 256 * 1024
 _WHITEOUT, _OPAQUE, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4000
 _MAX_PAX_BYTES = 1 << 20
+_BLOCK_BYTES = 4096  #: of most file systems: what a folder takes, and of what files take whole ones
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))
 #: What goes wrong with files when an archive's entries get in each other's way; the rest is the machine's fault.
 _OF_THE_ARCHIVE = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP, errno.EMLINK)
@@ -35,13 +37,13 @@ _OF_THE_ARCHIVE = frozenset(
 def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> UnpackReport:
     """Into the empty folder that is the root of this process. `below` is a descriptor of the tree of the layers below, closed
     before a byte of the archive is read. The report has the layer's diff id. After a refusal the content is worthless."""
-    budget = Budget(limits)
+    budget = LayerBudget(limits)
     try:
         if below is not None:
             _link_tree(below, budget)
             os.close(below)
         diff_id = _unpack(LayerContent(archive, limits), budget)
-        _make_mount_points()
+        _make_mount_points(budget)
     except Refusal as refusal:
         return UnpackReport(budget.unpacked_bytes, refusal.kind, refusal.detail)
     except (tarfile.TarError, *DAMAGE, UnicodeError, ValueError, OverflowError) as error:
@@ -49,13 +51,50 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
     except (RecursionError, MemoryError):
         return UnpackReport(budget.unpacked_bytes, "unsupported", "its headers are nested too deeply, or too long")
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            return UnpackReport(budget.unpacked_bytes, "no-room", "the disk is full")
         if error.errno not in _OF_THE_ARCHIVE:
             raise
         return UnpackReport(budget.unpacked_bytes, "unsupported", str(error))
-    return UnpackReport(budget.unpacked_bytes, diff_id=diff_id)
+    return UnpackReport(budget.unpacked_bytes, diff_id=diff_id, disk_bytes=budget.disk_bytes, inodes=budget.inodes)
 
 
-def _unpack(content: LayerContent, budget: Budget) -> str:
+class LayerBudget(Budget):
+    """Counts what is new on the disk besides. What is shared with a tree below is not."""
+
+    def __init__(self, limits: UnpackLimits) -> None:
+        super().__init__(limits)
+        self.disk_bytes = 0
+        self.inodes = 0
+
+    def make_folder(self, path: str, mode: int) -> None:
+        self._take(_BLOCK_BYTES, 1)
+        os.mkdir(path, mode)
+
+    def take_copy(self, size: int) -> None:
+        """Of a file that counts already."""
+        self._take(size + -size % _BLOCK_BYTES, 1)
+
+    def make_file(self) -> None:
+        """Of no size: its bytes are taken as they are written."""
+        self._take(0, 1)
+
+    def fill_block(self, size: int) -> None:
+        """To be called with the size of a file that has been written."""
+        self._take(-size % _BLOCK_BYTES, 0)
+
+    def write(self, size: int) -> None:
+        self.spend(size)
+        self._take(size, 0)
+
+    def _take(self, size: int, inodes: int) -> None:
+        self.disk_bytes += size
+        self.inodes += inodes
+        if self.disk_bytes > self._limits.disk_bytes or self.inodes > self._limits.inodes:
+            raise Refusal("no-room", "there is no more room for unpacked images")
+
+
+def _unpack(content: LayerContent, budget: LayerBudget) -> str:
     layer = _Layer(budget)
     with tarfile.open(fileobj=content, mode="r|", errorlevel=2) as entries:  # type: ignore[call-overload]
         for entry in entries:
@@ -69,7 +108,7 @@ def _unpack(content: LayerContent, budget: Budget) -> str:
 class _Layer:
     """Puts the entries of one layer into the root."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: LayerBudget) -> None:
         self._budget = budget
         self._written: set[str] = set()  #: by this layer, which its own whiteouts spare
 
@@ -89,7 +128,7 @@ class _Layer:
                 raise Refusal("slip", f"{path} takes away no name")
             self._white_out(os.path.join(parent, hidden))
         else:
-            _make_parents(parent)
+            _make_parents(parent, self._budget)
             self._write(entries, entry, path)
             self._note(path)
 
@@ -100,17 +139,19 @@ class _Layer:
 
     def _write(self, entries: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
         if entry.isdir():
-            _make_folder(path, entry.mode)
+            _make_folder(path, entry.mode, self._budget)
         elif entry.isreg():
             self._write_file(entries, entry, path)
         elif entry.issym():
             _check_text(entry.linkname)
             _clear(path)
+            self._budget.make_file()
             os.symlink(entry.linkname, path)
         elif entry.islnk():
             self._write_link(entry, path)
         elif entry.isfifo():
             _clear(path)
+            self._budget.make_file()
             os.mkfifo(path, 0o600)
             os.chmod(path, entry.mode & 0o777)
         elif not path.startswith("/dev/"):  # there every sandbox has devices of its own
@@ -120,12 +161,14 @@ class _Layer:
         source = entries.extractfile(entry)
         assert source is not None  # it is a regular file
         _clear(path)
+        self._budget.make_file()
         with open(path, "xb") as target:
             while chunk := source.read(_CHUNK):
-                self._budget.spend(len(chunk))
+                self._budget.write(len(chunk))
                 target.write(chunk)
             if target.tell() != entry.size:
                 raise Refusal("not-a-tar", f"{path} is cut short")
+            self._budget.fill_block(entry.size)
         os.chmod(path, entry.mode & 0o777 | 0o400)  # see `_copy`: its owner is no sandbox's user
 
     def _write_link(self, entry: tarfile.TarInfo, path: str) -> None:
@@ -171,18 +214,27 @@ def _check_text(name: str) -> None:
         raise Refusal("unsupported", f"{name[:80]!r} is not a name")
 
 
-def _make_parents(folder: str) -> None:
-    """Those that the archive does not name. Links to folders are followed, as other unpackers of images do."""
-    try:
-        os.makedirs(folder, 0o755, exist_ok=True)
-    except OSError as error:
-        raise Refusal("unsupported", f"{folder} lies below what is no folder") from error
+def _make_parents(folder: str, budget: LayerBudget) -> None:
+    """Those that the archive does not name, each of which counts like one that it does. Links to folders are followed, as other
+    unpackers of images do."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        budget.count_file()
+        try:
+            budget.make_folder(path, 0o755)
+        except OSError as error:
+            if error.errno not in _OF_THE_ARCHIVE:
+                raise
+            raise Refusal("unsupported", f"{path} lies below what is no folder") from error
 
 
-def _make_folder(path: str, mode: int) -> None:
+def _make_folder(path: str, mode: int, budget: LayerBudget) -> None:
     if os.path.islink(path) or not os.path.isdir(path):
         _clear(path)
-        os.mkdir(path, 0o700)
+        budget.make_folder(path, 0o700)
     # Its owner is whoever unpacks, and no sandbox's user: what a function may do there the rest of the mode says.
     os.chmod(path, mode & 0o777 | 0o700)
 
@@ -194,7 +246,7 @@ def _clear(path: str) -> None:
         os.unlink(path)
 
 
-def _link_tree(source: int, budget: Budget) -> None:
+def _link_tree(source: int, budget: LayerBudget) -> None:
     """Every file of the folder `source`, a descriptor, as a further link at the same place below the root; folders are made
     anew."""
     folders = ["."]
@@ -208,22 +260,23 @@ def _link_tree(source: int, budget: Budget) -> None:
                     status = entry.stat(follow_symlinks=False)
                     budget.count_file()
                     if stat.S_ISDIR(status.st_mode):
-                        os.mkdir(f"/{place}", stat.S_IMODE(status.st_mode))
+                        budget.make_folder(f"/{place}", stat.S_IMODE(status.st_mode))
                         os.chmod(f"/{place}", stat.S_IMODE(status.st_mode))
                         folders.append(place)
                     else:
                         budget.spend(status.st_size)
-                        _share(entry.name, folder, f"/{place}", status)
+                        _share(entry.name, folder, f"/{place}", status, budget)
         finally:
             os.close(folder)
 
 
-def _share(name: str, folder: int, place: str, status: os.stat_result) -> None:
+def _share(name: str, folder: int, place: str, status: os.stat_result, budget: LayerBudget) -> None:
     try:
         os.link(name, place, src_dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         if error.errno != errno.EMLINK:
             raise
+        budget.take_copy(status.st_size)
         _copy(name, folder, place, status)
 
 
@@ -241,7 +294,7 @@ def _copy(name: str, folder: int, place: str, status: os.stat_result) -> None:
     os.chmod(place, stat.S_IMODE(status.st_mode))
 
 
-def _make_mount_points() -> None:
+def _make_mount_points(budget: LayerBudget) -> None:
     """Each a folder at the end of a way of folders: whoever mounts something there follows no link of the image's."""
     for name in MOUNT_POINTS:
         path = ""
@@ -249,9 +302,10 @@ def _make_mount_points() -> None:
             path += f"/{part}"
             if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
                 raise Refusal("unsupported", f"{path} is not a folder")
-            _make_parents(path)
+            _make_parents(path, budget)
     os.chmod("/tmp", 0o1777)  # OCI runtimes give a mount the mode of what it covers
     for path in _MOUNTED_FILES:
         if os.path.islink(path) or not os.path.isfile(path):
             _clear(path)
+            budget.make_file()
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))

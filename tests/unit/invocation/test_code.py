@@ -9,6 +9,7 @@ import pytest
 
 from lambdad.errors import SandboxError
 from lambdad.invocation.code import CodeStore
+from lambdad.invocation.image_room import Room
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 
 LIMITS = UnpackLimits(1000)
@@ -29,6 +30,10 @@ class Unpacker:
             for archive in archives:
                 (destination / archive.name).write_bytes(archive.read_bytes())
         return self.report
+
+    async def unpack_layer(self, layer, below, destination, limits):
+        self.limits = limits
+        return await self.unpack([layer], destination, limits)
 
     async def remove(self, tree):
         shutil.rmtree(tree)
@@ -147,3 +152,47 @@ async def test_unpack_revokes_a_discard(code):
     code.release(("a",))
     await code.close()
     assert code.path(("a",)).exists()
+
+
+def image_store(tmp_path, unpacker, room=None):
+    return CodeStore(unpacker, Blobs(tmp_path / "blobs"), tmp_path / "code", image_room=room)
+
+
+async def test_images_have_so_much_of_the_disk(code, unpacker, tmp_path):
+    """What was there before counts, and what goes makes room; zips have nothing to do with it."""
+    first = image_store(tmp_path, unpacker)
+    unpacker.report = UnpackReport(10, disk_bytes=600, inodes=3)
+    assert (await first.unpack(("image", "a"), LIMITS)).refusal is None
+    store = image_store(tmp_path, unpacker, Room(1000, 5))
+    report = await store.unpack(("image", "b"), LIMITS)
+    assert unpacker.limits.disk_bytes == 400
+    assert (report.refusal, store.has(("image", "b"))) == ("no-room", False)
+    assert (await store.unpack(("a",), LIMITS)).refusal is None
+    await store.discard(("image", "a"))
+    assert (await store.unpack(("image", "b"), LIMITS)).refusal is None
+    assert unpacker.limits.inodes == 5
+
+
+async def test_two_images_at_once_do_not_take_the_same_room(code, unpacker, tmp_path):
+    """Both were told that there is room for one."""
+    store = image_store(tmp_path, unpacker, Room(1000, 5))
+    unpacker.report = UnpackReport(10, disk_bytes=600, inodes=1)
+    reports = await asyncio.gather(store.unpack(("image", "a"), LIMITS), store.unpack(("image", "b"), LIMITS))
+    assert sorted(str(report.refusal) for report in reports) == ["None", "no-room"]
+    assert [store.has(("image", name)) for name in ("a", "b")].count(True) == 1
+    assert not list((tmp_path / "code").glob("partial-*"))
+
+
+async def test_what_nothing_refers_to_is_swept_away(code, unpacker, tmp_path):
+    """What this server has made is not: somebody may be about to refer to it."""
+    for digests in (("a",), ("b",), ("a", "b")):
+        await code.unpack(digests, LIMITS)
+    later = image_store(tmp_path, unpacker)
+    await later.unpack(("b",), LIMITS)
+
+    async def is_wanted(name):
+        return name == later.path(("a", "b")).parent.name
+
+    assert await later.sweep(is_wanted) == 1
+    assert [later.has(digests) for digests in (("a",), ("b",), ("a", "b"))] == [False, True, True]
+    assert await later.sweep(is_wanted) == 0

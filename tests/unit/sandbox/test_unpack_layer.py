@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ import pytest
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import start_unpacking_layer
 from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack_layer import MOUNT_POINTS, _copy
 from support.image_layers import Entry, diff_id, folder, hard_link, in_zstd, layer_tar, link, skippable_frame, zipped
 
@@ -25,7 +26,7 @@ Unpack = Callable[..., tuple[UnpackReport, Path]]
 
 
 @pytest.fixture
-def unpack(tmp_path: Path) -> Unpack:
+def unpack(tmp_path: Path) -> Iterator[Unpack]:
     """Unpacks bytes as a layer, by the process that the launcher starts for it; returns its report and the tree."""
     tmp_path.chmod(0o755)
 
@@ -51,7 +52,9 @@ def unpack(tmp_path: Path) -> Unpack:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    return run
+    yield run
+    for tree in tmp_path.glob("*.tree"):  # some are deeper than pytest goes
+        remove_tree(tree)
 
 
 def stacked(unpack: Unpack, *layers: Sequence[Entry]) -> Path:
@@ -236,7 +239,8 @@ def test_a_file_is_never_written_through_to_a_layer_below(unpack: Unpack) -> Non
         (layer_tar([Entry("a/f"), Entry("a/.wh.")]), "slip"),
         (layer_tar([Entry("a/f"), Entry("a/.wh...")]), "slip"),
         (layer_tar([Entry("d/f"), hard_link("d", "d/f")]), "unsupported"),
-        (layer_tar([Entry("d/" * 1500 + "f")]), "unsupported"),
+        (layer_tar([Entry("d/" * 1500 + "f")]), "too-many-files"),
+        (layer_tar([Entry(f"{n}/" * 400 + "f") for n in range(3)]), "too-many-files"),
         (layer_tar([Entry(f"f{n}") for n in range(1001)]), "too-many-files"),
         (zipped(layer_tar([Entry("zeros", bytes((1 << 24) + 1))])), "too-big"),
     ],
@@ -265,3 +269,31 @@ def test_the_layers_below_count_into_the_size(unpack: Unpack) -> None:
     tree = stacked(unpack, [Entry("a", bytes(6000))])
     report, _ = unpack(layer_tar([Entry("b", bytes(6000))]), tree, UnpackLimits(10_000))
     assert report.refusal == "too-big"
+
+
+def test_what_a_tree_takes_of_the_disk_is_told(unpack: Unpack) -> None:
+    """In whole blocks, folders included; what is shared with the layers below counts for them."""
+    below, tree = unpack(layer_tar([Entry("a/b/f", bytes(6000)), Entry("e")]))
+    folders = len([path for path in tree.rglob("*") if path.is_dir()])
+    assert (below.disk_bytes, below.inodes) == (4096 * (2 + folders), 2 + 2 + folders)  # two are what is mounted on
+    above, _ = unpack(layer_tar([Entry("g", b"1"), link("l", "g"), hard_link("h", "g")]), tree)
+    assert (above.disk_bytes, above.inodes) == (4096 * (1 + folders), 2 + folders)
+
+
+@pytest.mark.parametrize(
+    ("entries", "room"),
+    [
+        ([Entry("f", bytes(100_000))], {"disk_bytes": 90_000}),
+        ([Entry(f"{n}", b"1") for n in range(20)], {"disk_bytes": 60_000}),
+        ([folder(f"{n}") for n in range(20)], {"disk_bytes": 60_000}),
+        ([folder(f"{n}") for n in range(20)], {"inodes": 20}),
+        ([Entry("d/" * 30)], {"inodes": 20}),
+        ([link(f"{n}", "x") for n in range(20)], {"inodes": 20}),
+    ],
+)
+def test_a_layer_takes_no_more_of_the_disk_than_there_is_room_for(
+    unpack: Unpack, entries: list[Entry], room: dict[str, int]
+) -> None:  # fmt: skip
+    """Be it bytes, blocks for a byte each, or inodes."""
+    report, _ = unpack(layer_tar(entries), None, UnpackLimits(1 << 24, 1000, **room))
+    assert report.refusal == "no-room", report

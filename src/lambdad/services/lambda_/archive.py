@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from lambdad.errors import ServiceError
-from lambdad.model.image import ImageLayer, ImageUse
+from lambdad.model.function import Failure
+from lambdad.model.image import ImageUse
 from lambdad.model.version import CodeArchive
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.code_trust import SignatureTrust, signature_of
@@ -16,6 +18,7 @@ from lambdad.services.lambda_.records import LambdaRecords, Stack
 from lambdad.services.lambda_.refusal import invalid_parameter
 from lambdad.store.base import Blobs
 
+IMAGE_SECONDS = 1800.0  #: in which an image has to be unpacked
 BAD_ZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
 
 
@@ -27,20 +30,36 @@ class CodeStore(Protocol):
         own, whatever is given."""
         ...
 
+    def has(self, digests: Stack) -> bool:
+        """Whether there is a tree of just these archives."""
+        ...
+
     async def discard(self, digests: Stack) -> None:
         """Removes what was unpacked of just these archives, as soon as nothing runs from it."""
+        ...
+
+    async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
+        """Removes what an earlier server has left and nothing wants, by its name; returns how many."""
         ...
 
 
 class Archives:
     def __init__(
-        self, records: LambdaRecords, blobs: Blobs, code_store: CodeStore, trust: SignatureTrust, unzipped_bytes: int
+        self,
+        records: LambdaRecords,
+        blobs: Blobs,
+        code_store: CodeStore,
+        trust: SignatureTrust,
+        unzipped_bytes: int,
+        *,
+        image_seconds: float = IMAGE_SECONDS,
     ) -> None:
         self._records = records
         self._blobs = blobs
         self._code_store = code_store
         self._trust = trust
         self._unzipped_bytes = unzipped_bytes
+        self._image_seconds = image_seconds
         self._held: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -79,21 +98,39 @@ class Archives:
             raise refused_zip(report, self._unzipped_bytes)
         return report.unpacked_bytes
 
-    async def unpack_image(self, image: ImageUse) -> None:
-        """Layer by layer. ServiceError when one is not fit to be run. What nothing refers to is gone again afterwards: a
-        function may be deleted meanwhile."""
+    async def unpack_image(self, image: ImageUse) -> Failure | None:
+        """Layer by layer. A failure where it is not fit to be run, or there is no room for it: then nothing of what was made
+        for it stays. What nothing refers to is gone afterwards as well: a function may be deleted meanwhile."""
+        made: list[Stack] = []
         try:
-            for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
-                await self._unpack_layer(layer, stack)
+            async with asyncio.timeout(self._image_seconds):
+                failure = await self._unpack_layers(image, made)
+        except TimeoutError:
+            failure = Failure("InvalidImage", f"The image cannot be unpacked within {self._image_seconds:.0f} seconds.")
         finally:
             await self.release(image.stacks())
+        if failure is not None:
+            for stack in reversed(made):
+                await self._code_store.discard(stack)
+        return failure
 
-    async def _unpack_layer(self, layer: ImageLayer, stack: Stack) -> None:
-        report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
-        if report.refusal is not None:
-            raise invalid_parameter(f"The image cannot be unpacked ({report.refusal}: {report.detail}).")
-        if report.diff_id != layer.diff_id:
-            raise invalid_parameter("The image cannot be unpacked (a layer is not the one that its configuration names).")
+    async def _unpack_layers(self, image: ImageUse, made: list[Stack]) -> Failure | None:
+        for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
+            if not self._code_store.has(stack):
+                made.append(stack)
+            report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
+            if report.refusal == "no-room":
+                return Failure("InsufficientCapacity", f"The image cannot be unpacked: {report.detail}.")
+            if report.refusal is not None:
+                return Failure("InvalidImage", f"The image cannot be unpacked ({report.refusal}: {report.detail}).")
+            if report.diff_id != layer.diff_id:
+                reason = "a layer is not the one that its configuration names"
+                return Failure("InvalidImage", f"The image cannot be unpacked ({reason}).")
+        return None
+
+    async def sweep(self) -> int:
+        """Removes what a killed server has left unpacked though nothing refers to it; returns how many trees."""
+        return await self._code_store.sweep(self._records.is_wanted)
 
     async def release(self, stacks: Iterable[Stack]) -> None:
         """Drops archives, and what was unpacked of them together, that nothing refers to any more and nobody holds."""

@@ -445,6 +445,13 @@ class LambdaRecords:
         collection, name = (REFERENCES, stack[0]) if len(stack) == 1 else (STACKS, _stack_key(stack))
         return bool(await self._records.list(collection, prefix=f"{name}/", limit=1))
 
+    async def is_wanted(self, name: str) -> bool:
+        """Whether anything refers to archives by whose name something is unpacked: the digest of one, or the key of a stack."""
+        for collection in (REFERENCES, STACKS):
+            if await self._records.list(collection, prefix=f"{name}/", limit=1):
+                return True
+        return False
+
     async def _all(self, collection: str, prefix: str) -> AsyncIterator[Record]:
         after = ""
         while True:

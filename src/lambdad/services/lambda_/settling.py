@@ -21,6 +21,7 @@ from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredF
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  #: functions made ready at the same time
+IMAGES_AT_ONCE = 4  #: of other functions, which no zip waits for: images take longer
 SNAPSHOTS_AT_ONCE = 4  #: each may take as long as the function's init
 MANAGED_AT_ONCE = 64  #: they wait for environments, of which only so many are started at a time
 LONGEST_PAUSE_SECONDS = 60.0
@@ -81,6 +82,7 @@ class Settler:
         self._pause = pause
         self._tasks: dict[FunctionKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._image_turns = asyncio.Semaphore(IMAGES_AT_ONCE)
         self._version_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
         self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._managed_turns = asyncio.Semaphore(MANAGED_AT_ONCE)
@@ -134,9 +136,8 @@ class Settler:
         seconds = 1.0
         while True:
             try:
-                async with self._turns:
-                    if await self._settle_once(key):
-                        return
+                if await self._settle_once(key):
+                    return
                 continue
             except Exception:
                 log.exception("The function %s could not be made ready; next attempt in %.0f s.", key[2], seconds)
@@ -154,7 +155,9 @@ class Settler:
         self._start_versions(key, stored)
         if not _unsettled_revisions(stored):
             return True
-        failure = await self._make_ready(_unsettled_configurations(stored))
+        configurations = _unsettled_configurations(stored)
+        async with self._image_turns if any(each.image for each in configurations) else self._turns:
+            failure = await self._make_ready(configurations)
         async with self._functions.change(key) as change:
             if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
                 return False
@@ -218,13 +221,14 @@ class Settler:
         for configuration in configurations:
             try:
                 if configuration.image is not None:
-                    await self._archives.unpack_image(configuration.image)
+                    failure = await self._archives.unpack_image(configuration.image)
+                    if failure is not None:
+                        return failure
                     continue
                 for stack in stacks_of(configuration):
                     await self._archives.unpack(stack)
             except ServiceError as error:
-                code = "InvalidZipFileException" if configuration.image is None else "InvalidImage"
-                return Failure(code, error.message)
+                return Failure("InvalidZipFileException", error.message)
             except SandboxError as error:
                 return Failure("InternalError", str(error))
             try:
