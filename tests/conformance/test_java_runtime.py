@@ -177,7 +177,7 @@ OTHERS = [
         "Orders::times",
         '""',
         '{"date":1500,"instant":1.500000000,"day":[2026,1,2],"none":null,"nan":"NaN","decimal":1.10,'
-        '"text":"\\"\\\\\\n\\u0001é\u3053\U0001f600"}',
+        '"text":"\\"\\\\\\n\\u0001é\u3053\\uD83D\\uDE00"}',
     ),
 ]
 

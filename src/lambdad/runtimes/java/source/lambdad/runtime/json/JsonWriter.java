@@ -31,7 +31,7 @@ public final class JsonWriter {
     public static void write(Object value, ByteArrayOutputStream target) {
         JsonWriter writer = new JsonWriter(target);
         writer.write(value, 0);
-        writer.passOn(writer.text.length());
+        writer.passOn();
     }
 
     public static byte[] toBytes(Object value) {
@@ -40,10 +40,17 @@ public final class JsonWriter {
         return target.toByteArray();
     }
 
-    private void passOn(int length) {
-        byte[] bytes = text.substring(0, length).getBytes(StandardCharsets.UTF_8);
+    private void passOnIfMuch() {
+        if (text.length() > GATHERED) {
+            passOn();
+        }
+    }
+
+    /** No character is cut in two: those of two halves are escaped. */
+    private void passOn() {
+        byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
         target.write(bytes, 0, bytes.length);
-        text.delete(0, length);
+        text.setLength(0);
     }
 
     private void write(Object value, int depth) {
@@ -199,17 +206,19 @@ public final class JsonWriter {
         return bytes;
     }
 
+    /** As AWS's writer has it: UTF-8, but for letters that Java has as two, which are escaped, whether they belong together or not. */
     private void string(String value) {
         text.append('"');
         int begin = 0;
         for (int i = 0; i < value.length(); i++) {
             char c = value.charAt(i);
-            if (c >= ' ' && c != '"' && c != '\\') {
+            if (c >= ' ' && c != '"' && c != '\\' && !Character.isSurrogate(c)) {
                 continue;
             }
             part(value, begin, i);
             begin = i + 1;
             escape(c);
+            passOnIfMuch();
         }
         part(value, begin, value.length());
         text.append('"');
@@ -220,10 +229,7 @@ public final class JsonWriter {
             int from = next;
             next = Math.min(end, from + GATHERED);
             text.append(value, from, next);
-            int length = text.length();
-            if (length > GATHERED) { // but for the first half of a character
-                passOn(Character.isHighSurrogate(text.charAt(length - 1)) ? length - 1 : length);
-            }
+            passOnIfMuch();
         }
     }
 
@@ -234,7 +240,10 @@ public final class JsonWriter {
         } else if (simple >= 0) {
             text.append('\\').append("btnfr".charAt(simple));
         } else {
-            text.append("\\u00").append(HEXADECIMAL[c >> 4]).append(HEXADECIMAL[c & 15]);
+            text.append("\\u");
+            for (int shift = 12; shift >= 0; shift -= 4) {
+                text.append(HEXADECIMAL[c >> shift & 15]);
+            }
         }
     }
 }
