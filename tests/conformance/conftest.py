@@ -51,10 +51,10 @@ _OUTCOMES: dict[tuple[str, str], str] = {}  #: (case, runtime) -> what the matri
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Notes how a case of test_runtimes.py went."""
-    matched = re.search(r"test_runtimes\.py::test_a_runtime_keeps_the_case\[(\w+)-(.+)\]$", report.nodeid)
+    matched = re.search(r"test_runtimes\.py::test_a_runtime_keeps_the_case\[(.+)-(\w+)\]$", report.nodeid)
     if matched and (report.when == "call" or report.outcome != "passed"):
         outcome = "yes" if report.passed else "no" if report.failed else report.longrepr[2].removeprefix("Skipped: ")  # type: ignore[index]
-        _OUTCOMES[matched[1], matched[2]] = outcome
+        _OUTCOMES[matched[2], matched[1]] = outcome
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -41,6 +41,7 @@ class RuntimeApi:
     told: queue.Queue[Told] = field(default_factory=queue.Queue)
     asked: queue.Queue[None] = field(default_factory=queue.Queue)  #: one entry for each GET .../next
     refuse: list[tuple[int, bytes, bool]] = field(default_factory=list)  #: (status, body, close the connection after it)
+    arn: str = ARN  #: what the function is invoked by
     _events: queue.Queue[tuple[Mapping[str, str], bytes] | None] = field(default_factory=queue.Queue)
     _threads: list[threading.Thread] = field(default_factory=list)
     _connections: list[socket.socket] = field(default_factory=list)
@@ -68,7 +69,7 @@ class RuntimeApi:
         defaults: dict[str, str | None] = {
             "aws_request_id": REQUEST_ID,
             "deadline_ms": str(int(time.time() * 1000) + 30_000),
-            "invoked_function_arn": ARN,
+            "invoked_function_arn": self.arn,
             "trace_id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
             "content_type": "application/json",
         }
@@ -119,6 +120,9 @@ class RuntimeApi:
                 return False
             connection.sendall(_message(200, *event))
             return True
+        if headers.get("transfer-encoding") == "chunked":
+            body, trailers = _pieces(stream)
+            return self._take(connection, Told(method, path, {**headers, **trailers}, body))
         length = int(headers["content-length"])
         if length > LIMIT:
             self.told.put(Told(method, path, headers, b""))
@@ -127,11 +131,26 @@ class RuntimeApi:
             while stream.read(65536):  # type: ignore[attr-defined]
                 continue
             return False
-        body = stream.read(length)  # type: ignore[attr-defined]
-        self.told.put(Told(method, path, headers, body))
+        return self._take(connection, Told(method, path, headers, stream.read(length)))  # type: ignore[attr-defined]
+
+    def _take(self, connection: socket.socket, told: Told) -> bool:
+        self.told.put(told)
         status, text, closes = self.refuse.pop(0) if self.refuse else (202, b'{"status":"OK"}\n', False)
         connection.sendall(_message(status, {"Content-Type": "application/json"}, text))
         return not closes
+
+
+def _pieces(stream: object) -> tuple[bytes, dict[str, str]]:
+    """The body of a chunked request, and its trailers."""
+    pieces = []
+    while size := int(stream.readline(), 16):  # type: ignore[attr-defined]
+        pieces.append(stream.read(size))  # type: ignore[attr-defined]
+        stream.readline()  # type: ignore[attr-defined]
+    trailers = {}
+    while line := stream.readline().strip():  # type: ignore[attr-defined]
+        name, _, value = line.decode().partition(":")
+        trailers[name.lower()] = value.strip()
+    return b"".join(pieces), trailers
 
 
 def _message(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -180,6 +199,7 @@ class RuntimeProcess:
         )
         os.close(writer)
         self._log: list[bytes] = []
+        self._log_grew = threading.Condition()
         self._reader = threading.Thread(target=self._read, args=(reader,), daemon=True)
         self._reader.start()
         return self
@@ -197,6 +217,15 @@ class RuntimeProcess:
     def wait(self) -> int:
         return self._process.wait(timeout=20)
 
+    def wait_for_log(self, text: str) -> None:
+        """Until the process has written it."""
+        with self._log_grew:
+            has_come = self._log_grew.wait_for(lambda: text.encode() in b"".join(self._log), timeout=20)
+        assert has_come, f"{text!r} is not in: {self.ended_log()}"
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def ended_log(self) -> str:
         """Everything the process wrote, once it has been killed and its output ended."""
         self._kill()
@@ -211,5 +240,7 @@ class RuntimeProcess:
 
     def _read(self, fd: int) -> None:
         while data := os.read(fd, 65536):
-            self._log.append(data)
+            with self._log_grew:
+                self._log.append(data)
+                self._log_grew.notify()
         os.close(fd)

@@ -84,6 +84,9 @@ class _Program:
             self._refuse("fork/exec %s: %s" % (path, text), "PathError")
         signal.signal(signal.SIGTERM, lambda number, frame: self._process.send_signal(number))
         self.service = self._connect(port)
+        # A program that ends between two invocations must not be found out by the next one.
+        signal.signal(signal.SIGCHLD, lambda number, frame: self._follow_if_ended())
+        self._follow_if_ended()
 
     def _connect(self, port):
         wait, longest = _POLL_SECONDS
@@ -104,6 +107,10 @@ class _Program:
                 self._refuse(str(error), type(error).__name__)
             return service
 
+    def _follow_if_ended(self):
+        if self._process.poll() is not None:
+            self.follow()
+
     def follow(self):
         """Ends this process the way the program has ended."""
         try:
@@ -118,6 +125,7 @@ class _Program:
         signal.pause()
 
     def end(self):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # this is the end that is meant, not the program's
         self._process.kill()
         self._process.wait()
         os._exit(1)

@@ -16,7 +16,9 @@ const UNHANDLED = 128;
 
 const api = new Api(process.env.AWS_LAMBDA_RUNTIME_API);
 let currentId; // of the invocation that has no answer yet
+let isLoaded = false;
 let isEnding = false;
+let answering = null; // settled when the answer under way has arrived
 let whenIdle = null; // what is left to do when the event loop is empty
 
 async function main() {
@@ -44,6 +46,7 @@ async function main() {
     await end('Uncaught Exception', error, 1);
     return;
   }
+  isLoaded = true;
   for (;;) await serveOne(handler);
 }
 
@@ -63,7 +66,8 @@ async function serveOne(handler) {
     } else {
       const body = await run(handler, event, context);
       currentId = undefined;
-      await api.respond(id, body);
+      answering = api.respond(id, body);
+      await answering;
     }
   } catch (error) {
     if (isEnding) return never();
@@ -146,13 +150,15 @@ function rejection(reason, promise) {
   return error;
 }
 
-// Tells what ends the process, and ends it.
+// Tells what ends the process, and ends it. What fails between two invocations is for the log alone: nobody waits for it, and a
+// word to the Runtime API would wait, with this process, for the next invocation.
 async function end(title, error, status) {
   if (isEnding) return;
   isEnding = true;
   log.error(title, error);
   try {
-    await api.reportLastError(currentId, forCaller(error));
+    if (currentId !== undefined || !isLoaded) await api.reportLastError(currentId, forCaller(error));
+    else await answering;
   } finally {
     process.exit(status);
   }
