@@ -306,7 +306,7 @@ def test_an_image_may_come_from_a_registry_elsewhere(other: Server, server: Serv
 
 
 def test_an_image_that_has_no_room_fails_the_function(other: Server, base: list[Entry]) -> None:
-    """It says so, leaves nothing, and others go on; when one of them makes room it can be given the image again."""
+    """It says so, leaves nothing, and others go on; when one of them makes room it can be made anew."""
     half = image(base, [Entry("app/half", bytes(12 << 20))], Entrypoint=["/app/probe"])
     more = image([*base, Entry("app/more")], [Entry("app/one", bytes(12 << 20))], Entrypoint=["/app/probe"])
     write_layout(other.folder / "images/large", {"half": half, "more": more})
@@ -326,8 +326,8 @@ def test_an_image_that_has_no_room_fails_the_function(other: Server, base: list[
     assert other.invoke("has-room")["folder"] == "/"
     lambda_.delete_function(FunctionName="has-room")
     wait_until(lambda: not trees <= set((other.data_dir / "code").iterdir()), 30, "its files to be gone")
-    lambda_.update_function_code(FunctionName="no-room", ImageUri=f"{uri}:more")
-    wait_until(lambda: state()["State"] == "Active", 60, "the image to be unpacked")
+    lambda_.delete_function(FunctionName="no-room")
+    create(other, "no-room", f"{uri}:more")
     assert other.invoke("no-room")["folder"] == "/"
     lambda_.delete_function(FunctionName="no-room")
 
