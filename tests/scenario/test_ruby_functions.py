@@ -45,6 +45,19 @@ def handler(event:, context:)
   end
 end
 """
+SDK = """
+require 'aws-sdk-s3'
+S3 = Aws::S3::Client.new
+def handler(event:, context:)
+  S3.put_object(bucket: event, key: 'a b', body: 'hello')
+  begin
+    require 'aws-sdk-dynamodb'
+  rescue LoadError => e
+    missing = e.message
+  end
+  [S3.get_object(bucket: event, key: 'a b').body.read, Aws::STS::Client.new.get_caller_identity.account, missing]
+end
+"""
 GEMSPEC = "Gem::Specification.new { |s| s.name = 'from_gem'; s.version = '1.0'; s.summary = 's'; s.authors = ['a'] }\n"
 
 
@@ -166,3 +179,16 @@ def test_a_function_in_ruby_that_never_returns_times_out(place: Place) -> None:
     create(place, "ruby-sleeps", "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
     assert "Task timed out after 2.00 seconds" in failed(place.server, "ruby-sleeps", 1)["errorMessage"]
     assert place.server.invoke("ruby-sleeps") == 1
+
+
+def test_functions_use_the_sdk_that_the_runtime_brings(place: Place) -> None:
+    """Without a word on where lambdad is; a service that Debian has no gem of is Ruby's own error."""
+    server = place.server
+    server.client("s3").create_bucket(Bucket="ruby-sdk")
+    create(place, "ruby-sdk", SDK, Timeout=30)
+    if problem := server.health()["runtimes"]["problems"].get(place.runtime):
+        pytest.skip(problem)
+    answer = server.client("lambda").invoke(FunctionName="ruby-sdk", Payload=b'"ruby-sdk"')
+    expected = ["hello", "000000000000", "cannot load such file -- aws-sdk-dynamodb"]
+    assert json.loads(answer["Payload"].read()) == expected
+    assert server.client("s3").get_object(Bucket="ruby-sdk", Key="a b")["Body"].read() == b"hello"

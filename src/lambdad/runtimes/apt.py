@@ -97,6 +97,7 @@ class Apt:
         return sorted((self.folder / "cache/archives").glob("*.deb"))
 
     async def unpack(self, archive: Path, target: Path, progress: Progress) -> None:
+        target.mkdir(parents=True, exist_ok=True)
         await _run(["dpkg-deb", "--extract", str(archive), str(target)], UNPACK_SECONDS, progress)
 
 

@@ -85,11 +85,12 @@ def npm_problem() -> str | None:
 
 
 def installed_packages(target: Path) -> list[str]:
-    """What installers have put there, as "name-version" of pip's and "name@version" of npm's."""
+    """What installers have put there, as "name-version" of pip's and of gems, and "name@version" of npm's."""
     wheels = [path.name.removesuffix(".dist-info") for path in target.glob("*.dist-info")]
     modules = target / "node_modules"
     described = [json.loads(path.read_bytes()) for one in ("*", "@*/*") for path in modules.glob(f"{one}/package.json")]
-    return sorted([*wheels, *(f"{package['name']}@{package['version']}" for package in described)])
+    gems = [path.stem for path in target.glob("specifications/*.gemspec")]
+    return sorted([*wheels, *gems, *(f"{package['name']}@{package['version']}" for package in described)])
 
 
 async def _install(

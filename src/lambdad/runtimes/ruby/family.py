@@ -10,6 +10,7 @@ from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
 from lambdad.runtimes.ruby.debian_ruby import sources
+from lambdad.runtimes.ruby.sdk import sdk
 
 RUNTIMES = ("ruby2.5", "ruby2.7", "ruby3.2", "ruby3.3", "ruby3.4", "ruby4.0")
 _PROBE = ("--disable=gems", "-e", "print RUBY_ENGINE, ' ', RUBY_VERSION, ' ', RUBY_PATCHLEVEL")
@@ -54,6 +55,7 @@ FAMILY = Family(
     lookup=Lookup(re.compile(r"ruby(\d\.\d)?"), _PROBE, read_answers),
     start=start,
     variables=variables,
+    sdk=sdk,
     sources=sources,
     advice=lambda runtime: f"put Ruby {runtime.removeprefix('ruby')} on the PATH of lambdad, or install it with rbenv",
 )

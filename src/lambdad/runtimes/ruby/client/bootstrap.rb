@@ -5,6 +5,7 @@
 require_relative 'lambda_runtime_client'
 require_relative 'lambda_runtime_context'
 require_relative 'lambda_runtime_fault'
+require_relative 'lambda_runtime_gems'
 require_relative 'lambda_runtime_handler'
 require_relative 'lambda_runtime_log'
 require_relative 'lambda_runtime_process'
@@ -32,6 +33,7 @@ module LambdaRuntime
     private
 
     def load(client, pid)
+      Gems.settle
       handler = Handler.new(ENV['_HANDLER'].to_s)
       leave_if_forked(pid)
       handler
