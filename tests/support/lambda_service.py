@@ -42,9 +42,10 @@ from lambdad.services.lambda_.operations import OPERATIONS
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
 from lambdad.services.lambda_.reclaiming import Reclaimer
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
+from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.settling import Settler
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import FunctionKey
 from lambdad.services.signer.records import SignerRecords
 from lambdad.services.signer.trust import SignatureTrust
 from lambdad.store.files import FileBlobs

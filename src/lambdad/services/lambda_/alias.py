@@ -14,10 +14,10 @@ from lambdad.services.lambda_.lookup import find_function, named_unqualified
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.provisioned_rules import check_provisioned_alias
 from lambdad.services.lambda_.reclaiming import woken_for_provisioned
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found, stale_revision
 from lambdad.services.lambda_.shape import alias_shape
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

@@ -14,8 +14,9 @@ from lambdad.model.image import ImageUse
 from lambdad.model.version import CodeArchive
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.code_trust import SignatureTrust, signature_of
-from lambdad.services.lambda_.records import LambdaRecords, Stack
+from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.lambda_.refusal import invalid_parameter
+from lambdad.services.lambda_.stored_function import Stack
 from lambdad.store.base import Blobs
 
 IMAGE_SECONDS = 1800.0  #: in which an image has to be unpacked

@@ -17,13 +17,13 @@ from lambdad.services.lambda_.intake import Taken, taken_code
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named_unqualified
 from lambdad.services.lambda_.managed_rules import check_room_for, using_provider
 from lambdad.services.lambda_.publication import publication, published
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, stale_revision
 from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.settings import chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 
 async def update_function_code(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:

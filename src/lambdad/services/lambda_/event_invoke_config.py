@@ -16,9 +16,9 @@ from lambdad.model.version import LATEST
 from lambdad.services.lambda_.event_target import ON_FAILURE, ON_SUCCESS, check_destination
 from lambdad.services.lambda_.lookup import named
 from lambdad.services.lambda_.page import page_of
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

@@ -27,7 +27,6 @@ from lambdad.services.lambda_.lookup import find_function, named, named_unqualif
 from lambdad.services.lambda_.managed_rules import check_managed, check_room_for, chosen_capacity, using_provider
 from lambdad.services.lambda_.page import bad_marker, make_marker, page_size, read_marker
 from lambdad.services.lambda_.publication import publication, published
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.role import check_role
 from lambdad.services.lambda_.runtime import check_runtime, look_for
@@ -35,6 +34,7 @@ from lambdad.services.lambda_.settings import check_tags, chosen_settings
 from lambdad.services.lambda_.shape import configuration_shape, listed_shape
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

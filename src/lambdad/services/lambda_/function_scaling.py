@@ -11,9 +11,9 @@ from lambdad.model.function import Function, FunctionVersion
 from lambdad.model.managed import LATEST_PUBLISHED, ScalingConfig
 from lambdad.model.request import RequestContext, Response
 from lambdad.services.lambda_.lookup import named
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from lambdad.errors import ServiceError
 from lambdad.model.function import FunctionVersion
 from lambdad.model.version import Version
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, Stack, StoredFunction
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.stored_function import FunctionKey, Stack, StoredFunction
 from lambdad.store.base import Conflict
 from lambdad.store.keyed_locks import KeyedLocks
 from lambdad.store.to_the_end import to_the_end

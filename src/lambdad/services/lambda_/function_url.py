@@ -14,9 +14,9 @@ from lambdad.model.request import RequestContext, Response
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import named
 from lambdad.services.lambda_.page import page_of
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 from lambdad.services.lambda_.tenancy import check_without_tenants
 from lambdad.services.lambda_.url_address import url_for
 

@@ -6,9 +6,9 @@ from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.function import FunctionVersion, is_latest
 from lambdad.model.request import RequestContext
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 SNAPSHOT_NOT_READY = "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
 IMAGE_NOT_READY = "Lambda is initializing your function. It will be ready to invoke shortly."

@@ -10,7 +10,8 @@ from lambdad.model.function import FunctionVersion
 from lambdad.model.managed import LATEST_PUBLISHED, CapacityProvider, ProviderKey, ScalingConfig
 from lambdad.model.version import EnvironmentKey
 from lambdad.services.lambda_.function_table import FunctionTable, runnable
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.stored_function import FunctionKey, StoredFunction
 
 _WANTS_ENVIRONMENTS = frozenset({"Pending", "Active"})
 

@@ -14,9 +14,9 @@ from lambdad.model.policy import Policy, principal_element, statement
 from lambdad.model.request import RequestContext
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import find_function, named
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found, stale_revision
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

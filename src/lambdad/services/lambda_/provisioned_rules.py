@@ -8,9 +8,9 @@ from lambdad.model.concurrency import MIN_UNRESERVED
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import not_now
 from lambdad.services.lambda_.managed_rules import not_with_instances
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter, not_found
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 from lambdad.services.lambda_.tenancy import check_without_tenants
 
 UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."

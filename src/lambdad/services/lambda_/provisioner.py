@@ -15,7 +15,8 @@ from lambdad.model.provisioned_concurrency import (
     split,
 )
 from lambdad.services.lambda_.function_table import FunctionTable, runnable
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.stored_function import FunctionKey, StoredFunction
 
 
 class Pools(Protocol):

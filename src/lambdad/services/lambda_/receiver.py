@@ -8,10 +8,10 @@ from lambdad.model.event import QueuedEvent
 from lambdad.model.function import is_latest
 from lambdad.model.policy import Caller, allows, service_caller
 from lambdad.model.trace_header import entering
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
 from lambdad.services.lambda_.resolve import failure_targets
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 from lambdad.services.lambda_.tenancy import check_without_tenants
 
 

@@ -20,7 +20,8 @@ from typing import Protocol
 from lambdad.model.function import FunctionVersion
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.function_table import FunctionTable
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, LastUse, StoredFunction
+from lambdad.services.lambda_.records import LambdaRecords, LastUse
+from lambdad.services.lambda_.stored_function import FunctionKey, StoredFunction
 from lambdad.store.base import Conflict
 
 log = logging.getLogger(__name__)

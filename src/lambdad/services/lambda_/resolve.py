@@ -10,10 +10,10 @@ from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.retry import MAXIMUM_RETRIES, EventPolicy
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.lookup import not_invocable
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found
 from lambdad.services.lambda_.runtime_version import check_runtime_version
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 from lambdad.services.lambda_.tenancy import check_tenant, for_tenant
 
 

@@ -15,10 +15,10 @@ from lambdad.model.function import FunctionVersion, is_latest
 from lambdad.model.request import RequestContext
 from lambdad.model.version import LATEST
 from lambdad.services.lambda_.lookup import check_ready_for_change, find_function, named, not_now, reading_of
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
 from lambdad.services.lambda_.runtime_version import arn_here
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 

@@ -16,7 +16,8 @@ from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.function_table import FunctionTable, runnable
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords, StoredFunction, stacks_of
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.stored_function import FunctionKey, StoredFunction, stacks_of
 
 log = logging.getLogger(__name__)
 

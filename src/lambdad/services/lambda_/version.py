@@ -16,11 +16,11 @@ from lambdad.services.lambda_.lookup import find_function, named, named_unqualif
 from lambdad.services.lambda_.managed_rules import check_room_for, using_provider
 from lambdad.services.lambda_.page import page_of
 from lambdad.services.lambda_.publication import NUMBERED, publication, published
-from lambdad.services.lambda_.records import StoredFunction
 from lambdad.services.lambda_.refusal import conflict, function_not_found, invalid_parameter
 from lambdad.services.lambda_.shape import configuration_shape, listed_shape, sha256_of
 from lambdad.services.lambda_.snap_start import check_snap_start
 from lambdad.services.lambda_.state import LambdaState
+from lambdad.services.lambda_.stored_function import StoredFunction
 
 
 async def publish_version(state: LambdaState, context: RequestContext, request: Mapping[str, Any]) -> dict[str, Any]:

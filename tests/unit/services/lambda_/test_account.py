@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from lambdad.errors import ServiceError
 from lambdad.services.lambda_.function_table import FunctionChange
-from lambdad.services.lambda_.records import FunctionKey, LambdaRecords
+from lambdad.services.lambda_.records import LambdaRecords
+from lambdad.services.lambda_.stored_function import FunctionKey
 from lambdad.store.base import Change
 from support.lambda_service import (
     ACCOUNT,

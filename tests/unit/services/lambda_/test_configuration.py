@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdad.errors import ServiceError
-from lambdad.services.lambda_.records import STACKS
+from lambdad.services.lambda_.record_keys import STACKS
 from support.lambda_service import World, digest_of, refused, zip_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.services.lambda_.records import FUNCTIONS, UNSETTLED
+from lambdad.services.lambda_.record_keys import FUNCTIONS, UNSETTLED
 from lambdad.store.base import REFERENCES
 from support.lambda_service import (
     ACCOUNT,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lambdad.services.lambda_.function_table import FunctionTable
-from lambdad.services.lambda_.records import FUNCTIONS, LambdaRecords
+from lambdad.services.lambda_.record_keys import FUNCTIONS
+from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.store.base import Change
 from support.lambda_service import ACCOUNT, REGION, World, refused
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lambdad.errors import ServiceError
-from lambdad.services.lambda_.records import LAYER_POLICIES
+from lambdad.services.lambda_.record_keys import LAYER_POLICIES
 from lambdad.store.base import Change
 from support.lambda_service import ACCOUNT, OTHER_ACCOUNT, REGION, World, digest_of, function_request, refused, zip_of
 

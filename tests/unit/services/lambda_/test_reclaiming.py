@@ -14,7 +14,7 @@ from lambdad.errors import SandboxError
 from lambdad.model.event import decode_event
 from lambdad.model.function import Failure
 from lambdad.services.lambda_.reclaiming import Reclaimer
-from lambdad.services.lambda_.records import LAST_USES
+from lambdad.services.lambda_.record_keys import LAST_USES
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.store.base import Change

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.services.lambda_.records import UNSETTLED
+from lambdad.services.lambda_.record_keys import UNSETTLED
 from lambdad.store.base import Change, Put
 from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, World, digest_of, function_request, refused
 

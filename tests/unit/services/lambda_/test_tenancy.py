@@ -7,7 +7,7 @@ from typing import Any
 from lambdad.delivery import Sender
 from lambdad.model.event import decode_event
 from lambdad.services.lambda_.receiver import LambdaReceiver
-from lambdad.services.lambda_.records import FUNCTIONS
+from lambdad.services.lambda_.record_keys import FUNCTIONS
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.store.base import Put
 from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, World, refused
