@@ -48,12 +48,6 @@ async def get_group(state: IamState, context: RequestContext, request: Request) 
     return {"Group": group_shape(group), **users}
 
 
-async def list_groups(state: IamState, context: RequestContext, request: Request) -> Output:
-    prefix = request.get("PathPrefix", "/")
-    groups = (group for group in state.records.all(Group, context.account_id) if group.path.startswith(prefix))
-    return page("Groups", groups, request, position=lambda group: group.name.lower(), shape=group_shape)
-
-
 async def delete_group(state: IamState, context: RequestContext, request: Request) -> Output:
     async with state.records.changing:
         group = state.records.get(Group, context.account_id, request["GroupName"])

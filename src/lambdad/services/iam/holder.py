@@ -1,11 +1,12 @@
-"""What users, groups and roles have in common: inline and managed policies, tags, a permissions boundary.
+"""What users, groups and roles have in common: inline and managed policies, a permissions boundary, a place in listings.
 
 Each function here makes one operation for one of the kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,18 +20,34 @@ from lambdad.services.iam.model import (
     Holder,
     check_name,
     checked_document,
-    merged_tags,
     size_of,
-    without_tags,
 )
 from lambdad.services.iam.page import page
 from lambdad.services.iam.records import IamRecords
-from lambdad.services.iam.shape import encoded, tags_shape
+from lambdad.services.iam.shape import encoded, listed
 from lambdad.services.iam.state import IamState
 
 Request = Mapping[str, Any]
 Output = dict[str, Any]
 Kind = type[Any]  #: User, Group or Role
+
+
+def named(kind: Kind) -> Callable[[IamState, RequestContext, Request], Any]:
+    """Finds what a request names."""
+
+    return partial(_held, kind=kind)
+
+
+def list_all(kind: Kind, shape: Callable[[Any], Output]) -> Operation:
+    async def list_(state: IamState, context: RequestContext, request: Request) -> Output:
+        prefix = request.get("PathPrefix", "/")
+        found = (holder for holder in state.records.all(kind, context.account_id) if holder.path.startswith(prefix))
+        member = f"{KINDS[kind].word.title()}s"
+        return page(
+            member, found, request, position=lambda each: str(each.name.lower()), shape=lambda each: listed(shape(each))
+        )
+
+    return list_
 
 
 def put_policy(kind: Kind) -> Operation:
@@ -148,35 +165,6 @@ def delete_boundary(kind: Kind) -> Operation:
         return {}
 
     return delete
-
-
-def tag(kind: Kind) -> Operation:
-    async def add(state: IamState, context: RequestContext, request: Request) -> Output:
-        async with state.records.changing:
-            holder = _held(state, context, request, kind)
-            await _save(state, holder, tags=merged_tags(holder.tags, request))
-        return {}
-
-    return add
-
-
-def untag(kind: Kind) -> Operation:
-    async def remove(state: IamState, context: RequestContext, request: Request) -> Output:
-        async with state.records.changing:
-            holder = _held(state, context, request, kind)
-            await _save(state, holder, tags=without_tags(holder.tags, request["TagKeys"]))
-        return {}
-
-    return remove
-
-
-def list_tags(kind: Kind) -> Operation:
-    async def list_(state: IamState, context: RequestContext, request: Request) -> Output:
-        holder = _held(state, context, request, kind)
-        tags = tags_shape(dict(sorted(holder.tags.items())))
-        return page("Tags", tags, request, position=lambda each: str(each["Key"]), shape=dict)
-
-    return list_
 
 
 def check_attachable(records: IamRecords, context: RequestContext, arn: str) -> None:

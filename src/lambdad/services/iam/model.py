@@ -137,6 +137,14 @@ def checked_document(text: str, kind: Kind = Kind.IDENTITY) -> PolicyDocument:
         raise ServiceError("MalformedPolicyDocumentException", str(error)) from error
 
 
+def bounded_document(text: str, quota: str, limit: int, kind: Kind = Kind.IDENTITY) -> str:
+    """As it came, if it is sound and has not more than `limit` bytes, for which AWS has a quota's name."""
+    checked_document(text, kind)
+    if size_of(text) > limit:
+        raise ServiceError("LimitExceededException", f"Cannot exceed quota for {quota}: {limit}")
+    return text
+
+
 @lru_cache(4096)
 def stored_document(text: str, kind: Kind = Kind.IDENTITY) -> PolicyDocument:
     """Of a text that was checked when it was stored."""

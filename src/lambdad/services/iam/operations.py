@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lambdad.model.service import Operation
-from lambdad.services.iam import access_key, account, group, holder, policy, role, simulation, user
+from lambdad.services.iam import access_key, account, group, holder, policy, role, simulation, tag, user
 from lambdad.services.iam.model import Group, Role, User
+from lambdad.services.iam.shape import group_shape, role_shape, user_shape
 
 OPERATIONS: Mapping[str, Operation] = {
     "AddUserToGroup": group.add_user_to_group,
@@ -50,19 +51,19 @@ OPERATIONS: Mapping[str, Operation] = {
     "ListAttachedUserPolicies": holder.list_attached_policies(User),
     "ListEntitiesForPolicy": policy.list_entities_for_policy,
     "ListGroupPolicies": holder.list_policies(Group),
-    "ListGroups": group.list_groups,
+    "ListGroups": holder.list_all(Group, group_shape),
     "ListGroupsForUser": user.list_groups_for_user,
     "ListInstanceProfiles": account.list_instance_profiles,
     "ListInstanceProfilesForRole": account.list_instance_profiles_for_role,
     "ListPolicies": policy.list_policies,
-    "ListPolicyTags": policy.list_policy_tags,
+    "ListPolicyTags": tag.list_tags(policy.named),
     "ListPolicyVersions": policy.list_policy_versions,
     "ListRolePolicies": holder.list_policies(Role),
-    "ListRoleTags": holder.list_tags(Role),
-    "ListRoles": role.list_roles,
+    "ListRoleTags": tag.list_tags(holder.named(Role)),
+    "ListRoles": holder.list_all(Role, role_shape),
     "ListUserPolicies": holder.list_policies(User),
-    "ListUserTags": holder.list_tags(User),
-    "ListUsers": user.list_users,
+    "ListUserTags": tag.list_tags(holder.named(User)),
+    "ListUsers": holder.list_all(User, user_shape),
     "PutGroupPolicy": holder.put_policy(Group),
     "PutRolePermissionsBoundary": holder.put_boundary(Role),
     "PutRolePolicy": holder.put_policy(Role),
@@ -72,12 +73,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "SetDefaultPolicyVersion": policy.set_default_policy_version,
     "SimulateCustomPolicy": simulation.simulate_custom_policy,
     "SimulatePrincipalPolicy": simulation.simulate_principal_policy,
-    "TagPolicy": policy.tag_policy,
-    "TagRole": holder.tag(Role),
-    "TagUser": holder.tag(User),
-    "UntagPolicy": policy.untag_policy,
-    "UntagRole": holder.untag(Role),
-    "UntagUser": holder.untag(User),
+    "TagPolicy": tag.tag(policy.own),
+    "TagRole": tag.tag(holder.named(Role)),
+    "TagUser": tag.tag(holder.named(User)),
+    "UntagPolicy": tag.untag(policy.own),
+    "UntagRole": tag.untag(holder.named(Role)),
+    "UntagUser": tag.untag(holder.named(User)),
     "UpdateAccessKey": access_key.update_access_key,
     "UpdateAssumeRolePolicy": role.update_assume_role_policy,
     "UpdateRole": role.update_role,

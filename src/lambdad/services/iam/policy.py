@@ -18,22 +18,34 @@ from lambdad.services.iam.model import (
     PolicyVersion,
     Role,
     User,
+    bounded_document,
     check_name,
-    checked_document,
     checked_path,
     kind_of,
     merged_tags,
     new_unique_id,
-    size_of,
-    without_tags,
 )
 from lambdad.services.iam.page import page
-from lambdad.services.iam.shape import policy_shape, tags_shape, version_shape
+from lambdad.services.iam.shape import policy_shape, version_shape
 from lambdad.services.iam.state import IamState
 
 Request = Mapping[str, Any]
 Output = dict[str, Any]
 _POLICY_BYTES = 6144
+
+
+def named(state: IamState, context: RequestContext, request: Request) -> ManagedPolicy:
+    """The policy that a request names: the account's, or one that AWS manages."""
+    return state.records.policy(context.account_id, request["PolicyArn"])
+
+
+def own(state: IamState, context: RequestContext, request: Request) -> ManagedPolicy:
+    """Only what the account made can be changed."""
+    policy = named(state, context, request)
+    if policy.account_id != context.account_id:
+        message = f"Policy {policy.arn} is managed by AWS and cannot be changed."
+        raise ServiceError("AccessDenied", message, status=403)
+    return policy
 
 
 async def create_policy(state: IamState, context: RequestContext, request: Request) -> Output:
@@ -60,7 +72,7 @@ async def create_policy(state: IamState, context: RequestContext, request: Reque
 
 
 async def get_policy(state: IamState, context: RequestContext, request: Request) -> Output:
-    return {"Policy": _shape(state, context, state.records.policy(context.account_id, request["PolicyArn"]))}
+    return {"Policy": _shape(state, context, named(state, context, request))}
 
 
 async def list_policies(state: IamState, context: RequestContext, request: Request) -> Output:
@@ -82,7 +94,7 @@ async def list_policies(state: IamState, context: RequestContext, request: Reque
 
 async def delete_policy(state: IamState, context: RequestContext, request: Request) -> Output:
     async with state.records.changing:
-        policy = _own(state, context, request)
+        policy = own(state, context, request)
         if any(_holders(state, context, policy.arn, "attached")) or any(_holders(state, context, policy.arn, "boundary")):
             raise ServiceError("DeleteConflictException", "Cannot delete a policy attached to entities.")
         if len(policy.versions) > 1:
@@ -98,7 +110,7 @@ async def delete_policy(state: IamState, context: RequestContext, request: Reque
 async def create_policy_version(state: IamState, context: RequestContext, request: Request) -> Output:
     document = _checked(request)
     async with state.records.changing:
-        policy = _own(state, context, request)
+        policy = own(state, context, request)
         if len(policy.versions) >= VERSION_LIMIT:
             message = (
                 f"A managed policy can have up to {VERSION_LIMIT} versions. "
@@ -120,13 +132,13 @@ async def create_policy_version(state: IamState, context: RequestContext, reques
 
 
 async def get_policy_version(state: IamState, context: RequestContext, request: Request) -> Output:
-    policy = state.records.policy(context.account_id, request["PolicyArn"])
+    policy = named(state, context, request)
     _check_version(policy, request["VersionId"])
     return {"PolicyVersion": version_shape(policy, request["VersionId"], with_document=True)}
 
 
 async def list_policy_versions(state: IamState, context: RequestContext, request: Request) -> Output:
-    policy = state.records.policy(context.account_id, request["PolicyArn"])
+    policy = named(state, context, request)
     return page(
         "Versions",
         sorted(policy.versions, key=_age),
@@ -139,7 +151,7 @@ async def list_policy_versions(state: IamState, context: RequestContext, request
 async def delete_policy_version(state: IamState, context: RequestContext, request: Request) -> Output:
     version_id = request["VersionId"]
     async with state.records.changing:
-        policy = _own(state, context, request)
+        policy = own(state, context, request)
         _check_version(policy, version_id)
         if version_id == policy.default:
             raise ServiceError("DeleteConflictException", "Cannot delete the default version of a policy.")
@@ -150,36 +162,16 @@ async def delete_policy_version(state: IamState, context: RequestContext, reques
 
 async def set_default_policy_version(state: IamState, context: RequestContext, request: Request) -> Output:
     async with state.records.changing:
-        policy = _own(state, context, request)
+        policy = own(state, context, request)
         _check_version(policy, request["VersionId"])
         changed = msgspec.structs.replace(policy, default=request["VersionId"], updated_at=state.clock())
         await state.records.save(changed)
     return {}
 
 
-async def tag_policy(state: IamState, context: RequestContext, request: Request) -> Output:
-    async with state.records.changing:
-        policy = _own(state, context, request)
-        await state.records.save(msgspec.structs.replace(policy, tags=merged_tags(policy.tags, request)))
-    return {}
-
-
-async def untag_policy(state: IamState, context: RequestContext, request: Request) -> Output:
-    async with state.records.changing:
-        policy = _own(state, context, request)
-        await state.records.save(msgspec.structs.replace(policy, tags=without_tags(policy.tags, request["TagKeys"])))
-    return {}
-
-
-async def list_policy_tags(state: IamState, context: RequestContext, request: Request) -> Output:
-    policy = state.records.policy(context.account_id, request["PolicyArn"])
-    tags = tags_shape(dict(sorted(policy.tags.items())))
-    return page("Tags", tags, request, position=lambda each: str(each["Key"]), shape=dict)
-
-
 async def list_entities_for_policy(state: IamState, context: RequestContext, request: Request) -> Output:
     """All at once: an account has few that share a policy."""
-    arn = state.records.policy(context.account_id, request["PolicyArn"]).arn
+    arn = named(state, context, request).arn
     usage = "boundary" if request.get("PolicyUsageFilter") == "PermissionsBoundary" else "attached"
     wanted = request.get("EntityFilter")
     prefix = request.get("PathPrefix", "/")
@@ -191,20 +183,8 @@ async def list_entities_for_policy(state: IamState, context: RequestContext, req
     return output
 
 
-def _own(state: IamState, context: RequestContext, request: Request) -> ManagedPolicy:
-    policy = state.records.policy(context.account_id, request["PolicyArn"])
-    if policy.account_id != context.account_id:
-        message = f"Policy {policy.arn} is managed by AWS and cannot be changed."
-        raise ServiceError("AccessDenied", message, status=403)
-    return policy
-
-
 def _checked(request: Request) -> str:
-    text: str = request["PolicyDocument"]
-    checked_document(text)
-    if size_of(text) > _POLICY_BYTES:
-        raise ServiceError("LimitExceededException", f"Cannot exceed quota for PolicySize: {_POLICY_BYTES}")
-    return text
+    return bounded_document(request["PolicyDocument"], "PolicySize", _POLICY_BYTES)
 
 
 def _check_version(policy: ManagedPolicy, version_id: str) -> None:

@@ -7,21 +7,18 @@ from typing import Any
 
 import msgspec
 
-from lambdad.errors import ServiceError
 from lambdad.model.policy_document import Kind
 from lambdad.model.request import RequestContext
 from lambdad.services.iam.holder import check_bare, checked_boundary
 from lambdad.services.iam.model import (
     Role,
+    bounded_document,
     check_name,
-    checked_document,
     checked_path,
     merged_tags,
     new_unique_id,
-    size_of,
 )
-from lambdad.services.iam.page import page
-from lambdad.services.iam.shape import listed, role_shape
+from lambdad.services.iam.shape import role_shape
 from lambdad.services.iam.state import IamState
 
 Request = Mapping[str, Any]
@@ -53,12 +50,6 @@ async def create_role(state: IamState, context: RequestContext, request: Request
 
 async def get_role(state: IamState, context: RequestContext, request: Request) -> Output:
     return {"Role": role_shape(state.records.get(Role, context.account_id, request["RoleName"]))}
-
-
-async def list_roles(state: IamState, context: RequestContext, request: Request) -> Output:
-    prefix = request.get("PathPrefix", "/")
-    roles = (role for role in state.records.all(Role, context.account_id) if role.path.startswith(prefix))
-    return page("Roles", roles, request, position=lambda role: role.name.lower(), shape=lambda role: listed(role_shape(role)))
 
 
 async def update_role(state: IamState, context: RequestContext, request: Request) -> Output:
@@ -98,7 +89,4 @@ async def _change(state: IamState, context: RequestContext, request: Request, **
 
 
 def _checked_trust(text: str) -> str:
-    checked_document(text, Kind.TRUST)
-    if size_of(text) > _TRUST_BYTES:
-        raise ServiceError("LimitExceededException", f"Cannot exceed quota for ACLSizePerRole: {_TRUST_BYTES}")
-    return text
+    return bounded_document(text, "ACLSizePerRole", _TRUST_BYTES, Kind.TRUST)

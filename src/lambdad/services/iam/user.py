@@ -10,7 +10,7 @@ from lambdad.model.request import RequestContext
 from lambdad.services.iam.holder import check_bare, checked_boundary
 from lambdad.services.iam.model import Group, User, check_name, checked_path, merged_tags, new_unique_id
 from lambdad.services.iam.page import page
-from lambdad.services.iam.shape import group_shape, listed, time_shape, user_shape
+from lambdad.services.iam.shape import group_shape, time_shape, user_shape
 from lambdad.services.iam.state import IamState
 
 Request = Mapping[str, Any]
@@ -40,12 +40,6 @@ async def get_user(state: IamState, context: RequestContext, request: Request) -
     if name is None:
         return {"User": _root_shape(context)}
     return {"User": user_shape(state.records.get(User, context.account_id, name))}
-
-
-async def list_users(state: IamState, context: RequestContext, request: Request) -> Output:
-    prefix = request.get("PathPrefix", "/")
-    users = (user for user in state.records.all(User, context.account_id) if user.path.startswith(prefix))
-    return page("Users", users, request, position=lambda user: user.name.lower(), shape=lambda user: listed(user_shape(user)))
 
 
 async def delete_user(state: IamState, context: RequestContext, request: Request) -> Output:
