@@ -85,11 +85,16 @@ class Reclaimer:
     async def stop(self) -> None:
         """Writes down what is known, and ends `run`."""
         self._stop.set()
-        await self._write_uses()
+        try:
+            await self._write_uses()
+        except Exception:
+            log.exception("When functions were last invoked could not be written down; they may be Inactive early.")
 
     async def sweep(self) -> None:
         """Takes back from those that are idle now."""
         for use in await self._write_uses():
+            if self._stop.is_set():
+                return
             try:
                 await self._reclaim(use.key, use.version)
             except Exception:

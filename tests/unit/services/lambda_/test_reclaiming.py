@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lambdad.model.event import decode_event
 from lambdad.model.function import Failure
 from lambdad.services.lambda_.reclaiming import Reclaimer
 from lambdad.services.lambda_.record_keys import LAST_USES
+from lambdad.services.lambda_.records import LastUse
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.store.base import Change
@@ -239,8 +239,10 @@ async def test_an_invocation_writes_nothing_and_is_remembered(world: World, uri:
     assert await state_of(world) == IDLE
 
 
-async def test_what_could_not_be_written_down_is_written_later(world: World, uri: str) -> None:
-    """A store in trouble makes nobody idle."""
+async def test_what_could_not_be_written_down_is_written_later(
+    world: World, uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store in trouble makes nobody idle, and keeps no server from its end."""
     await create(world, uri)
     await world.state.reclaimer.sweep()
     world.now[0] += 14 * DAY
@@ -253,6 +255,8 @@ async def test_what_could_not_be_written_down_is_written_later(world: World, uri
     world.store.commit = failing  # type: ignore[method-assign]
     with pytest.raises(OSError, match="gone"):
         await world.state.reclaimer.sweep()
+    await world.state.reclaimer.stop()
+    assert "may be Inactive early" in caplog.text
     world.store.commit = commit  # type: ignore[method-assign]
     await world.state.reclaimer.sweep()
     assert await known_uses(world) == {"f:$LATEST": world.now[0]}
@@ -466,11 +470,18 @@ async def test_what_was_invoked_or_changed_in_the_meantime_stays(world: World, u
     await world.state.reclaimer.sweep()
     assert await state_of(world) == ("Active", None, None)
     world.now[0] += IDLE_SECONDS
-    async with world.state.functions.change(KEY):
-        sweeping = world.state.reclaimer.sweep()
+    records, retired = world.state.records, list(world.invoker.retired)
+    last_uses = records.last_uses
+
+    async def then_invoked() -> AsyncIterator[LastUse]:
+        async for use in last_uses():
+            yield use
         await world.call("Invoke", FunctionName="f", Payload=b"{}")
-    await sweeping
+
+    records.last_uses = then_invoked  # type: ignore[method-assign]
+    await world.state.reclaimer.sweep()
     assert await state_of(world) == ("Active", None, None)
+    assert world.invoker.retired == retired
 
 
 async def test_a_version_that_goes_while_it_is_written_down(world: World, uri: str) -> None:
@@ -481,9 +492,9 @@ async def test_a_version_that_goes_while_it_is_written_down(world: World, uri: s
     world.state.reclaimer.note_use(KEY, "$LATEST")
     records = world.state.records
 
-    async def stale() -> Any:
+    async def stale() -> AsyncIterator[LastUse]:
         for use in uses:
-            yield replace(use)
+            yield use
 
     records.last_uses = stale  # type: ignore[method-assign]
     await world.state.reclaimer.sweep()
