@@ -69,6 +69,7 @@ from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, 
 from lambdad.services.ecr import SERVICE as ECR
 from lambdad.services.ecr.model import RepositoryName
 from lambdad.services.ecr.own_images import OwnImages
+from lambdad.services.ecr.pull_right import PullRight
 from lambdad.services.ecr.records import EcrRecords
 from lambdad.services.ecr.registry_site import RegistrySite
 from lambdad.services.ecr.state import EcrState
@@ -181,7 +182,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     counters = EventCounters()
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
-    ecr = _ecr_state(settings, store, blobs, identities, sock.getsockname()[1], clock)
+    ecr = _ecr_state(settings, store, blobs, identities, directory, sock.getsockname()[1], clock)
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -200,7 +201,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         snapshot_problem=sandboxes.snapshot_problem,
         file_systems=settings.file_systems,
         file_system_problem=sandboxes.file_system_problem,
-        images=ImageIntake(_image_places(settings, ecr), blobs, sandboxes.image_problem),
+        images=ImageIntake(_image_places(settings, ecr, directory if is_enforced else None), blobs, sandboxes.image_problem),
         inactive_after_days=settings.inactive_after_days,
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
@@ -310,6 +311,7 @@ def _ecr_state(
     store: SqliteStore,
     blobs: FileBlobs,
     identities: Identities,
+    directory: Directory,
     port: int,
     clock: Callable[[], float],
 ) -> EcrState:
@@ -322,6 +324,7 @@ def _ecr_state(
         port=port,
         is_enforced=settings.checks_signatures,
         principal_of=partial(principal_of, identities, clock),
+        subject_of=directory.subject_of if settings.checks_signatures else None,
         clock=clock,
     )
 
@@ -489,12 +492,19 @@ def _image_room(settings: Settings) -> Room:
     )
 
 
-def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
+def _image_places(settings: Settings, ecr: EcrState, directory: Directory | None) -> ImagePlaces:
+    """`directory` is asked for who may pull what, unless it is None."""
+    right = PullRight(ecr, directory.subject_of) if directory is not None else None
+
+    async def check_pull(context: RequestContext, account_id: str, region: str, repository: str, function_arn: str) -> None:
+        if right is not None:
+            await right.check(context, RepositoryName(account_id, region, repository), function_arn)
+
     return ImagePlaces(
         lambda account_id, region, repository: OwnImages(ecr, RepositoryName(account_id, region, repository)),
         settings.image_folders,
         settings.registries,
-        keeps_accounts_apart=settings.checks_signatures,
+        check_pull=check_pull,
         pull_seconds=settings.image_pull_seconds,
     )
 

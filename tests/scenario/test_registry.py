@@ -213,12 +213,7 @@ def test_what_was_confirmed_is_there_after_a_kill(tmp_path: Path) -> None:
 
 def test_with_authentication_the_registry_wants_a_password_of_the_api(strict: Server) -> None:
     """A stranger gets a challenge, a user what its policies allow, and nobody's forged password does anything."""
-    made = subprocess.run(
-        [sys.executable, "-m", "lambdad", "credentials", "create", "--data-dir", str(strict.data_dir), "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    key = json.loads(made.stdout)
-    root = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    root = _root(strict)
     strict.client("ecr", **root).create_repository(repositoryName="closed")
     status, headers, body = RegistryClient(strict.endpoint, "closed").ask("GET", "/v2/")
     assert (status, headers["www-authenticate"]) == (401, 'Basic realm="lambdad"')
@@ -252,9 +247,100 @@ def test_with_authentication_the_registry_wants_a_password_of_the_api(strict: Se
     assert puller.ask("GET", "manifests/v1")[0] == 401
 
 
+def _root(server: Server, account_id: str = "000000000000") -> dict[str, str]:
+    command = ["credentials", "create", "--data-dir", str(server.data_dir), "--account-id", account_id, "--json"]
+    made = subprocess.run([sys.executable, "-m", "lambdad", *command], capture_output=True, text=True, check=True)
+    key = json.loads(made.stdout)
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
 def _login(server: Server, credentials: dict[str, str]) -> str:
     token = server.client("ecr", **credentials).get_authorization_token()["authorizationData"][0]["authorizationToken"]
     return f"Basic {token}"
+
+
+def test_whoever_makes_a_function_needs_a_repository_that_lets_lambda_in(strict: Server) -> None:
+    """Or the rights to change its policy, which then lets Lambda in; for another account's also the rights to pull from it."""
+    own, other = _root(strict), _root(strict, "222222222222")
+    ecr, iam = strict.client("ecr", **own), strict.client("iam", **own)
+    ecr.create_repository(repositoryName="for-functions")
+    RegistryClient(strict.endpoint, "for-functions", _login(strict, own)).push(APP, "v1")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trusted = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for client in (iam, strict.client("iam", **other)):
+        client.create_role(RoleName="runs", AssumeRolePolicyDocument=trusted)
+    iam.create_user(UserName="maker")
+    made_key = iam.create_access_key(UserName="maker")["AccessKey"]
+    maker = {"aws_access_key_id": made_key["AccessKeyId"], "aws_secret_access_key": made_key["SecretAccessKey"]}
+    uri = f"000000000000.dkr.ecr.us-east-1.localhost:{strict.port}/for-functions:v1"
+
+    def allow(*actions: str) -> None:
+        statement = {"Effect": "Allow", "Action": ["lambda:*", "iam:PassRole", *actions], "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="maker", PolicyName="make", PolicyDocument=document)
+
+    def let(*statements: dict[str, Any]) -> None:
+        policy = {"Version": "2012-10-17", "Statement": list(statements)}
+        ecr.set_repository_policy(repositoryName="for-functions", policyText=json.dumps(policy))
+
+    def make(credentials: dict[str, str], account_id: str = "000000000000") -> str:
+        lambda_ = strict.client("lambda", **credentials)
+        role, code = f"arn:aws:iam::{account_id}:role/runs", {"ImageUri": uri}
+        try:
+            lambda_.create_function(FunctionName="made", Role=role, PackageType="Image", Code=code)
+        except botocore.exceptions.ClientError as error:
+            return f"{error.response['Error']['Code']} {error.response['Error']['Message']}"
+        lambda_.delete_function(FunctionName="made")
+        return "made"
+
+    no = "AccessDeniedException Lambda does not have permission to access the ECR image. Check the ECR permissions."
+    pull = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    service = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": pull}
+    from_other = {"StringLike": {"aws:sourceArn": "arn:aws:lambda:us-east-1:222222222222:function:*"}}
+    allow(*pull)
+    assert make(maker) == no
+    let(service)
+    assert make(maker) == "made"
+    let({**service, "Action": pull[:1]})
+    assert make(maker) == no
+    let({**service, "Condition": from_other})
+    assert make(maker) == no
+    let({**service, "Effect": "Deny"}, {**service, "Sid": "and"})
+    assert make(own) == no
+    ecr.delete_repository_policy(repositoryName="for-functions")
+    assert refused(ecr.get_repository_policy, repositoryName="for-functions") == "RepositoryPolicyNotFoundException"
+    allow("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy")
+    assert make(maker) == "made"
+    policy = json.loads(ecr.get_repository_policy(repositoryName="for-functions")["policyText"])
+    assert [statement["Sid"] for statement in policy["Statement"]] == ["LambdaECRImageRetrievalPolicy"]
+    allow()
+    assert make(maker) == "made"
+
+    assert make(other, "222222222222") == no
+    account = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": pull}
+    let(account)
+    assert make(other, "222222222222") == no
+    let(account, {**service, "Condition": from_other})
+    assert make(other, "222222222222") == "made"
+    registry = RegistryClient(f"http://127.0.0.1:{strict.port}", "for-functions", _login(strict, other))
+    host = {"Host": f"000000000000.dkr.ecr.us-east-1.localhost:{strict.port}"}
+    assert registry.ask("GET", "manifests/v1", **host)[2] == APP.manifest
+    assert registry.ask("POST", "blobs/uploads/", b"", **host)[0] == 403
+
+
+def test_a_policy_of_a_repository_is_one(strict: Server) -> None:
+    """What is no policy is refused, and so is one that nobody could change any more, unless that is wanted."""
+    ecr = strict.client("ecr", **_root(strict))
+    ecr.create_repository(repositoryName="ruled")
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
+    stated = [], ["x"], [{**statement, "Resource": "*"}], [{"Effect": "Allow", "Action": "ecr:*"}], [{**statement, "Action": 1}]
+    for text in ("", "{", "[]", "{}", *(json.dumps({"Version": "2012-10-17", "Statement": each}) for each in stated)):
+        assert refused(ecr.set_repository_policy, repositoryName="ruled", policyText=text) == "InvalidParameterException", text
+    shut = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "ecr:SetRepositoryPolicy"}]})
+    assert refused(ecr.set_repository_policy, repositoryName="ruled", policyText=shut) == "InvalidParameterException"
+    assert ecr.set_repository_policy(repositoryName="ruled", policyText=shut, force=True)["policyText"] == shut
+    assert refused(ecr.set_repository_policy, repositoryName="ruled", policyText=shut) == "AccessDeniedException"
+    assert ecr.delete_repository_policy(repositoryName="ruled")["policyText"] == shut
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")

@@ -350,7 +350,7 @@ def make_state(world: World) -> LambdaState:
         fetch_object=fetch_object,
         delivery=world.delivery,
         quotas=limits,
-        images=ImageIntake(ImagePlaces(no_repository, (world.image_folder,), (), keeps_accounts_apart=False), world.blobs),
+        images=ImageIntake(ImagePlaces(no_repository, (world.image_folder,), ()), world.blobs),
         clock=lambda: world.now[0],
         new_id=new_id,
         draw=lambda: world.draws.pop(0),

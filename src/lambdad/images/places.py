@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from lambdad.images.archive import DockerArchive
@@ -11,13 +11,16 @@ from lambdad.images.reference import LocalImage, OwnImage, Reference
 from lambdad.images.registry import PULL_SECONDS, RegistryRepository
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.image import Registry
+from lambdad.model.request import RequestContext
 
 #: `own(account_id, region, repository)`: a repository of lambdad's own.
 Own = Callable[[str, str, str], ImageSource]
+#: `check_pull(context, account_id, region, repository, function_arn)`
+CheckPull = Callable[[RequestContext, str, str, str, str], Awaitable[None]]
 
 
 class ImagePlaces:
-    """With `keeps_accounts_apart` nobody takes an image from another account's repository, since those have no policies."""
+    """`check_pull` is asked before an image is taken from a repository of lambdad's own; None where nobody's rights are."""
 
     def __init__(
         self,
@@ -25,25 +28,26 @@ class ImagePlaces:
         folders: Sequence[Path],
         registries: Sequence[Registry],
         *,
-        keeps_accounts_apart: bool,
+        check_pull: CheckPull | None = None,
         pull_seconds: float = PULL_SECONDS,
     ) -> None:
         self._own = own
         self._folders = folders
         self._registries = {registry.host: registry for registry in registries}
-        self._keeps_accounts_apart = keeps_accounts_apart
+        self._check_pull = check_pull
         self._pull_seconds = pull_seconds
 
-    def open(self, reference: Reference, account_id: str, region: str) -> ImageSource:
-        """For a function of this account and Region. MissingImage where images may not be taken from there."""
+    async def open(self, reference: Reference, context: RequestContext, function_arn: str) -> ImageSource:
+        """For a function of the caller's. MissingImage where images may not be taken from there, and ServiceError where the
+        caller may not have them."""
         registry = None if isinstance(reference, LocalImage) else self._registries.get(reference.host)
         if registry is not None and not isinstance(reference, LocalImage):
             return RegistryRepository(registry, reference.repository, seconds=self._pull_seconds)
         if isinstance(reference, OwnImage):
-            owner = reference.account_id or account_id
-            if self._keeps_accounts_apart and owner != account_id:
-                raise MissingImage("Lambda does not have permission to access the ECR image: it is another account's")
-            return self._own(owner, reference.region or region, reference.repository)
+            place = (reference.account_id or context.account_id, reference.region or context.region, reference.repository)
+            if self._check_pull is not None:
+                await self._check_pull(context, *place, function_arn)
+            return self._own(*place)
         if isinstance(reference, LocalImage):
             return self._local(reference)
         raise MissingImage(f"images are not taken from {reference.host}: the setting registries does not name it")

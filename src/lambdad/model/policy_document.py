@@ -39,6 +39,10 @@ class Kind(Enum):
     IDENTITY = "identity"  #: of a user, group, role or session, or a permissions boundary: it has no principal
     TRUST = "trust"  #: of a role, for who may assume it: it has no resource
     RESOURCE = "resource"  #: of a function, a bucket: it has both
+    REPOSITORY = "repository"  #: of a repository of images: as TRUST, it has no resource
+
+
+_WITHOUT_RESOURCE = (Kind.TRUST, Kind.REPOSITORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def _statement(stated: Mapping[str, Any], kind: Kind, has_variables: bool, lenie
     if not lenient:
         for action in actions:
             _check_action(action, kind)
-    resources = _texts(stated, "Resource", "NotResource") if kind is not Kind.TRUST else None
+    resources = _texts(stated, "Resource", "NotResource") if kind not in _WITHOUT_RESOURCE else None
     if resources is not None and not resources:
         raise MalformedPolicy("Policy statement must contain resources.")
     if not lenient:
@@ -145,7 +149,7 @@ def _check_elements_of(kind: Kind, stated: Mapping[str, Any]) -> None:
     has_principal = "Principal" in stated or "NotPrincipal" in stated
     if kind is Kind.IDENTITY and has_principal:
         raise MalformedPolicy("Policy document should not specify a principal.")
-    if kind is Kind.TRUST and ("Resource" in stated or "NotResource" in stated):
+    if kind in _WITHOUT_RESOURCE and ("Resource" in stated or "NotResource" in stated):
         raise MalformedPolicy("Has prohibited field Resource")
     if kind is not Kind.IDENTITY and not has_principal:
         raise MalformedPolicy("Missing required field Principal")

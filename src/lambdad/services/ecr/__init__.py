@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lambdad.model.service import Service
-from lambdad.services.ecr import image, repository
+from lambdad.services.ecr import image, policy, repository
 from lambdad.services.ecr.permissions import PERMISSIONS
 
 OPERATIONS = {
@@ -12,13 +12,16 @@ OPERATIONS = {
     "BatchGetImage": image.batch_get_image,
     "CreateRepository": repository.create_repository,
     "DeleteRepository": repository.delete_repository,
+    "DeleteRepositoryPolicy": policy.delete_repository_policy,
     "DescribeImages": image.describe_images,
     "DescribeRepositories": repository.describe_repositories,
     "GetAuthorizationToken": repository.get_authorization_token,
+    "GetRepositoryPolicy": policy.get_repository_policy,
     "ListImages": image.list_images,
     "ListTagsForResource": repository.list_tags_for_resource,
     "PutImage": image.put_image,
     "PutImageTagMutability": repository.put_image_tag_mutability,
+    "SetRepositoryPolicy": policy.set_repository_policy,
     "TagResource": repository.tag_resource,
     "UntagResource": repository.untag_resource,
 }
@@ -49,10 +52,7 @@ _REASONS = {
         "CreateRepositoryCreationTemplate DeleteRepositoryCreationTemplate DescribeRepositoryCreationTemplates "
         "UpdateRepositoryCreationTemplate"
     ),
-    "repositories and registries have no policies of their own: what a caller may is its own policies' matter": (
-        "DeleteRegistryPolicy DeleteRepositoryPolicy GetRegistryPolicy GetRepositoryPolicy PutRegistryPolicy "
-        "SetRepositoryPolicy"
-    ),
+    "registries have no policies: repositories have them": ("DeleteRegistryPolicy GetRegistryPolicy PutRegistryPolicy"),
     "images are not signed": (
         "DeleteSigningConfiguration DescribeImageSigningStatus GetSigningConfiguration ListImageReferrers "
         "PutSigningConfiguration"
@@ -72,6 +72,7 @@ SERVICE = Service(
         "PutImageTagMutability": {"imageTagMutabilityExclusionFilters": "tags have no exceptions"},
     },
     permissions=PERMISSIONS,
+    resource_policy=policy.resource_policy,
     refusal_code="InvalidParameterException",
     refusal_status=400,
 )

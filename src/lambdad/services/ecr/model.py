@@ -35,6 +35,7 @@ class Repository(msgspec.Struct, frozen=True):
     created_at: float
     mutability: str = MUTABLE  #: whether a tag may be given to another image
     tags: Mapping[str, str] = {}
+    policy: str = ""  #: as it was given; "" for none
 
     @property
     def named(self) -> RepositoryName:

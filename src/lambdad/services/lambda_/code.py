@@ -37,7 +37,7 @@ async def update_function_code(state: LambdaState, context: RequestContext, requ
     overrides = None if image is None else image.overrides
     async with (
         state.settler.after(name.key),
-        taken_code(state, context, request, "UpdateFunctionCode", overrides, architecture) as taken,
+        taken_code(state, context, name.arn, request, "UpdateFunctionCode", overrides, architecture) as taken,
         using_provider(state, name.key[:2], capacity),
         state.functions.change(name.key) as change,
     ):

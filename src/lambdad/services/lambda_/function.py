@@ -47,7 +47,7 @@ async def create_function(state: LambdaState, context: RequestContext, request: 
     tags = check_tags(request.get("Tags", {}), state.quotas, network_can_be_withheld=state.network_can_be_withheld)
     await check_dead_letter(state, name, settings)
     overrides = chosen_overrides(request) if settings["runtime"] == IMAGE_RUNTIME else None
-    taken = taken_code(state, context, request["Code"], "CreateFunction", overrides, settings["architecture"])
+    taken = taken_code(state, context, name.arn, request["Code"], "CreateFunction", overrides, settings["architecture"])
     if await state.functions.find(name.key) is not None:
         raise conflict(f"Function already exist: {name.name}")
     signing_config_arn = request.get("CodeSigningConfigArn") or None

@@ -23,9 +23,10 @@ IMAGE_CONFIG_BYTES = 16 * 1024  #: of entry point, command and working directory
 
 
 class ImageSources(Protocol):
-    """Opens where an image is. MissingImage with the reason where nobody may take images from there."""
-
-    def open(self, reference: Reference, account_id: str, region: str) -> ImageSource: ...
+    async def open(self, reference: Reference, context: RequestContext, function_arn: str) -> ImageSource:
+        """Where an image is. MissingImage with the reason where nobody may take images from there, ServiceError where the
+        caller may not for this function."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,13 @@ def chosen_overrides(request: Mapping[str, Any]) -> ImageOverrides:
 
 @asynccontextmanager
 async def taken_image(
-    intake: ImageIntake, context: RequestContext, uri: str, architecture: str, overrides: ImageOverrides, most_bytes: int
+    intake: ImageIntake,
+    context: RequestContext,
+    function_arn: str,
+    uri: str,
+    architecture: str,
+    overrides: ImageOverrides,
+    most_bytes: int,
 ) -> AsyncIterator[tuple[ImageUse, CodeArchive]]:
     """The image, kept if the block commits references to its parts. What is wrong with it is said in AWS's words."""
     if intake.problem is not None:
@@ -92,7 +99,7 @@ async def taken_image(
     _check_region(reference, context)
     source: ImageSource | None = None
     try:
-        source = intake.sources.open(reference, context.account_id, context.region)
+        source = await intake.sources.open(reference, context, function_arn)
         async with pulled(source, reference.name, architecture, intake.blobs, most_bytes) as image:
             yield ImageUse(uri, _resolved(uri, reference, image), image, overrides), CodeArchive(image.digest, 0, 0)
     except MissingImage as error:

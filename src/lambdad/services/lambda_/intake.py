@@ -21,12 +21,13 @@ Taken = tuple[CodeArchive, ImageUse | None]
 async def taken_code(
     state: LambdaState,
     context: RequestContext,
+    arn: str,
     code: Mapping[str, Any],
     operation: str,
     overrides: ImageOverrides | None,
     architecture: str,
 ) -> AsyncIterator[Taken]:
-    """`overrides` are those of a function that is made from images, None for one that is made from zips."""
+    """For the function of this ARN. `overrides` are those of one that is made from images, None for one made from zips."""
     if overrides is None:
         content = package_bytes(code, context.account_id, state.quotas, state.fetch_object, operation)
         async with state.archives.receive(content) as archive:
@@ -35,5 +36,6 @@ async def taken_code(
     if "ImageUri" not in code or len(set(code) & {"ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion"}) > 0:
         raise invalid_parameter("Please provide ImageUri when updating a function with packageType Image.")
     most_bytes = state.quotas.image_bytes
-    async with taken_image(state.images, context, code["ImageUri"], architecture, overrides, most_bytes) as (use, archive):
+    image = taken_image(state.images, context, arn, code["ImageUri"], architecture, overrides, most_bytes)
+    async with image as (use, archive):
         yield archive, use

@@ -1,0 +1,114 @@
+"""Policies of repositories: who else may pull from them and push to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from lambdad.errors import ServiceError
+from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument, read_policy
+from lambdad.model.policy_evaluation import Question, decide
+from lambdad.model.request import RequestContext
+from lambdad.services.ecr.model import Repository, RepositoryName, invalid
+from lambdad.services.ecr.repository import existing, named
+from lambdad.services.ecr.state import EcrState
+
+Request = Mapping[str, Any]
+Output = dict[str, Any]
+
+#: Of the statement that Lambda adds where a caller who may do so makes a function of an image.
+LAMBDAS_OWN = "LambdaECRImageRetrievalPolicy"
+PULLING = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
+
+async def set_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    name, text = named(context, request), request["policyText"]
+    document = _read(text)
+    if not request.get("force"):
+        _check_way_back(state, context, name, document)
+    async with state.records.changing:
+        repository = await existing(state, name)
+        await state.records.save_repository(msgspec.structs.replace(repository, policy=text))
+    return _shape(name, text)
+
+
+async def get_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    name = named(context, request)
+    return _shape(name, _existing_policy(await existing(state, name)))
+
+
+async def delete_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    name = named(context, request)
+    async with state.records.changing:
+        repository = await existing(state, name)
+        text = _existing_policy(repository)
+        await state.records.save_repository(msgspec.structs.replace(repository, policy=""))
+    return _shape(name, text)
+
+
+async def resource_policy(state: EcrState, arn: str) -> PolicyDocument | None:
+    """Of a repository."""
+    fields = arn.split(":", 5)
+    if len(fields) != 6 or not fields[5].startswith("repository/"):
+        return None
+    repository = await state.records.repository(RepositoryName(fields[4], fields[3], fields[5].removeprefix("repository/")))
+    return policy_of(repository) if repository is not None else None
+
+
+def policy_of(repository: Repository) -> PolicyDocument | None:
+    return _read(repository.policy) if repository.policy else None
+
+
+async def admit_lambda(state: EcrState, name: RepositoryName) -> None:
+    """Has the functions of the repository's account pull from it, as Lambda sees to it in the name of its caller."""
+    async with state.records.changing:
+        repository = await existing(state, name)
+        document: dict[str, Any] = {"Version": "2008-10-17", "Statement": []}
+        if repository.policy:
+            document = json.loads(repository.policy)
+        stated = document["Statement"]
+        others = [each for each in (stated if isinstance(stated, list) else [stated]) if each.get("Sid") != LAMBDAS_OWN]
+        own = {
+            "Sid": LAMBDAS_OWN,
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": list(PULLING),
+            "Condition": {"StringLike": {"aws:sourceArn": f"arn:aws:lambda:{name.region}:{name.account_id}:function:*"}},
+        }
+        text = json.dumps({**document, "Statement": [*others, own]})
+        await state.records.save_repository(msgspec.structs.replace(repository, policy=text))
+
+
+def _read(text: str) -> PolicyDocument:
+    try:
+        return read_policy(text, Kind.REPOSITORY, lenient=True)
+    except MalformedPolicy as error:
+        message = "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'"
+        raise invalid(f"{message} ({error})") from error
+
+
+def _check_way_back(state: EcrState, context: RequestContext, name: RepositoryName, document: PolicyDocument) -> None:
+    if state.subject_of is None:
+        return
+    subject = state.subject_of(context.principal)
+    question = Question("ecr:SetRepositoryPolicy", name.arn, (subject.keys or {}).get)
+    if not decide(subject, question, resource_policy=document, resource_account=name.account_id).is_allowed:
+        raise invalid("The policy would keep its setter from setting another one: say so with the parameter force.")
+
+
+def _existing_policy(repository: Repository) -> str:
+    if not repository.policy:
+        name = repository.named
+        raise ServiceError(
+            "RepositoryPolicyNotFoundException",
+            f"Repository policy does not exist for the repository with name '{name.name}' in the registry with id"
+            f" '{name.account_id}'",
+        )
+    return repository.policy
+
+
+def _shape(name: RepositoryName, text: str) -> Output:
+    return {"registryId": name.account_id, "repositoryName": name.name, "policyText": text}

@@ -1,0 +1,83 @@
+"""Whether Lambda may take an image from a repository for a function, as AWS decides it. Only with `--auth on`.
+
+The repository's policy must let Lambda in. Where it does not, and the repository is of the caller's own account, Lambda adds a
+statement to it, in the name of the caller, who needs the rights to do that. From another account's repository the caller must
+be let as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lambdad.errors import ServiceError
+from lambdad.model.policy_document import PolicyDocument
+from lambdad.model.policy_evaluation import Question, Subject, admits, decide, has_statement
+from lambdad.model.policy_principal import Names
+from lambdad.model.request import Principal, RequestContext
+from lambdad.services.ecr.model import Repository, RepositoryName
+from lambdad.services.ecr.policy import PULLING, admit_lambda, policy_of
+from lambdad.services.ecr.state import EcrState
+
+_LAMBDA = Names(service="lambda.amazonaws.com")
+_CHANGING = ("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy")
+
+
+class PullRight:
+    def __init__(self, state: EcrState, subject_of: Callable[[Principal], Subject]) -> None:
+        self._state = state
+        self._subject_of = subject_of
+
+    async def check(self, context: RequestContext, name: RepositoryName, function_arn: str) -> None:
+        """ServiceError unless the caller may make this function of an image in there. Whoever asks for one in a repository of
+        the own account that is not there hears that later."""
+        repository = await self._state.records.repository(name)
+        subject = self._subject_of(context.principal)
+        is_own = name.account_id == context.account_id
+        if repository is None:
+            if is_own:
+                return
+            raise _refused()
+        policy = policy_of(repository)
+        if not is_own and not self._may(subject, repository, policy, PULLING):
+            raise _refused()
+        if _lets_lambda(policy, name, function_arn):
+            return
+        if not is_own or _forbids_lambda(policy, name, function_arn) or not self._may(subject, repository, policy, _CHANGING):
+            raise _refused()
+        await admit_lambda(self._state, name)
+
+    def _may(
+        self, subject: Subject, repository: Repository, policy: PolicyDocument | None, actions: tuple[str, ...]
+    ) -> bool:  # fmt: skip
+        keys = subject.keys or {}
+        arn, owner = repository.named.arn, repository.account_id
+        return all(
+            decide(subject, Question(action, arn, keys.get), resource_policy=policy, resource_account=owner).is_allowed
+            for action in actions
+        )
+
+
+def _questions(name: RepositoryName, function_arn: str) -> list[Question]:
+    account_id = function_arn.split(":")[4]
+    keys = {
+        "aws:sourcearn": (function_arn,),
+        "aws:sourceaccount": (account_id,),
+        "aws:principalisawsservice": ("true",),
+        "aws:principalservicename": ("lambda.amazonaws.com",),
+    }
+    return [Question(action, name.arn, keys.get) for action in PULLING]
+
+
+def _lets_lambda(policy: PolicyDocument | None, name: RepositoryName, function_arn: str) -> bool:
+    return policy is not None and all(admits(policy, _LAMBDA, question) for question in _questions(name, function_arn))
+
+
+def _forbids_lambda(policy: PolicyDocument | None, name: RepositoryName, function_arn: str) -> bool:
+    """What is denied no further statement allows."""
+    questions = _questions(name, function_arn)
+    return policy is not None and any(has_statement(policy, _LAMBDA, question, is_allow=False) for question in questions)
+
+
+def _refused() -> ServiceError:
+    message = "Lambda does not have permission to access the ECR image. Check the ECR permissions."
+    return ServiceError("AccessDeniedException", message, status=403)
