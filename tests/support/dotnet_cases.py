@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import shutil
+import tempfile
 from pathlib import Path
 
 from lambdad.runtimes.find import Interpreter
 from support.case_functions import Functions
-from support.dotnet_function import describe, made_folder, package
+from support.dotnet_function import describe, package
 from support.runtime_cases import Answer, Refusal
 
 _HEAD = """
@@ -117,10 +118,11 @@ def _write_shared(folder: Path, interpreter: Interpreter) -> str:
 
 @functools.cache
 def _compiled() -> Path:
-    source = made_folder("cases-source") / "Cases.cs"
     classes = (_CLASS.format(name=name, members=_MEMBERS.get(name, ""), body=body) for name, body in _BODIES.items())
-    source.write_text(_HEAD + "".join(classes) + _SHARED)
-    return package("Cases", [source])
+    with tempfile.TemporaryDirectory(prefix="lambdad-dotnet-cases-") as folder:
+        source = Path(folder, "Cases.cs")
+        source.write_text(_HEAD + "".join(classes) + _SHARED)
+        return package("Cases", [source])
 
 
 _SERIALIZER = "the package brings its serializer along, and what that makes of it is its own"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from support.server import CACHE_DIR
 
 SOURCES = Path(__file__).parent / "dotnet"
 SDK = CACHE_DIR.parent / "dotnet-sdk"  #: where `make test-tools` puts it
-_HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+BUILT = CACHE_DIR.parent / "dotnet-functions"
 
 
 @functools.cache
@@ -31,20 +32,54 @@ def compiler() -> Compiler:
 @functools.cache
 def libraries() -> Path:
     """A folder with what functions are compiled against, and have beside them: Amazon.Lambda.Core and a serializer."""
-    folder = made_folder("libraries")
-    core = folder / "Amazon.Lambda.Core.dll"
-    compiler().compile(sorted((SOURCES / "core").glob("*.cs")), core)
-    compiler().compile(sorted((SOURCES / "serializer").glob("*.cs")), folder / "Example.Json.dll", references=[core])
-    return folder
+
+    def make(folder: Path) -> None:
+        core = folder / "Amazon.Lambda.Core.dll"
+        compiler().compile(_of("core"), core)
+        compiler().compile(_of("serializer"), folder / "Example.Json.dll", references=[core])
+
+    return _made("libraries", [*_of("core"), *_of("serializer")], make)
 
 
-def package(name: str, sources: Sequence[Path], *options: str, version: str = "3.1.0") -> Path:
-    """A folder as `dotnet publish` makes one, for that version of the runtime or a later patch of it."""
-    folder = made_folder(name)
-    for file in libraries().iterdir():
-        shutil.copy(file, folder)
-    compiler().compile(sources, folder / f"{name}.dll", *options, references=sorted(libraries().iterdir()))
-    describe(folder, name, version)
+@functools.cache
+def example(kind: str = "functions") -> Path:
+    """The package of a folder of `SOURCES`: Example.dll, or Plain.dll without any library, or Program.dll."""
+    name = {"functions": "Example", "plain": "Plain", "program": "Program"}[kind]
+    options = ("-target:exe",) if kind == "program" else ()
+    return package(name, _of(kind), *options, needs_libraries=kind == "functions")
+
+
+def package(name: str, sources: Sequence[Path], *options: str, needs_libraries: bool = True) -> Path:
+    """A folder as `dotnet publish` makes one, for .NET Core 3.1."""
+
+    def make(folder: Path) -> None:
+        for file in libraries().iterdir() if needs_libraries else ():
+            shutil.copy(file, folder)
+        references = sorted(libraries().iterdir()) if needs_libraries else []
+        compiler().compile(sources, folder / f"{name}.dll", *options, references=references)
+        describe(folder, name, "3.1.0")
+
+    return _made(name, [*sources, *_of("core"), *_of("serializer")], make)
+
+
+def _of(kind: str) -> list[Path]:
+    return sorted((SOURCES / kind).glob("*.cs"))
+
+
+def _made(name: str, sources: Sequence[Path], make: Callable[[Path], None]) -> Path:
+    """What `make` puts into a folder, kept for all runs of the tests until a source changes."""
+    compiler()  # where there is none, tests are skipped
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources) + Path(__file__).read_bytes()).hexdigest()[:16]
+    folder = BUILT / f"{name}-{digest}"
+    if not folder.is_dir():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=BUILT, prefix=f".{name}-"))
+        building.chmod(0o755)
+        make(building)
+        try:
+            building.rename(folder)
+        except OSError:  # another process was first
+            shutil.rmtree(building)
     return folder
 
 
@@ -58,10 +93,3 @@ def describe(folder: Path, name: str, version: str) -> None:
     kinds = {f"{one}/1.0.0": {"type": "project", "serviceable": False, "sha512": ""} for one in names}
     deps = {"runtimeTarget": {"name": target, "signature": ""}, "targets": {target: entries}, "libraries": kinds}
     (folder / f"{name}.deps.json").write_text(json.dumps(deps))
-
-
-def made_folder(name: str) -> Path:
-    """It goes with the test process."""
-    holder = tempfile.TemporaryDirectory(prefix=f"lambdad-dotnet-{name}-")
-    _HOLDERS.append(holder)
-    return Path(holder.name)

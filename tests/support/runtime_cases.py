@@ -232,7 +232,7 @@ def _log(process: RuntimeProcess, _: object) -> None:
     line = next(line for line in process.ended_log().split("\n") if "one" in line)
     assert "two 3" in line, "a message of several lines is one entry"
     assert REQUEST_ID in line
-    assert "INFO" in line
+    assert "INFO" in line.upper()
 
 
 def _many_lines(process: RuntimeProcess, _: object) -> None:

@@ -84,16 +84,23 @@ namespace Lambdad.Runtime
             Emit(Line(parsed.Text + (parsed.Text.Length > 0 && exception != null ? "\n" : "") + described, level), level);
         }
 
-        /// <summary>What the handler threw.</summary>
+        /// <summary>What the handler threw, or by its name alone where its own members throw.</summary>
         public void WriteException(Exception thrown)
         {
-            if (isJson || hasPrefix)
+            try
             {
-                Write(LogLevel.Error, thrown, "", new object[0]);
-                return;
+                if (isJson || hasPrefix)
+                {
+                    Write(LogLevel.Error, thrown, "", new object[0]);
+                    return;
+                }
+                string trace = StackTraces.Text(thrown);
+                Emit(thrown.Message + ": " + thrown.GetType().Name + (trace.Length > 0 ? "\n" + trace : ""), LogLevel.Error);
             }
-            string trace = StackTraces.Text(thrown);
-            Emit(thrown.Message + ": " + thrown.GetType().Name + (trace.Length > 0 ? "\n" + trace : ""), LogLevel.Error);
+            catch (Exception worse) when (!(worse is OutOfMemoryException))
+            {
+                Write(thrown.GetType().Name, LogLevel.Error);
+            }
         }
 
         /// <summary>Text as it is, a line or a part of one.</summary>

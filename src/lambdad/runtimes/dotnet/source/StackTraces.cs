@@ -9,8 +9,7 @@ namespace Lambdad.Runtime
         private const string Own = "at Lambdad.Runtime.";
         private static readonly string[] Reflection =
         {
-            "at System.RuntimeMethodHandle.", "at System.Reflection.", "at InvokeStub_", "at System.RuntimeType.CreateInstance",
-            "at System.Activator.CreateInstance", "at System.RuntimeTypeHandle.CreateInstance",
+            "System.RuntimeMethodHandle", "System.Reflection.", "InvokeStub_", "System.RuntimeType", "System.Activator",
         };
 
         /// <summary>Those of `thrown`; none where it was never thrown.</summary>
@@ -62,9 +61,12 @@ namespace Lambdad.Runtime
             return lines;
         }
 
-        /// <summary>Of what stands between the client and the function.</summary>
+        /// <summary>Whether it stands between the client and the function.</summary>
+        public static bool IsOfCall(Type type) =>
+            type != null && Array.Exists(Reflection, part => type.FullName.StartsWith(part, StringComparison.Ordinal));
+
         private static bool IsOfCall(string line) =>
             line.StartsWith("---", StringComparison.Ordinal)
-            || Array.Exists(Reflection, part => line.StartsWith(part, StringComparison.Ordinal));
+            || Array.Exists(Reflection, part => line.StartsWith("at " + part, StringComparison.Ordinal));
     }
 }

@@ -46,39 +46,45 @@ namespace Lambdad.Runtime
 
         private static void AppendStack(StringBuilder text, Exception thrown, List<string> paths)
         {
-            StackFrame[] frames = new StackTrace(thrown, true).GetFrames();
-            if (frames == null || frames.Length == 0)
+            StackFrame[] frames = new StackTrace(thrown, true).GetFrames() ?? new StackFrame[0];
+            int count = Array.FindIndex(frames, frame => TypeOf(frame)?.Namespace == typeof(XRayCause).Namespace);
+            count = count < 0 ? frames.Length : count;
+            while (count > 0 && StackTraces.IsOfCall(TypeOf(frames[count - 1])))
+            {
+                count--;
+            }
+            if (count == 0)
             {
                 return;
             }
             text.Append(",\"stack\":[");
-            string separator = "";
-            foreach (StackFrame frame in frames)
+            for (int i = 0; i < count; i++)
             {
-                Type type = frame.GetMethod()?.DeclaringType;
-                if (type?.Namespace == typeof(XRayCause).Namespace)
-                {
-                    break;
-                }
-                text.Append(separator).Append('{');
-                string path = frame.GetFileName();
-                if (path != null)
-                {
-                    text.Append("\"path\":");
-                    JsonText.Quote(text, path, true);
-                    text.Append(",\"line\":").Append(frame.GetFileLineNumber()).Append(',');
-                    if (!paths.Contains(path))
-                    {
-                        paths.Add(path);
-                    }
-                }
-                text.Append("\"label\":");
-                string method = frame.GetMethod()?.Name ?? "";
-                JsonText.Quote(text, type == null ? method : type.Name + "." + method, true);
+                text.Append(i > 0 ? ",{" : "{");
+                AppendFrame(text, frames[i], paths);
                 text.Append('}');
-                separator = ",";
             }
             text.Append(']');
+        }
+
+        private static Type TypeOf(StackFrame frame) => frame.GetMethod()?.DeclaringType;
+
+        private static void AppendFrame(StringBuilder text, StackFrame frame, List<string> paths)
+        {
+            string path = frame.GetFileName();
+            if (path != null)
+            {
+                text.Append("\"path\":");
+                JsonText.Quote(text, path, true);
+                text.Append(",\"line\":").Append(frame.GetFileLineNumber()).Append(',');
+                if (!paths.Contains(path))
+                {
+                    paths.Add(path);
+                }
+            }
+            string method = frame.GetMethod()?.Name ?? "";
+            text.Append("\"label\":");
+            JsonText.Quote(text, TypeOf(frame) == null ? method : TypeOf(frame).Name + "." + method, true);
         }
     }
 }
