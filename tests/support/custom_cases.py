@@ -30,7 +30,7 @@ post() { # path, content type, file
 }
 
 case $NAME in
-import_hangs) echo begun; while :; do :; done;;
+import_hangs) echo begun; exec sleep 1000;;
 import_fails)
     error=Function.Broken
     printf '{"errorType": "Function.Broken", "errorMessage": "while it loads"}' > $body
@@ -79,6 +79,7 @@ while true; do
             -H 'Lambda-Runtime-Function-Response-Mode: streaming' "$api/invocation/$id/response"
         continue;;
     exit) exit 3;;
+    hang) echo begun; exec sleep 1000;;
     fails)
         if [ "$event" = '"fail"' ]; then error=Function.Asked; message='broken: ä'; fi;;
     long_error)
@@ -116,6 +117,7 @@ _NAMES = [
     "import_hangs",
     "exit_at_import",
     "exit",
+    "hang",
     "many_lines",
     "wrapper",
 ]

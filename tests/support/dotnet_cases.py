@@ -72,6 +72,7 @@ _BODIES = {
     ),
     "wrong_architecture": "return Native();",
     "import_hangs": "return null;",
+    "hang": 'Console.WriteLine("begun"); Thread.Sleep(-1); return null;',
     "many_lines": 'for (long n = 0; n < (long)input; n++) Console.WriteLine("line " + n); return "fine";',
     "wrapper": 'return Environment.GetEnvironmentVariable("WRAPPED");',
     "import_fails": "return null;",

@@ -156,6 +156,9 @@ func handle(wanted string, request *InvokeRequest, event interface{}) (interface
 		return nil, nil
 	case "exit":
 		os.Exit(3)
+	case "hang":
+		fmt.Println("begun")
+		time.Sleep(time.Hour)
 	}
 	if !fails {
 		return "fine", nil
@@ -218,6 +221,7 @@ _NAMES = [
     "import_hangs",
     "exit_at_import",
     "exit",
+    "hang",
     "many_lines",
     "wrapper",
 ]

@@ -85,6 +85,10 @@ _BODIES = {
     "import_hangs": "return NUMBER;",
     "exit_at_import": "return NUMBER;",
     "exit": "System.exit(3); return null;",
+    "hang": (
+        'System.out.println("begun"); try { Thread.sleep(1000000); } catch (InterruptedException end) { return "interrupted"; }'
+        ' return "late";'
+    ),
     "many_lines": ('for (int n = 0; n < ((Number) event).intValue(); n++) System.out.println("line " + n); return "fine";'),
     "json_log": 'c.getLogger().log("not this", LogLevel.DEBUG); c.getLogger().log("this", LogLevel.WARN); return null;',
     "wrapper": 'return System.getenv("WRAPPED");',

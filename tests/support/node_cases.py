@@ -52,9 +52,14 @@ _SOURCES = {
     "import_error": "require('absent_module');",
     "wrong_architecture": "require('./native.node');",
     "import_fails": "throw new RangeError('while it loads');",
-    "import_hangs": "process.stdout.write('begun\\n'); for (;;) {}",
+    "import_hangs": "process.stdout.write('begun\\n'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);",
     "exit_at_import": "process.exit(3);",
     "exit": "exports.handler = async () => process.exit(3);",
+    "hang": """
+        exports.handler = async () => {
+          console.log('begun');
+          await new Promise((resolve) => setTimeout(resolve, 1000000));
+        };""",
     "log": "exports.handler = async () => { console.log('one\\ntwo', 3); };",
     "many_lines": "exports.handler = async (e) => { for (let n = 0; n < e; n++) console.log(`line ${n}`); return 'fine'; };",
     "json_log": "exports.handler = async () => { console.debug('not this'); console.warn('this'); };",

@@ -56,9 +56,13 @@ _SOURCES = {
     "import_error": "import absent_module\n",
     "wrong_architecture": "import native\n",
     "import_fails": "raise ValueError('while it loads')\n",
-    "import_hangs": "import sys\nsys.stdout.write('begun\\n')\nsys.stdout.flush()\nwhile True:\n    pass\n",
+    "import_hangs": "import sys, time\nsys.stdout.write('begun\\n')\nsys.stdout.flush()\ntime.sleep(1000)\n",
     "exit_at_import": "import os\nos._exit(3)\n",
     "exit": "import os\ndef handler(event, context):\n    os._exit(3)\n",
+    "hang": (
+        "import sys, time\ndef handler(event, context):\n    sys.stdout.write('begun\\n')\n    sys.stdout.flush()\n"
+        "    time.sleep(1000)\n"
+    ),
     "log": (
         "import logging\ndef handler(event, context):\n    logging.getLogger().setLevel('INFO')\n"
         "    logging.info('one\\ntwo 3')\n"

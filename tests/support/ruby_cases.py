@@ -54,6 +54,7 @@ _SOURCES = {
     "import_hangs": 'STDOUT.write("begun\\n")\nSTDOUT.flush\nloop {}\n',
     "exit_at_import": "exit! 3",
     "exit": "def handler(event:, context:)\n  exit! 3\nend\n",
+    "hang": "def handler(event:, context:)\n  puts 'begun'\n  $stdout.flush\n  sleep\nend\n",
     "log": "require 'logger'\ndef handler(event:, context:)\n  Logger.new($stdout).info(\"one\\ntwo 3\")\nend\n",
     "many_lines": "def handler(event:, context:)\n  event.times { |number| puts \"line #{number}\" }\n  'fine'\nend\n",
     "json_log": """

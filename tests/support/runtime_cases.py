@@ -216,6 +216,13 @@ def _import_hangs(process: RuntimeProcess, _: object) -> None:
     assert process.api.told.empty() and process.api.asked.empty()
 
 
+def _hangs(process: RuntimeProcess, _: object) -> None:
+    process.api.give(b"{}")
+    process.wait_for_log("begun")
+    assert process.is_alive()
+    assert process.api.told.empty()
+
+
 def _exit_at_import(process: RuntimeProcess, _: object) -> None:
     assert process.wait() == 3
     assert process.api.told.empty()
@@ -358,6 +365,7 @@ CASES = (
     Case("import_hangs", "code that never has loaded keeps the runtime from asking for work", _import_hangs, is_alone=True),
     Case("exit_at_import", "an exit while the code loads ends the runtime with that status", _exit_at_import, is_alone=True),
     Case("exit", "an exit in the handler ends the runtime with that status", _exit, is_alone=True),
+    Case("hang", "a handler that never returns has no answer, and goes on", _hangs, is_alone=True),
     Case("log", "a log entry of several lines is one, with level and request id", _log, is_alone=True),
     Case("many_lines", f"{LINES} lines are in the log, in their order", _many_lines, is_alone=True),
     Case("error_log", "an error is in the log", _error_log, is_alone=True, function="fails"),
