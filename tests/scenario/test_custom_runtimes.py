@@ -1,10 +1,11 @@
-"""Functions that bring their own runtime: `bootstrap` files in shell, Python, JavaScript, Go and C."""
+"""Functions that bring their own runtime: `bootstrap` files in shell, Python, JavaScript, Go, C and Rust."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,47 @@ func main() {
 		}
 		sent.Body.Close()
 	}
+}
+"""
+
+
+RUST_RUNTIME = r"""
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+fn main() {
+    let address = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        write!(stream, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: {}\r\n\r\n", address).unwrap();
+        let (id, event) = read(&mut reader);
+        let answer = format!("[\"rust\",{}]", event);
+        let head = format!("POST /2018-06-01/runtime/invocation/{}/response HTTP/1.1\r\nHost: {}", id, address);
+        write!(stream, "{}\r\nContent-Length: {}\r\n\r\n{}", head, answer.len(), answer).unwrap();
+        read(&mut reader);
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> (String, String) {
+    let (mut id, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.trim_end().split_once(": ") {
+            match name.to_lowercase().as_str() {
+                "lambda-runtime-aws-request-id" => id = value.to_string(),
+                "content-length" => length = value.parse().unwrap(),
+                _ => (),
+            }
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (id, String::from_utf8(body).unwrap())
 }
 """
 
@@ -255,6 +297,17 @@ def test_a_static_binary_of_c_is_a_runtime(server: Server) -> None:
     """As above; it sees the handler that it may have, and the folder that it was started in."""
     answers = {'"env _HANDLER"': "app.handler", '"env PWD"': "/var/task"}
     _runs_from_package_and_layer(server, "c", probe_program(), answers)
+
+
+def test_a_binary_of_rust_is_a_runtime(server: Server, tmp_path: Path) -> None:
+    """As above, with the machine's C library."""
+    compiler = shutil.which("rustc")
+    if compiler is None:
+        pytest.skip("needs rustc")
+    source, program = tmp_path / "main.rs", tmp_path / "bootstrap"
+    source.write_text(RUST_RUNTIME)
+    subprocess.run([compiler, "--edition", "2021", "-C", "strip=symbols", "-o", program, source], check=True)
+    _runs_from_package_and_layer(server, "rust", program.read_bytes(), {"1": ["rust", 1], '{"k":"v"}': ["rust", {"k": "v"}]})
 
 
 def _runs_from_package_and_layer(server: Server, language: str, program: bytes, answers: dict[str, Any]) -> None:
