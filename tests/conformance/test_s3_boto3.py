@@ -356,7 +356,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(running: Running, s3: Any, buc
 
 
 def test_notifications(running: Running, s3: Any, bucket: str) -> None:
-    """What is configured comes back, and a put reaches the function, with the ids of its own request."""
+    """What is configured comes back and can be written back, and a put reaches the function, with its own request's ids."""
     configuration = {
         "Id": "mine",
         "LambdaFunctionArn": FUNCTION,
@@ -369,6 +369,9 @@ def test_notifications(running: Running, s3: Any, bucket: str) -> None:
     configuration["Filter"]["Key"]["FilterRules"][0]["Name"] = "Suffix"
     told = s3.get_bucket_notification_configuration(Bucket=bucket)
     assert told["LambdaFunctionConfigurations"] == [configuration]
+    written_back = {"LambdaFunctionConfigurations": told["LambdaFunctionConfigurations"]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=written_back)
+    assert s3.get_bucket_notification_configuration(Bucket=bucket)["LambdaFunctionConfigurations"] == [configuration]
     put = s3.put_object(Bucket=bucket, Key="a b.xls", Body=b"x")
     assert running.functions.arrived.wait(30)
     (payload,) = running.functions.payloads
@@ -380,6 +383,10 @@ def test_notifications(running: Running, s3: Any, bucket: str) -> None:
         queue = {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [queue]})
     assert code_of(error) == ("NotImplemented", 501)
+    told["LambdaFunctionConfigurations"][0]["Filter"]["Key"]["FilterRules"][0]["Name"] = "infix"
+    with pytest.raises(ClientError, match="filter rule name must be either prefix or suffix") as error:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=written_back)
+    assert code_of(error) == ("InvalidArgument", 400)
 
 
 def test_virtual_host_addressing(running: Running, s3: Any, bucket: str) -> None:

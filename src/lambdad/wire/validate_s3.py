@@ -22,6 +22,9 @@ _ENUM_ERRORS = {
     "Event": ("InvalidArgument", "A specified event is not supported for notifications."),
 }
 
+#: Enumerations that S3 reads in any case, and writes otherwise than its model: the service looks at them.
+_ANY_CASE = frozenset({"FilterRuleName"})
+
 Check = Callable[[Any], None]
 
 
@@ -57,7 +60,7 @@ class S3Validator:
     def _check(self, shape: Any) -> Check | None:
         kind = shape.type_name
         if kind == "string":
-            return _enum_check(shape) if shape.enum else None
+            return _enum_check(shape) if shape.enum and shape.name not in _ANY_CASE else None
         if kind == "list":
             element_check = self._check(shape.member)
             return _each(element_check) if element_check else None
