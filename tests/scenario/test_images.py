@@ -197,12 +197,14 @@ def test_what_is_wrong_with_an_image_is_said_when_it_is_given(server: Server, pu
     server.client("ecr").create_repository(repositoryName="wrong-images")
     registry = RegistryClient(server.endpoint, "wrong-images")
     registry.push(image(base, architecture="arm64"), "arm")
+    registry.push(attested(image(base)), "attestation")
     lambda_ = server.client("lambda")
     here = f"localhost:{server.port}"
     for uri, reason in {
         f"{pushed}:v9": "does not exist",
         f"{here}/nowhere:v1": "does not exist",
         f"{here}/wrong-images:arm": "for arm64, and not for x86_64",
+        f"{here}/wrong-images:attestation": "application/vnd.in-toto+json",
         "registry.example.com/app:v1": "the setting registries does not name it",
         "oci:/etc": "the setting image_folders does not name it",
         "000000000000.dkr.ecr.eu-west-1.amazonaws.com/app:v1": "does not match the region",
@@ -213,6 +215,13 @@ def test_what_is_wrong_with_an_image_is_said_when_it_is_given(server: Server, pu
         assert reason in refused(lambda_.create_function, **image_function), uri
     with pytest.raises(lambda_.exceptions.ResourceNotFoundException):
         lambda_.get_function(FunctionName="image-wrong")
+
+
+def attested(made: HandMade) -> HandMade:
+    """What docker buildx puts beside an image: its "layers" are statements about it."""
+    manifest = json.loads(made.manifest)
+    manifest["layers"][0]["mediaType"] = "application/vnd.in-toto+json"
+    return HandMade(json.dumps(manifest).encode(), made.config, made.tars, made.blobs)
 
 
 def test_an_image_that_cannot_be_unpacked_fails_the_function(server: Server, base: list[Entry]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tarfile
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import IO
 
 import msgspec
 
-from lambdad.images.document import DOCKER_MANIFEST, MOST_BYTES, Descriptor, MalformedImage
-from lambdad.images.source import MissingImage
+from lambdad.images.document import DOCKER_MANIFEST, MOST_BYTES, MOST_LAYERS, Descriptor, MalformedImage
+from lambdad.images.source import MissingImage, open_file
 
 _PIECE_BYTES = 1 << 20
 _MOST_MEMBERS = 20_000
@@ -36,6 +37,7 @@ class DockerArchive:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._tar: tarfile.TarFile | None = None
+        self._content_file: IO[bytes]  #: of it, as long as it is open
         self._members: dict[str, tarfile.TarInfo] = {}  #: by the digest of their bytes
 
     async def document(self, name: str | None) -> tuple[bytes, str]:
@@ -53,10 +55,13 @@ class DockerArchive:
         if self._tar is not None:
             self._tar.close()
             self._tar = None
+            self._content_file.close()
 
     def _manifest(self, name: str | None) -> bytes:
         try:
             saved = self._saved(name)
+            if len(saved.Layers) > MOST_LAYERS:
+                raise MalformedImage(f"it has {len(saved.Layers)} layers; {MOST_LAYERS} are possible")
             config = self._describe(saved.Config, _CONFIG_TYPE)
             layers = [self._describe(layer, _TAR) for layer in saved.Layers]
         except (tarfile.TarError, EOFError, OSError) as error:
@@ -100,17 +105,28 @@ class DockerArchive:
 
     def _member(self, path: str) -> tarfile.TarInfo:
         if self._tar is None:
-            self._tar = tarfile.open(self._file, "r:")  # noqa: SIM115 - closed by `close`
+            self._tar = self._open()
         tar = self._tar
         for _ in range(_MOST_MEMBERS):
-            if tar.next() is None:
+            member = tar.next()
+            if member is None:
                 break
+            if member.issparse():  # it may say that it is as long as it likes
+                raise MalformedImage(f"{member.name} in {self._file} is sparse, which docker save never writes")
         else:
             raise MalformedImage(f"{self._file} has more than {_MOST_MEMBERS} members")
         try:
             return tar.getmember(path)
         except KeyError as error:
             raise MissingImage(f"{self._file} has no {path}: it is not what docker save writes") from error
+
+    def _open(self) -> tarfile.TarFile:
+        self._content_file = os.fdopen(open_file(self._file), "rb")
+        try:
+            return tarfile.open(fileobj=self._content_file, mode="r:")
+        except BaseException:
+            self._content_file.close()
+            raise
 
     def _content(self, member: tarfile.TarInfo) -> IO[bytes]:
         """Links lead to other members only, as old versions of Docker wrote layers that were the same."""

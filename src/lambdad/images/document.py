@@ -15,7 +15,8 @@ from lambdad.images.reference import DIGEST
 from lambdad.model.image import PLATFORMS, ImageCommand
 
 MOST_BYTES = 4 << 20  #: of one document, the distribution API's own limit
-_MOST_LAYERS = 127
+MOST_LAYERS = 127  #: of an image that is to run
+_MOST_PARTS = 4200  #: of a manifest, as in ECR
 _MOST_COMMAND_BYTES = 64 << 10  #: what starts an image, with its variables: more than AWS's own 16 KB for a function's
 T = TypeVar("T")
 
@@ -116,24 +117,37 @@ class ImageConfig:
 
 
 def read_document(data: bytes, media_type: str = "") -> Manifest | Index:
-    """`media_type` is what came with it, if anything did; the document's own word goes before."""
+    """`media_type` is what came with it, if anything did. What is read need not be an image, but attestations of one, say."""
     document = _decoded(data, _Document)
-    kind = document.media_type or media_type.partition(";")[0].strip()
+    came_as = media_type.partition(";")[0].strip()
+    if document.media_type and came_as in ACCEPTED and came_as != document.media_type:
+        raise MalformedImage(f"its manifest came as {came_as}, and says that it is {document.media_type[:120]}")
+    kind = document.media_type or came_as
     if document.schema_version != 2:
         raise MalformedImage("its manifest is of an old schema: only the second is read")
+    if document.manifests is not None and (document.layers is not None or document.config is not None):
+        raise MalformedImage("its manifest is two in one: an index and one of layers")  # each reader would take its own
     if document.manifests is not None and kind not in MANIFESTS:
         return Index(kind or OCI_INDEX, _checked(document.manifests))
-    if document.config is None or document.layers is None:
+    if document.config is None or document.layers is None or kind in INDEXES:
         raise MalformedImage("its manifest names no configuration and layers")
-    if document.config.media_type not in _CONFIGS:
-        raise MalformedImage(f"its configuration is of the type {document.config.media_type!r}: not an image's")
-    if len(document.layers) > _MOST_LAYERS:
-        raise MalformedImage(f"it has {len(document.layers)} layers; {_MOST_LAYERS} are possible")
-    for layer in document.layers:
-        if layer.media_type not in _LAYERS:
-            raise MalformedImage(f"a layer is of the type {layer.media_type!r}; tar, tar+gzip and tar+zstd are read")
+    if len(document.layers) > _MOST_PARTS:
+        raise MalformedImage(f"its manifest names {len(document.layers)} layers; {_MOST_PARTS} are possible")
     (config,) = _checked([document.config])
     return Manifest(kind or OCI_MANIFEST, config, _checked(document.layers))
+
+
+def check_image(manifest: Manifest) -> None:
+    """MalformedImage unless it is of an image whose layers can be unpacked."""
+    if manifest.config.media_type not in _CONFIGS:
+        raise MalformedImage(f"its configuration is of the type {manifest.config.media_type[:120]!r}: not an image's")
+    if not manifest.layers:
+        raise MalformedImage("it has no layers")
+    if len(manifest.layers) > MOST_LAYERS:
+        raise MalformedImage(f"it has {len(manifest.layers)} layers; {MOST_LAYERS} are possible")
+    for layer in manifest.layers:
+        if layer.media_type not in _LAYERS:
+            raise MalformedImage(f"a layer is of the type {layer.media_type[:120]!r}; tar, tar+gzip and tar+zstd are read")
 
 
 def read_config(data: bytes) -> ImageConfig:

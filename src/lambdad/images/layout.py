@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import msgspec
 
 from lambdad.images.document import MOST_BYTES, Descriptor, Index, MalformedImage, read_document
 from lambdad.images.reference import DIGEST
-from lambdad.images.source import MissingImage
+from lambdad.images.source import MissingImage, open_file
 
 _NAME = "org.opencontainers.image.ref.name"
 _PIECE_BYTES = 1 << 20
@@ -32,7 +31,7 @@ class Layout:
         return await asyncio.to_thread(self._read_blob, descriptor.digest), descriptor.media_type
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
-        file = await asyncio.to_thread(_open, self._path(descriptor.digest))
+        file = await asyncio.to_thread(open_file, self._path(descriptor.digest))
         with os.fdopen(file, "rb") as content:
             while piece := await asyncio.to_thread(content.read, _PIECE_BYTES):
                 yield piece
@@ -75,19 +74,8 @@ class Layout:
         return self._folder / "blobs" / "sha256" / matched[1]
 
 
-def _open(path: Path) -> int:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError as error:
-        raise MissingImage(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise MissingImage(f"{path} is not a file")
-    return file
-
-
 def _read(path: Path) -> bytes:
-    with os.fdopen(_open(path), "rb") as content:
+    with os.fdopen(open_file(path), "rb") as content:
         data = content.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise MalformedImage(f"{path} has more than {MOST_BYTES} bytes")

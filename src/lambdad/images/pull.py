@@ -6,7 +6,16 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-from lambdad.images.document import MOST_BYTES, Descriptor, Index, MalformedImage, Manifest, read_config, read_document
+from lambdad.images.document import (
+    MOST_BYTES,
+    Descriptor,
+    Index,
+    MalformedImage,
+    Manifest,
+    check_image,
+    read_config,
+    read_document,
+)
 from lambdad.images.reference import DIGEST
 from lambdad.images.source import ImageSource
 from lambdad.model.image import Image, ImageLayer
@@ -23,11 +32,10 @@ async def pulled(
     """
     async with AsyncExitStack() as pins:
         data, manifest = await _manifest(source, name, architecture)
+        check_image(manifest)
         config = read_config(await _small(source, manifest.config))
         if config.architecture != architecture:
             raise MalformedImage(f"the image is for {config.architecture}, and not for {architecture}")
-        if not manifest.layers:
-            raise MalformedImage("it has no layers")
         if len(config.diff_ids) != len(manifest.layers):
             raise MalformedImage("its configuration and its manifest have different numbers of layers")
         if sum(layer.size for layer in manifest.layers) > most_bytes:
@@ -91,6 +99,8 @@ async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, cont
             writer = await pins.enter_async_context(blobs.receive())
         else:
             await anext(content, b"")
+            if blobs.path(descriptor.hex_digest).stat().st_size != descriptor.size:
+                raise MalformedImage(f"{descriptor.digest} is of another size than was said of it")
             return
         async for piece in content:
             size += len(piece)
@@ -100,6 +110,8 @@ async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, cont
     blob = await writer.finish()
     if blob.digest != descriptor.hex_digest:
         raise MalformedImage(f"what came for {descriptor.digest} is something else")
+    if blob.size != descriptor.size:
+        raise MalformedImage(f"{descriptor.digest} is shorter than was said of it")
 
 
 async def _one(data: bytes) -> AsyncGenerator[bytes, None]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Protocol
 
 from lambdad.images.document import Descriptor
@@ -26,3 +29,15 @@ class ImageSource(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def open_file(path: Path) -> int:
+    """A descriptor of a regular file; waits for nobody to write into a pipe. MissingImage where it is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        raise MissingImage(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise MissingImage(f"{path} is not a file")
+    return file

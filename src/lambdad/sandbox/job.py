@@ -8,7 +8,7 @@ import resource
 import signal
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -129,7 +129,10 @@ def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, lau
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == launcher:
             close_all_but(kept)
-            os.write(writer, msgspec.json.encode(work()))
+            report = work()
+            # A name in an archive need not be text.
+            detail = report.detail.encode("utf-8", "backslashreplace").decode()
+            os.write(writer, msgspec.json.encode(replace(report, detail=detail)))
             status = 0
     except BaseException:  # noqa: BLE001 - the end of a process: told on stderr, and by the missing report
         os.write(2, traceback.format_exc().encode())

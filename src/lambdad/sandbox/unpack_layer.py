@@ -154,6 +154,8 @@ class _Layer:
             self._budget.make_file()
             os.mkfifo(path, 0o600)
             os.chmod(path, entry.mode & 0o777)
+        elif not entry.isdev():
+            raise Refusal("unsupported", f"{path} is of a kind that is not known")
         elif not path.startswith("/dev/"):  # there every sandbox has devices of its own
             raise Refusal("unsupported", f"{path} is a device")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambdad.images.document import DOCKER_LIST, Index, MalformedImage, Manifest, read_config, read_document
+from lambdad.images.document import DOCKER_LIST, Index, MalformedImage, Manifest, check_image, read_config, read_document
 from lambdad.model.image import ImageCommand
 from support.image_layers import Entry
 from support.images import MANIFEST, described, image
@@ -76,10 +76,11 @@ def test_a_configuration_says_what_is_run() -> None:
         (b"{}", "old schema"),
         (changed(MADE.manifest, schemaVersion=1), "old schema"),
         (changed(MADE.manifest, layers=None), "no configuration and layers"),
-        (changed(MADE.manifest, layers=[described(b"x", f"{TAR}+lz4")]), "tar\\+lz4"),
         (changed(MADE.manifest, layers=[{**described(b"x", TAR), "digest": "md5:1"}]), "md5"),
-        (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 200), "200 layers"),
-        (changed(MADE.manifest, config=described(b"x", "application/vnd.cncf.helm.config.v1+json")), "helm"),
+        (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 5000), "5000 layers"),
+        (changed(MADE.manifest, manifests=[]), "two in one"),
+        (changed(MADE.manifest, mediaType=DOCKER_LIST), "no configuration and layers"),
+        (changed(MADE.manifest, layers=[{**described(b"x", TAR), "size": -1}]), "less than no bytes"),
         (b" " * (5 << 20), "more than"),
     ],
 )  # fmt: skip
@@ -87,6 +88,30 @@ def test_what_is_no_manifest_is_refused(data: bytes, reason: str) -> None:
     """With the reason."""
     with pytest.raises(MalformedImage, match=reason):
         read_document(data)
+
+
+def test_a_manifest_is_what_it_came_as() -> None:
+    """Else what one reader has checked is not what another runs."""
+    with pytest.raises(MalformedImage, match="came as"):
+        read_document(MADE.manifest, DOCKER_LIST)
+    assert isinstance(read_document(MADE.manifest, "application/json"), Manifest)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (changed(MADE.manifest, layers=[]), "no layers"),
+        (changed(MADE.manifest, layers=[described(b"x", f"{TAR}+lz4")]), "tar\\+lz4"),
+        (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 200), "200 layers"),
+        (changed(MADE.manifest, config=described(b"x", "application/vnd.cncf.helm.config.v1+json")), "helm"),
+    ],
+)
+def test_not_everything_with_a_manifest_can_be_run(data: bytes, reason: str) -> None:
+    """Registries keep attestations, charts and more."""
+    manifest = read_document(data)
+    assert isinstance(manifest, Manifest)
+    with pytest.raises(MalformedImage, match=reason):
+        check_image(manifest)
 
 
 @pytest.mark.parametrize(

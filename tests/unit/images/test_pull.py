@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import socket
 import tarfile
 import threading
@@ -161,6 +162,49 @@ async def test_a_layer_of_a_saved_image_may_be_a_link_to_another(tmp_path: Path,
     async with pulled(source, None, "x86_64", blobs, MOST) as taken:
         assert [layer.size for layer in taken.layers] == [len(tar) for tar in twice.tars]
     await source.close()
+
+
+async def test_a_part_has_the_size_that_was_said(tmp_path: Path, blobs: FileBlobs, store: SqliteStore) -> None:
+    """The bound on what is taken in is one on what is said; also of a part that is there already."""
+    layouts = []
+    for step in (1, -1):
+        changed = json.loads(MADE.manifest)
+        changed["layers"][1]["size"] += step
+        made = HandMade(json.dumps(changed).encode(), MADE.config, MADE.tars, MADE.blobs)
+        layouts.append(Layout(write_layout(tmp_path / f"{step}", {"v": made})))
+
+    async def are_refused() -> None:
+        for layout in layouts:
+            with pytest.raises(MalformedImage, match="than was said of it"):
+                async with pulled(layout, None, "x86_64", blobs, MOST):
+                    pass
+
+    await are_refused()
+    async with pulled(Layout(write_layout(tmp_path / "good", {"v": MADE})), None, "x86_64", blobs, MOST) as taken:
+        await store.commit([refer(digest, "test") for digest in taken.blobs()])
+    await are_refused()
+    assert kept(blobs, tmp_path) == set(taken.blobs())
+
+
+async def test_a_saved_file_is_a_file_of_its_size(tmp_path: Path) -> None:
+    """Not a pipe that nobody writes to, not one that says it is endless, and no layer a hundred thousand times."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MissingImage, match="not a file"):
+        await DockerArchive(tmp_path / "pipe").document(None)
+    config = json.dumps([{"Config": "c.json", "RepoTags": None, "Layers": ["l"] * 100_000}]).encode()
+    sparse = tarfile.TarInfo("l")
+    sparse.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 60), "GNU.sparse.name": "l"}
+    for name, more, reason in (("many", [], "100000 layers"), ("sparse", [sparse], "sparse")):
+        with tarfile.open(tmp_path / name, "w", format=tarfile.PAX_FORMAT) as tar:
+            member = tarfile.TarInfo("manifest.json")
+            member.size = len(config)
+            tar.addfile(member, io.BytesIO(config))
+            for each in more:
+                tar.addfile(each)
+        source = DockerArchive(tmp_path / name)
+        with pytest.raises(MalformedImage, match=reason):
+            await source.document(None)
+        await source.close()
 
 
 class _Announced:

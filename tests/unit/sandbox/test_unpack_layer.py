@@ -297,3 +297,48 @@ def test_a_layer_takes_no_more_of_the_disk_than_there_is_room_for(
     """Be it bytes, blocks for a byte each, or inodes."""
     report, _ = unpack(layer_tar(entries), None, UnpackLimits(1 << 24, 1000, **room))
     assert report.refusal == "no-room", report
+
+
+def header(name: bytes, size: bytes = b"00000000000\0", kind: bytes = b"0") -> bytes:
+    """Of an entry, as no library writes it."""
+    made = bytearray(512)
+    made[: len(name)], made[100:108], made[124:136], made[156:157], made[257:265] = (
+        name,
+        b"0000644\0",
+        size,
+        kind,
+        b"ustar\x0000",
+    )
+    made[148:156] = b"%06o\0 " % (sum(made) + 8 * 32)
+    return bytes(made)
+
+
+NEGATIVE = b"\xff" * 10 + b"\xfe\x00"  # -512, as GNU writes numbers
+
+
+def pax(record: bytes) -> bytes:
+    return header(b"pax", b"%011o\0" % len(record), b"x") + record.ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("layer", "refusal"),
+    [
+        (header(b"a", NEGATIVE), "not-a-tar"),
+        (header(b"@", NEGATIVE, b"L") + header(b"a"), "not-a-tar"),
+        (header(b"p", NEGATIVE, b"x") + header(b"a"), "not-a-tar"),
+        (pax(b"14 size=-1024\n") + header(b"a"), "not-a-tar"),
+        (pax(b"26 path=../../etc/passwd\n") + header(b"a"), "slip"),
+        (header(b"@", b"00000303240\0", b"L") + b"n" * 100_352 + header(b"a"), "unsupported"),
+        (header(b"x", kind=b"Z"), "unsupported"),
+        (header(b"dev\x95", kind=b"3"), "unsupported"),
+        (header(b"\xff\xfe/../x"), "slip"),
+        (b"".join(pax(b"11 comment=\n"[:11]) for _ in range(3000)) + header(b"a"), "unsupported"),
+        (b"".join(header(b"@", b"00000000002\0", b"L") + b"n".ljust(512, b"\0") for _ in range(3000)), "unsupported"),
+        (header(b"etc", b"00000000001\0") + b"x".ljust(512, b"\0"), "unsupported"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_headers_that_lie_are_refused(unpack: Unpack, layer: bytes, refusal: str) -> None:
+    """Sizes below nothing, names that are no text or endless, headers about headers."""
+    report, _ = unpack(layer + bytes(1024))
+    assert report.refusal == refusal, report

@@ -99,6 +99,11 @@ async def find(state: EcrState, name: RepositoryName, image: str) -> StoredManif
     return None if digest is None else await state.records.manifest(name, digest)
 
 
+async def document_of(state: EcrState, manifest: StoredManifest) -> bytes:
+    """KeyError where it has gone meanwhile."""
+    return b"".join([piece async for piece in state.blobs.read(manifest.digest)])
+
+
 async def list_images(state: EcrState, context: RequestContext, request: Request) -> Output:
     name = named(context, request)
     await existing(state, name)
@@ -144,7 +149,11 @@ async def batch_get_image(state: EcrState, context: RequestContext, request: Req
         accepted = request.get("acceptedMediaTypes", ACCEPTED)
         if manifest.media_type not in accepted:
             raise invalid(f"The image is of the type {manifest.media_type}, which the request does not accept.")
-        data = b"".join([piece async for piece in state.blobs.read(manifest.digest)])
+        try:
+            data = await document_of(state, manifest)
+        except KeyError:
+            failures.append(_failure(each))
+            continue
         images.append({**_image(name, manifest, each.get("imageTag")), "imageManifest": data.decode()})
     return {"images": images, "failures": failures}
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from lambdad.images.document import Descriptor
 from lambdad.images.source import MissingImage
-from lambdad.services.ecr.image import find
+from lambdad.services.ecr.image import document_of, find
 from lambdad.services.ecr.model import RepositoryName
 from lambdad.services.ecr.state import EcrState
 
@@ -22,7 +22,10 @@ class OwnImages:
         manifest = await find(self._state, self._name, name or "latest")
         if manifest is None:
             raise MissingImage(f"the repository {self._name.name} has no image {name}")
-        return b"".join([piece async for piece in self._state.blobs.read(manifest.digest)]), manifest.media_type
+        try:
+            return await document_of(self._state, manifest), manifest.media_type
+        except KeyError as error:
+            raise MissingImage(f"the image {name} of the repository {self._name.name} has just been deleted") from error
 
     async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         if not await self._state.records.has_part(self._name, descriptor.hex_digest):

@@ -21,7 +21,7 @@ from lambdad.images.reference import DIGEST, REPOSITORY
 from lambdad.model.permission import Parameters, Permission
 from lambdad.model.request import Principal, RequestContext
 from lambdad.model.site import SiteCaller, SiteRequest, SiteResponse
-from lambdad.services.ecr.image import find, keep_manifest
+from lambdad.services.ecr.image import document_of, find, keep_manifest
 from lambdad.services.ecr.model import RepositoryName, StoredManifest
 from lambdad.services.ecr.repository import existing
 from lambdad.services.ecr.state import EcrState
@@ -142,9 +142,12 @@ class RegistrySite:
 
     async def _get_manifest(self, asked: _Asked) -> SiteResponse:
         manifest = await find(self._state, asked.name, asked.rest)
+        try:
+            data = await document_of(self._state, manifest) if manifest is not None else b""
+        except KeyError:  # it went in this moment
+            manifest = None
         if manifest is None:
             raise ServiceError("MANIFEST_UNKNOWN", f"There is no image {asked.rest[:140]} in {asked.name.name}.", status=404)
-        data = b"".join([piece async for piece in self._state.blobs.read(manifest.digest)])
         return SiteResponse(200, [*_manifest_headers(manifest), ("content-type", manifest.media_type)], data)
 
     async def _put_manifest(self, asked: _Asked) -> SiteResponse:
