@@ -28,7 +28,8 @@ test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
 
 test-runtimes: $(VENV)/.installed-dev ## install every language that registries offer, and hold all runtimes to the same cases
 	@for runtime in $$($(BIN)/lambdad runtime list --cache-dir .cache/lambdad | awk '$$2 == "installable" {print $$1}'); do \
-		$(BIN)/lambdad runtime install --cache-dir .cache/lambdad $$runtime \
+		$(BIN)/lambdad runtime list --cache-dir .cache/lambdad | grep -q "^$$runtime  *ready" \
+		|| $(BIN)/lambdad runtime install --cache-dir .cache/lambdad $$runtime \
 		|| echo "$$runtime could not be installed; its tests are skipped by name." >&2; done
 	@RUNTIME_MATRIX=docs/reference/runtimes.md $(BIN)/python -m pytest -m "long or not long" tests/conformance/test_runtimes.py
 

@@ -20,11 +20,14 @@ def source(arrange: Callable[[Path], None] = lambda tree: None) -> DebianSource:
     return DebianSource("language", "Debian 99", ("nosuch",), 10, arrange)
 
 
-def tree(folder: Path) -> Path:
+LOADER = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+
+
+def tree(folder: Path, loader_name: str = LOADER) -> Path:
     """A tree whose loader says how it was called."""
-    for place in ("lib/x86_64-linux-gnu", "usr/bin", "bin"):
-        (folder / place).mkdir(parents=True)
-    loader = folder / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    loader = folder / loader_name
+    for place in (loader.parent, folder / "usr/bin", folder / "bin"):
+        place.mkdir(parents=True, exist_ok=True)
     loader.write_text('#!/bin/sh\nprintf "%s|" "$@" "$LANGUAGE_LIB"\n')
     loader.chmod(0o755)
     return folder
@@ -36,16 +39,17 @@ def said(script: Path, environment: dict[str, str]) -> list[str]:
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout.split("|")[:-1]
 
 
+@pytest.mark.parametrize("loader", [LOADER, "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"])
 @pytest.mark.parametrize("place", ["bin/language", "usr/bin/language3", "lib/helper"])
-def test_a_program_runs_with_its_own_loader_wherever_its_tree_lies(tmp_path: Path, place: str) -> None:
+def test_a_program_runs_with_its_own_loader_wherever_its_tree_lies(tmp_path: Path, place: str, loader: str) -> None:
     """Its own libraries come before the environment's, those of the language behind what a variable has; arguments pass. So it
     is by a link from elsewhere."""
-    root = tree(tmp_path / "some where")
+    root, name = tree(tmp_path / "some where", loader), Path(loader).parent.name
     put_script(root / place, launch_script("usr/bin/x", "LANGUAGE_LIB", ["usr/lib/one", "usr/lib/$machine/two"]))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/link").symlink_to(root / place)
-    machine = f"{root}/lib/x86_64-linux-gnu:{root}/usr/lib/x86_64-linux-gnu"
-    own = f"{root}/usr/lib/one:{root}/usr/lib/x86_64-linux-gnu/two"
+    machine = f"{root}/lib/{name}:{root}/usr/lib/{name}"
+    own = f"{root}/usr/lib/one:{root}/usr/lib/{name}/two"
     for given, libraries, language in (
         ({}, machine, own),
         ({"LD_LIBRARY_PATH": "/opt/lib", "LANGUAGE_LIB": "/opt/x"}, f"{machine}:/opt/lib", f"/opt/x:{own}"),
@@ -58,10 +62,10 @@ def test_a_program_runs_with_its_own_loader_wherever_its_tree_lies(tmp_path: Pat
 def test_a_program_may_take_the_script_or_the_folder_of_its_loader_for_its_own(tmp_path: Path) -> None:
     """The first is told to it, by the name under which the script was called; the second it finds by itself."""
     root = tree(tmp_path / "tree")
-    shutil.copy(root / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", root / "bin")
+    shutil.copy(root / LOADER, root / "bin")
     put_script(root / "bin/language", launch_script("bin/x", loader_folder="bin", says_its_name=True))
     (root / "bin/link").symlink_to("language")
-    (root / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2").write_text("not this one")
+    (root / LOADER).write_text("not this one")
     _, _, *rest = said(root / "bin/link", {})
     assert rest == ["--argv0", f"{root}/bin/link", f"{root}/bin/x", "a b", "", ""]
 

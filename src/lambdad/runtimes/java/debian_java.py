@@ -14,7 +14,7 @@ from lambdad.runtimes.debian import DebianSource, launch_script, put_script
 #: By Java's release: Debian's, suites and megabytes.
 _RELEASES = {
     8: ("Debian sid", ("sid",), 55),
-    11: ("Debian sid", ("sid",), 56),
+    11: ("Debian 11", ("bullseye",), 73),
     17: ("Debian 12", ("bookworm",), 60),
     21: ("Debian 13", ("trixie",), 58),
     25: ("Debian 13", ("trixie",), 70),

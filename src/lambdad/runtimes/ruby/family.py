@@ -46,6 +46,17 @@ def variables(runtime: str) -> Mapping[str, str]:
     }
 
 
+#: The nearest that can be installed, for those that no registry has.
+_NEAREST = {"ruby2.5": "ruby2.7", "ruby3.2": "ruby3.3", "ruby4.0": "ruby3.4"}
+
+
+def advice(runtime: str) -> str:
+    text = f"put Ruby {runtime.removeprefix('ruby')} on the PATH of lambdad, or install it with rbenv"
+    if runtime not in _NEAREST:
+        return text
+    return f'{text}; or let another stand in for it, in the settings file: [runtimes] "{runtime}" = "{_NEAREST[runtime]}"'
+
+
 FAMILY = Family(
     name="ruby",
     language="Ruby",
@@ -57,5 +68,5 @@ FAMILY = Family(
     variables=variables,
     sdk=sdk,
     sources=sources,
-    advice=lambda runtime: f"put Ruby {runtime.removeprefix('ruby')} on the PATH of lambdad, or install it with rbenv",
+    advice=advice,
 )

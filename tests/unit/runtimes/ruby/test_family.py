@@ -70,6 +70,15 @@ def test_debian_has_three_of_awss_rubies() -> None:
     }
 
 
+def test_a_ruby_that_is_nowhere_may_have_a_substitute() -> None:
+    """One that can be installed and runs what was written for it, if anything does."""
+    assert FAMILY.advice("ruby3.3") == "put Ruby 3.3 on the PATH of lambdad, or install it with rbenv"
+    for runtime in FAMILY.runtimes:
+        advice = FAMILY.advice(runtime)
+        assert ("[runtimes]" in advice) == (not sources(runtime))
+    assert FAMILY.advice("ruby3.2").endswith('stand in for it, in the settings file: [runtimes] "ruby3.2" = "ruby3.3"')
+
+
 def test_the_program_gives_way_to_a_script_that_starts_it(tmp_path: Path) -> None:
     """In usr/bin, where Ruby looks for itself, and in bin, where a sandbox does."""
     (tmp_path / "usr/bin").mkdir(parents=True)
