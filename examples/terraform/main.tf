@@ -135,6 +135,15 @@ resource "aws_lambda_function_url" "live" {
 resource "aws_s3_bucket" "inbox" {
   bucket        = "terraform-inbox"
   force_destroy = true
+  tags          = { stage = var.stage }
+}
+
+resource "aws_s3_bucket_public_access_block" "inbox" {
+  bucket                  = aws_s3_bucket.inbox.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
 }
 
 resource "aws_lambda_permission" "inbox" {

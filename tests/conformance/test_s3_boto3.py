@@ -282,6 +282,27 @@ def test_settings_that_are_as_they_are(s3: Any, bucket: str) -> None:
     assert s3.head_bucket(Bucket=bucket)["BucketRegion"] == "us-east-1"
 
 
+def test_settings_that_are_made(s3: Any, bucket: str) -> None:
+    """Tags, given with the bucket and later, and blocks of public access come back as they were sent, and go."""
+    tags = [{"Key": "stage", "Value": "a ü/1"}, {"Key": "k", "Value": ""}]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+    tagged = f"{bucket}-tagged"
+    s3.create_bucket(Bucket=tagged, CreateBucketConfiguration={"Tags": tags[:1]})
+    assert s3.get_bucket_tagging(Bucket=tagged)["TagSet"] == tags[:1]
+    s3.delete_bucket(Bucket=tagged)
+    blocks = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={**blocks, "BlockPublicPolicy": False})
+    changed = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert changed == {**blocks, "BlockPublicPolicy": False}
+    s3.delete_bucket_tagging(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    for read in (s3.get_bucket_tagging, s3.get_public_access_block):
+        with pytest.raises(ClientError) as error:
+            read(Bucket=bucket)
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
 def test_listings(s3: Any, bucket: str) -> None:
     """Both listings page through keys that need encoding, and fold them by the delimiter."""
     keys = sorted([f"d {number:02d}/ü&<\x01>" for number in range(12)] + ["a+b", "é\U0001f600"])

@@ -11,6 +11,7 @@ from typing import Any
 from lambdad.model.request import RequestContext, Response
 from lambdad.services.s3 import access, records
 from lambdad.services.s3.access import own_bucket
+from lambdad.services.s3.description import checked_bucket_tags
 from lambdad.services.s3.errors import invalid_argument, not_implemented, s3_error
 from lambdad.services.s3.model import Bucket, Upload, canonical_user_id, check_bucket_name
 from lambdad.services.s3.object_commit import commit
@@ -32,8 +33,10 @@ async def create_bucket(state: S3State, context: RequestContext, request: Mappin
         raise not_implemented("x-amz-object-ownership")
     if request.get("BucketNamespace") not in (None, "global"):
         raise not_implemented("x-amz-bucket-namespace")
-    region = _region(context.region, (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint"))
-    bucket = Bucket(name, context.account_id, region, state.clock())
+    configuration = request.get("CreateBucketConfiguration") or {}
+    region = _region(context.region, configuration.get("LocationConstraint"))
+    tags = checked_bucket_tags(configuration.get("Tags") or ())
+    bucket = Bucket(name, context.account_id, region, state.clock(), tags=tags)
     try:
         await state.records.commit(records.put_bucket(bucket, None))
     except Conflict:

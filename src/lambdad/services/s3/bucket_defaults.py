@@ -19,11 +19,6 @@ _ANSWERS: dict[str, Mapping[str, Any]] = {
     "GetBucketAccelerateConfiguration": {},
     "GetBucketLogging": {},
     "GetBucketRequestPayment": {"Payer": "BucketOwner"},
-    "GetPublicAccessBlock": {
-        "PublicAccessBlockConfiguration": dict.fromkeys(
-            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-        )
-    },
     "GetBucketOwnershipControls": {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}},
 }
 #: operation -> error code and message, always with status 404
@@ -33,7 +28,6 @@ _ABSENT: dict[str, tuple[str, str]] = {
     "GetBucketPolicy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "GetBucketPolicyStatus": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "GetBucketReplication": ("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
-    "GetBucketTagging": ("NoSuchTagSet", "The TagSet does not exist"),
     "GetBucketWebsite": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
     "GetObjectLockConfiguration": (
         "ObjectLockConfigurationNotFoundError",

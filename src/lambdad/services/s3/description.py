@@ -22,7 +22,8 @@ _OVERRIDES = {
     "ResponseContentLanguage": "ContentLanguage",
     "ResponseContentType": "ContentType",
 }
-_MAX_TAGS = 10
+_MAX_OBJECT_TAGS = 10
+_MAX_BUCKET_TAGS = 50
 
 
 def read(context: RequestContext, request: Mapping[str, Any]) -> Description:
@@ -65,9 +66,21 @@ def tags_of_header(header: str | None) -> dict[str, str]:
 
 
 def checked_tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Of an object."""
     listed = list(pairs)
-    if len(listed) > _MAX_TAGS:
-        raise s3_error("BadRequest", "Object tags cannot be greater than 10", 400)
+    if len(listed) > _MAX_OBJECT_TAGS:
+        raise s3_error("BadRequest", f"Object tags cannot be greater than {_MAX_OBJECT_TAGS}", 400)
+    return _distinct_tags(listed)
+
+
+def checked_bucket_tags(tag_set: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    listed = [(tag["Key"], tag["Value"]) for tag in tag_set]
+    if len(listed) > _MAX_BUCKET_TAGS:
+        raise s3_error("BadRequest", f"Bucket tag count cannot be greater than {_MAX_BUCKET_TAGS}", 400)
+    return _distinct_tags(listed)
+
+
+def _distinct_tags(listed: Iterable[tuple[str, str]]) -> dict[str, str]:
     tags: dict[str, str] = {}
     for key, value in listed:
         if key in tags:

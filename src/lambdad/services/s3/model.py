@@ -16,6 +16,9 @@ MAX_PUT_BYTES = 5 * 1024**3  #: one PutObject, one part, one copy
 MIN_PART_BYTES = 5 * 1024**2  #: of every part but the last
 MAX_PARTS = 10_000
 
+#: The settings of a PublicAccessBlockConfiguration. A bucket is made with all of them on.
+ALL_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
@@ -44,6 +47,8 @@ class Bucket(msgspec.Struct, frozen=True, omit_defaults=True):
     region: str
     created_at: float
     notifications: tuple[Notification, ...] = ()
+    tags: dict[str, str] = {}
+    blocked_access: tuple[str, ...] | None = ALL_BLOCKS  #: which of ALL_BLOCKS are on; None: nobody says
 
     @property
     def arn(self) -> str:

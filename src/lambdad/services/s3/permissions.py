@@ -109,10 +109,14 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "ListObjectsV2": _listing("ListBucket"),
     **_each(
         _bucket,
-        "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketAcl GetBucketLocation GetBucketLogging "
+        "DeleteBucket DeleteBucketPolicy GetBucketAcl GetBucketLocation GetBucketLogging "
         "GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus GetBucketRequestPayment GetBucketTagging "
         "GetBucketVersioning GetBucketWebsite PutBucketAcl PutBucketLogging PutBucketOwnershipControls PutBucketPolicy "
         "PutBucketRequestPayment PutBucketTagging PutBucketVersioning PutBucketWebsite DeleteBucketWebsite",
+    ),
+    "CreateBucket": (
+        Permission("s3:CreateBucket", _bucket),
+        Permission("s3:TagResource", _bucket, {}, has("CreateBucketConfiguration", "Tags")),
     ),
     "DeleteBucketCors": _one("PutBucketCORS"),
     "DeleteBucketEncryption": _one("PutEncryptionConfiguration"),

@@ -18,7 +18,7 @@ _VERSIONING = "buckets have no versions"
 _WEBSITE = "buckets are not served as websites"
 
 _REASONS: dict[str, tuple[str, ...]] = {
-    _ACL: ("PutBucketAcl", "PutBucketOwnershipControls", "PutObjectAcl", "PutPublicAccessBlock", "DeletePublicAccessBlock"),
+    _ACL: ("PutBucketAcl", "PutBucketOwnershipControls", "PutObjectAcl"),
     "bucket ownership is fixed to BucketOwnerEnforced": ("DeleteBucketOwnershipControls",),
     "access by attributes (ABAC) is not there": ("GetBucketAbac", "PutBucketAbac"),
     "there is one endpoint, and nothing to accelerate": ("PutBucketAccelerateConfiguration",),
@@ -78,7 +78,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "PutBucketIntelligentTieringConfiguration",
         "RestoreObject",
     ),
-    "buckets have no tags": ("DeleteBucketTagging", "PutBucketTagging"),
     "nobody is charged for requests": ("PutBucketRequestPayment",),
     _VERSIONING: ("ListObjectVersions", "PutBucketVersioning"),
     _WEBSITE: ("DeleteBucketWebsite", "PutBucketWebsite"),
@@ -124,7 +123,6 @@ REFUSED: dict[str, dict[str, str]] = {
         "ObjectLockEnabledForBucket": _LOCK,
         "CreateBucketConfiguration.Location": _DIRECTORY,
         "CreateBucketConfiguration.Bucket": _DIRECTORY,
-        "CreateBucketConfiguration.Tags": "buckets have no tags",
     },
     "CreateMultipartUpload": _NEW_OBJECT,
     "DeleteObject": {**_VERSIONED, "IfMatchLastModifiedTime": _DIRECTORY, "IfMatchSize": _DIRECTORY},

@@ -23,7 +23,6 @@ async def test_only_the_owner_of_a_bucket_is_answered(s3: Any, refused: Any, ope
     [
         ("GetBucketPolicy", "NoSuchBucketPolicy"),
         ("GetBucketCors", "NoSuchCORSConfiguration"),
-        ("GetBucketTagging", "NoSuchTagSet"),
         ("GetBucketWebsite", "NoSuchWebsiteConfiguration"),
         ("GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration"),
     ],
