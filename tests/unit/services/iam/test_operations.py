@@ -237,3 +237,23 @@ def test_awss_policies_are_sound(arn: str) -> None:
     """Each is a policy that IAM itself would store, under the ARN that AWS gives it."""
     assert stored_document(AWS_MANAGED[arn].document).statements
     assert AWS_MANAGED[arn].arn == arn
+
+
+async def test_awss_policies_for_execution_roles_are_attached() -> None:
+    """Those that AWS's guide names for functions, and what its tutorials attach besides; each has an id of its own."""
+    iam = Iam()
+    await make(iam, "Role", "r")
+    execution = ("Basic", "DynamoDB", "Kinesis", "MSK", "SQSQueue", "VPCAccess")
+    names = [
+        *(f"service-role/AWSLambda{each}ExecutionRole" for each in execution),
+        *("service-role/AWSLambdaRole", "service-role/AmazonS3ObjectLambdaExecutionRolePolicy"),
+        *("CloudWatchLambdaInsightsExecutionRolePolicy", "CloudWatchLambdaApplicationSignalsExecutionRolePolicy"),
+    ]
+    tutorials = ("AmazonDynamoDBFullAccess", "AmazonSSMReadOnlyAccess", "SecretsManagerReadWrite", "AmazonSESFullAccess")
+    for name in names:
+        await iam.call("AttachRolePolicy", RoleName="r", PolicyArn=f"arn:aws:iam::aws:policy/{name}")
+    assert len((await iam.call("ListAttachedRolePolicies", RoleName="r"))["AttachedPolicies"]) == len(names) == 10
+    await make(iam, "Group", "g")
+    for name in tutorials:
+        await iam.call("AttachGroupPolicy", GroupName="g", PolicyArn=f"arn:aws:iam::aws:policy/{name}")
+    assert len({policy.unique_id for policy in AWS_MANAGED.values()}) == len(AWS_MANAGED)
