@@ -180,7 +180,9 @@ def test_repositories_are_listed_tagged_and_refused_in_ecrs_words(ecr: Any) -> N
     names = [each["repositoryName"] for page in pages for each in page["repositories"]]
     assert [name for name in names if name.startswith("listed/")] == ["listed/0", "listed/1", "listed/2"]
     assert names == sorted(names)
-    arn = ecr.describe_repositories(repositoryNames=["listed/1"])["repositories"][0]["repositoryArn"]
+    (described,) = ecr.describe_repositories(repositoryNames=["listed/1"])["repositories"]
+    assert "encryptionConfiguration" not in described  # nothing claims what is not
+    arn = described["repositoryArn"]
     ecr.tag_resource(resourceArn=arn, tags=[{"Key": "more", "Value": "yes"}])
     ecr.untag_resource(resourceArn=arn, tagKeys=["n"])
     assert ecr.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "more", "Value": "yes"}]

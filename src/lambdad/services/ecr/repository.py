@@ -154,7 +154,6 @@ def _shape(state: EcrState, repository: Repository) -> Output:
         "createdAt": datetime.fromtimestamp(repository.created_at, UTC),
         "imageTagMutability": repository.mutability,
         "imageScanningConfiguration": {"scanOnPush": False},
-        "encryptionConfiguration": {"encryptionType": "AES256"},
     }
 
 
