@@ -83,6 +83,7 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.image import ImageIntake
+from lambdad.services.lambda_.image_fetch import ImageFetch
 from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.provisioner import Provisioner
 from lambdad.services.lambda_.receiver import LambdaReceiver
@@ -183,6 +184,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
     ecr = _ecr_state(settings, store, blobs, identities, directory, sock.getsockname()[1], clock)
+    places = _image_places(settings, ecr, directory if is_enforced else None)
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -201,7 +203,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         snapshot_problem=sandboxes.snapshot_problem,
         file_systems=settings.file_systems,
         file_system_problem=sandboxes.file_system_problem,
-        images=ImageIntake(_image_places(settings, ecr, directory if is_enforced else None), blobs, sandboxes.image_problem),
+        images=ImageIntake(places, blobs, sandboxes.image_problem),
+        image_fetch=ImageFetch(places, blobs),
         inactive_after_days=settings.inactive_after_days,
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if is_enforced else None,
     )
@@ -427,12 +430,13 @@ def _lambda_state(
     file_systems: Collection[str],
     file_system_problem: str | None,
     images: ImageIntake,
+    image_fetch: ImageFetch,
     inactive_after_days: int | None,
     can_assume: Callable[[str], bool] | None,
 ) -> LambdaState:
     archives = Archives(records, blobs, code, signature_trust, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
-    settler = Settler(records, functions, archives, programs, invoker, invoker.snapshots, invoker.managed)
+    settler = Settler(records, functions, archives, image_fetch, programs, invoker, invoker.snapshots, invoker.managed)
     idle_seconds = None if inactive_after_days is None else inactive_after_days * 86400.0
 
     return LambdaState(

@@ -443,7 +443,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "image_pull_seconds", "SECONDS", "seconds from 0 to 86400", read_as.seconds(86400), "900",
-        "How long a registry elsewhere may take to send an image, after which the request that wanted it fails.",
+        "How long a registry elsewhere may take to send the layers of an image, after which its function is Failed.",
     ),
     Setting(
         "image_disk_mb", "MB", "a number from 0 to 1073741824", read_as.whole(0, 2**30), "0",

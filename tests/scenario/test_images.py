@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -277,14 +279,63 @@ def test_zips_and_images_do_not_mix(server: Server, pushed: str) -> None:
     assert server.invoke("image-mixed")["folder"] == "/app"
 
 
+class SlowRegistry(ThreadingHTTPServer):
+    """Says at once what the image is, and sends its layers only once it may; without the first one if that is lost."""
+
+    daemon_threads = True
+
+    def __init__(self, made: HandMade) -> None:
+        super().__init__(("127.0.0.1", 0), _SlowAnswers)
+        self.made = made
+        self.may_send = threading.Event()
+        self.is_asked = threading.Event()
+        self.has_lost_layer = False
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+class _SlowAnswers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        registry = self.server
+        assert isinstance(registry, SlowRegistry)
+        made, name = registry.made, self.path.rpartition("/")[2]
+        content = made.manifest if "/manifests/" in self.path else made.blobs.get(name)
+        if content not in (made.manifest, made.config):
+            registry.is_asked.set()
+            registry.may_send.wait(60)
+            content = None if registry.has_lost_layer else content
+        self.send_response(200 if content is not None else 404)
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *_: object) -> None:
+        """The tests' output is quiet."""
+
+
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory, server: Server, pushed: str, probe: HandMade) -> Iterator[Server]:
+def slow(base: list[Entry]) -> Iterator[SlowRegistry]:
+    made = image(base, [Entry("app/slow", os.urandom(8))], Entrypoint=["/app/probe"])
+    with SlowRegistry(made) as registry:
+        serving = threading.Thread(target=registry.serve_forever)
+        serving.start()
+        yield registry
+        registry.may_send.set()
+        registry.shutdown()
+        serving.join()
+
+
+@pytest.fixture(scope="module")
+def other(
+    tmp_path_factory: pytest.TempPathFactory, server: Server, pushed: str, probe: HandMade, slow: SlowRegistry
+) -> Iterator[Server]:  # fmt: skip
     """A server that may take images from a folder and from the first server's registry, and has little room for them."""
     home = tmp_path_factory.mktemp("other")
     write_layout(home / "images/layout", {"v1": probe})
     write_archive(home / "images/saved.tar", {"probe:v1": probe})
     (home / "images/way-out").symlink_to("/etc")
-    options = ["--image-folders", str(home / "images"), "--registries", f"http://127.0.0.1:{server.port}"]
+    options = ["--image-folders", str(home / "images"), "--registries", f"http://127.0.0.1:{server.port},http://{slow.host}"]
     options += ["--image-disk-mb", "24"]
     with running(home, *options) as started:
         yield started
@@ -312,6 +363,41 @@ def test_an_image_may_come_from_a_registry_elsewhere(other: Server, server: Serv
     assert "registries" in refused(lambda_.create_function, **parameters, Code={"ImageUri": uri})
     outside = f"oci:{other.folder}/images/way-out"
     assert "image_folders" in refused(lambda_.create_function, **parameters, Code={"ImageUri": outside})
+
+
+def test_layers_come_while_the_function_is_pending(other: Server, slow: SlowRegistry) -> None:
+    """A registry that takes its time holds no request, and after a kill they are fetched again; one without them is named."""
+    lambda_ = other.client("lambda")
+
+    def make(name: str) -> None:
+        code = {"ImageUri": f"{slow.host}/app:v1"}
+        made = lambda_.create_function(FunctionName=name, Role=ROLE, PackageType="Image", Code=code, Timeout=15)
+        assert (made["State"], made["CodeSha256"]) == ("Pending", slow.made.digest[7:])
+        assert slow.is_asked.wait(30)
+
+    def state(name: str) -> dict[str, Any]:
+        return dict(other.client("lambda").get_function_configuration(FunctionName=name))
+
+    make("slow")
+    other.kill()
+    slow.is_asked.clear()
+    other.start()
+    assert slow.is_asked.wait(30)
+    assert state("slow")["State"] == "Pending"
+    slow.may_send.set()
+    other.wait_active("slow")
+    assert set(other.invoke("slow", "list /app")) == {"slow", "probe"}
+    slow.has_lost_layer = True  # they are in the store, but who asks for them anew must be able to have them
+    make("lost")
+    wait_until(lambda: state("lost")["State"] != "Pending", 60, "the layers to be missed")
+    assert (state("lost")["State"], state("lost")["StateReasonCode"]) == ("Failed", "ImageAccessDenied")
+    assert "answered 404 for blobs/sha256:" in state("lost")["StateReason"]
+    configure = other.client("lambda").update_function_configuration
+    configure(FunctionName="slow", ImageConfig={"Command": ["more"]})
+    wait_until(lambda: state("slow")["LastUpdateStatus"] == "Successful", 60, "a change that needs no registry")
+    assert other.invoke("slow")["arguments"] == ["/app/probe", "more"]
+    for name in ("slow", "lost"):
+        other.client("lambda").delete_function(FunctionName=name)
 
 
 def test_an_image_that_has_no_room_fails_the_function(other: Server, base: list[Entry]) -> None:

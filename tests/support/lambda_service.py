@@ -37,6 +37,7 @@ from lambdad.services.lambda_.archive import Archives
 from lambdad.services.lambda_.code_location import CodeLocations
 from lambdad.services.lambda_.function_table import FunctionTable
 from lambdad.services.lambda_.image import ImageIntake
+from lambdad.services.lambda_.image_fetch import ImageFetch
 from lambdad.services.lambda_.managed_planner import ManagedPlanner
 from lambdad.services.lambda_.operations import OPERATIONS
 from lambdad.services.lambda_.provisioner import Provisioner
@@ -323,10 +324,12 @@ def make_state(world: World) -> LambdaState:
         return f"00000000-0000-4000-8000-{next(ids):012d}"
 
     provisioner = Provisioner(records, functions, world.pools)
+    places = ImagePlaces(no_repository, (world.image_folder,), ())
     settler = Settler(
         records,
         functions,
         archives,
+        ImageFetch(places, world.blobs),
         world.runtimes,
         world.invoker,
         world.snapshots,
@@ -350,7 +353,7 @@ def make_state(world: World) -> LambdaState:
         fetch_object=fetch_object,
         delivery=world.delivery,
         quotas=limits,
-        images=ImageIntake(ImagePlaces(no_repository, (world.image_folder,), ()), world.blobs),
+        images=ImageIntake(places, world.blobs),
         clock=lambda: world.now[0],
         new_id=new_id,
         draw=lambda: world.draws.pop(0),

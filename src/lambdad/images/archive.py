@@ -34,6 +34,8 @@ class _Saved(msgspec.Struct, frozen=True):
 class DockerArchive:
     """`images.source.ImageSource` over a file."""
 
+    is_remote = False
+
     def __init__(self, file: Path) -> None:
         self._file = file
         self._tar: tarfile.TarFile | None = None

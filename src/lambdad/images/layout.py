@@ -20,6 +20,8 @@ _PIECE_BYTES = 1 << 20
 class Layout:
     """`images.source.ImageSource` over a folder."""
 
+    is_remote = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

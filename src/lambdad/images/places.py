@@ -8,7 +8,7 @@ from pathlib import Path
 from lambdad.images.archive import DockerArchive
 from lambdad.images.layout import Layout
 from lambdad.images.reference import LocalImage, OwnImage, Reference
-from lambdad.images.registry import PULL_SECONDS, RegistryRepository
+from lambdad.images.registry import DOCUMENT_SECONDS, PULL_SECONDS, RegistryRepository
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.image import Registry
 from lambdad.model.request import RequestContext
@@ -42,7 +42,7 @@ class ImagePlaces:
         caller may not have them."""
         registry = None if isinstance(reference, LocalImage) else self._registries.get(reference.host)
         if registry is not None and not isinstance(reference, LocalImage):
-            return RegistryRepository(registry, reference.repository, seconds=self._pull_seconds)
+            return RegistryRepository(registry, reference.repository, seconds=min(DOCUMENT_SECONDS, self._pull_seconds))
         if isinstance(reference, OwnImage):
             place = (reference.account_id or context.account_id, reference.region or context.region, reference.repository)
             if self._check_pull is not None:
@@ -51,6 +51,13 @@ class ImagePlaces:
         if isinstance(reference, LocalImage):
             return self._local(reference)
         raise MissingImage(f"images are not taken from {reference.host}: the setting registries does not name it")
+
+    def open_remote(self, reference: Reference) -> ImageSource:
+        """The registry elsewhere in which an image is. MissingImage where the settings do not name it any more."""
+        registry = None if isinstance(reference, LocalImage) else self._registries.get(reference.host)
+        if registry is None or isinstance(reference, LocalImage):
+            raise MissingImage("the setting registries does not name its registry any more")
+        return RegistryRepository(registry, reference.repository, seconds=self._pull_seconds)
 
     def _local(self, reference: LocalImage) -> ImageSource:
         path = Path(reference.path)

@@ -28,7 +28,8 @@ async def pulled(
 ) -> AsyncIterator[Image]:
     """The image for this architecture, its parts pinned while the block runs: commit what refers to them inside it.
 
-    Parts that the store has already are not fetched. MissingImage and MalformedImage say what is wrong with it.
+    Parts that the store has already are not fetched, and neither are the layers of a remote source, which are left to
+    `pulled_layers`. MissingImage and MalformedImage say what is wrong with it.
     """
     async with AsyncExitStack() as pins:
         data, manifest = await _manifest(source, name, architecture)
@@ -42,13 +43,23 @@ async def pulled(
             raise MalformedImage(f"its layers have more than {most_bytes} bytes")
         digest = hashlib.sha256(data).hexdigest()
         await _keep(blobs, pins, Descriptor(f"sha256:{digest}", len(data)), _one(data))
-        for part in (manifest.config, *manifest.layers):
+        for part in (manifest.config, *(() if source.is_remote else manifest.layers)):
             await _keep(blobs, pins, part, source.blob(part))
         layers = tuple(
             ImageLayer(layer.hex_digest, diff_id, layer.size)
             for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
         )
         yield Image(digest, manifest.config.hex_digest, layers, config.command, config.architecture)
+
+
+@asynccontextmanager
+async def pulled_layers(source: ImageSource, image: Image, blobs: Blobs) -> AsyncIterator[None]:
+    """The layers that `pulled` has left out, in the store, and pinned while the block runs."""
+    async with AsyncExitStack() as pins:
+        for layer in image.layers:
+            part = Descriptor(f"sha256:{layer.digest}", layer.size)
+            await _keep(blobs, pins, part, source.blob(part))
+        yield
 
 
 async def _manifest(source: ImageSource, name: str | None, architecture: str) -> tuple[bytes, Manifest]:

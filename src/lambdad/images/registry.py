@@ -23,7 +23,8 @@ from lambdad.images.web import Answer, Web, WebTrouble
 from lambdad.model.image import Registry
 
 _PIECE_BYTES = 1 << 20
-PULL_SECONDS = 900.0  #: for all that is taken of an image
+DOCUMENT_SECONDS = 30.0  #: for what says what an image is
+PULL_SECONDS = 900.0  #: for its layers
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
@@ -33,7 +34,9 @@ T = TypeVar("T")
 class RegistryRepository:
     """`images.source.ImageSource` over one repository of a registry."""
 
-    def __init__(self, registry: Registry, repository: str, *, seconds: float = PULL_SECONDS) -> None:
+    is_remote = True
+
+    def __init__(self, registry: Registry, repository: str, *, seconds: float = DOCUMENT_SECONDS) -> None:
         """After so many seconds nothing more comes: MissingImage, whatever the registry was about to send."""
         self._registry = registry
         self._repository = repository

@@ -18,6 +18,8 @@ class MissingImage(Exception):
 class ImageSource(Protocol):
     """One repository, folder or file with images in it."""
 
+    is_remote: bool  #: layers from there may take longer than a client waits
+
     async def document(self, name: str | None) -> tuple[bytes, str]:
         """An index or a manifest and the media type that came with it (may be empty): that of a tag, of a digest ("sha256:...")
         or, with None, the only one. MissingImage where there is none."""

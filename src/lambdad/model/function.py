@@ -94,6 +94,12 @@ class Configuration:
             return self.image.image.blobs()
         return (self.code.digest, *(layer.code.digest for layer in self.layers))
 
+    def with_layers(self) -> Configuration:
+        """All that its image is made of is in the store."""
+        if self.image is None or not self.image.awaits_layers:
+            return self
+        return replace(self, image=replace(self.image, awaits_layers=False))
+
     def unpacked_size(self) -> int:
         return self.code.unpacked_size + sum(layer.code.unpacked_size for layer in self.layers)
 
@@ -165,6 +171,7 @@ class FunctionVersion:
             of_state = Failure(self.state_reason_code or "Idle", self.state_reason or IDLE)
         return replace(
             self,
+            configuration=self.configuration if failure else self.configuration.with_layers(),
             revision_id=revision_id,
             state=state,
             state_reason=of_state.reason if of_state else None,

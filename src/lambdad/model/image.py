@@ -93,6 +93,8 @@ class ImageUse:
     resolved_uri: str  #: with the digest
     image: Image
     overrides: ImageOverrides = ImageOverrides()
+    #: Its layers are still to be fetched from where it is, or shown to be there: a registry elsewhere, which takes its time.
+    awaits_layers: bool = False
 
     @property
     def command(self) -> ImageCommand:

@@ -20,7 +20,7 @@ import pytest
 from lambdad.images.archive import DockerArchive
 from lambdad.images.document import Descriptor, MalformedImage
 from lambdad.images.layout import Layout
-from lambdad.images.pull import pulled
+from lambdad.images.pull import pulled, pulled_layers
 from lambdad.images.registry import Registry, RegistryRepository
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.store.base import refer
@@ -210,6 +210,8 @@ async def test_a_saved_file_is_a_file_of_its_size(tmp_path: Path) -> None:
 class _Announced:
     """A source whose image has a configuration of a size that nobody checks; counts what is read and let go of."""
 
+    is_remote = False
+
     def __init__(self, size: int) -> None:
         manifest = json.loads(MADE.manifest)
         manifest["config"]["size"] = size
@@ -313,12 +315,13 @@ def registry(handler: type[_Registry] = _Registry) -> Iterator[str]:
             thread.join()
 
 
-async def test_an_image_of_a_registry_is_taken_with_a_password(blobs: FileBlobs) -> None:
-    """The registry's challenge is answered once, and what it redirects to is followed."""
+async def test_an_image_of_a_registry_is_taken_with_a_password(blobs: FileBlobs, tmp_path: Path) -> None:
+    """The registry's challenge is answered once, and what it redirects to is followed; its layers come by themselves."""
     with registry() as host:
         source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
-        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken:
+        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken, pulled_layers(source, taken, blobs):
             assert set(taken.blobs()) == {digest[7:] for digest in (MADE.digest, *MADE.blobs)}
+            assert kept(blobs, tmp_path) == set(taken.blobs())
         with pytest.raises(MissingImage, match="404"):
             await source.document("v2")
         await source.close()
@@ -334,7 +337,7 @@ async def test_a_token_may_end_before_the_image_is_there(blobs: FileBlobs) -> No
     """Large images take longer than the five minutes for which registries give them: another is asked for."""
     with registry(_ImpatientRegistry) as host:
         source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
-        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken:
+        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken, pulled_layers(source, taken, blobs):
             assert len(taken.layers) == 2
         await source.close()
     assert _ImpatientRegistry.tokens > 2

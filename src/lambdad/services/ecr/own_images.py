@@ -14,6 +14,8 @@ from lambdad.services.ecr.state import EcrState
 class OwnImages:
     """`images.source.ImageSource` over a repository of this server. Its parts are in the store already."""
 
+    is_remote = False
+
     def __init__(self, state: EcrState, name: RepositoryName) -> None:
         self._state = state
         self._name = name

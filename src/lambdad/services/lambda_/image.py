@@ -101,7 +101,8 @@ async def taken_image(
     try:
         source = await intake.sources.open(reference, context, function_arn)
         async with pulled(source, reference.name, architecture, intake.blobs, most_bytes) as image:
-            yield ImageUse(uri, _resolved(uri, reference, image), image, overrides), CodeArchive(image.digest, 0, 0)
+            use = ImageUse(uri, _resolved(uri, reference, image), image, overrides, awaits_layers=source.is_remote)
+            yield use, CodeArchive(image.digest, 0, 0)
     except MissingImage as error:
         raise _missing(uri, error) from error
     except MalformedImage as error:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from lambdad.errors import SandboxError, ServiceError, StartupError
 from lambdad.model.function import Configuration, Failure, FunctionVersion
+from lambdad.model.image import ImageUse
 from lambdad.model.managed import LATEST_PUBLISHED
 from lambdad.model.version import LATEST, Version
 from lambdad.services.lambda_.archive import Archives
@@ -47,6 +48,12 @@ class ManagedPreparation(Protocol):
         ...
 
 
+class ImageFetching(Protocol):
+    async def fetch(self, use: ImageUse) -> Failure | None:
+        """The layers of an image that awaits them. A failure is the function's."""
+        ...
+
+
 class Retirement(Protocol):
     async def retire(
         self, account_id: str, region: str, function_name: str, version: str | None = None, revision: str | None = None
@@ -64,6 +71,7 @@ class Settler:
         records: LambdaRecords,
         functions: FunctionTable,
         archives: Archives,
+        images: ImageFetching,
         runtimes: RuntimePreparation,
         environments: Retirement,
         snapshots: SnapshotPreparation,
@@ -75,6 +83,7 @@ class Settler:
         self._records = records
         self._functions = functions
         self._archives = archives
+        self._images = images
         self._runtimes = runtimes
         self._environments = environments
         self._snapshots = snapshots
@@ -157,8 +166,10 @@ class Settler:
         if not _unsettled_revisions(stored):
             return True
         configurations = _unsettled_configurations(stored)
-        async with self._image_turns if any(each.image for each in configurations) else self._turns:
-            failure = await self._make_ready(configurations)
+        failure = await self._fetch(configurations)
+        if failure is None:
+            async with self._image_turns if any(each.image for each in configurations) else self._turns:
+                failure = await self._make_ready(configurations)
         async with self._functions.change(key) as change:
             if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
                 return False
@@ -195,7 +206,7 @@ class Settler:
         version = None if stored is None else stored.versions.get(number)
         if stored is None or version is None or not version.is_unsettled:
             return True
-        failure = await self._make_ready([version.configuration])
+        failure = await self._fetch([version.configuration]) or await self._make_ready([version.configuration])
         if failure is None:
             try:
                 if version.has_snapshot:
@@ -217,6 +228,14 @@ class Settler:
                 return False
         await self._environments.retire(*key, number)  # deleted meanwhile, and so is its snapshot
         return False
+
+    async def _fetch(self, configurations: Iterable[Configuration]) -> Failure | None:
+        for configuration in configurations:
+            if configuration.image is not None:
+                failure = await self._images.fetch(configuration.image)
+                if failure is not None:
+                    return failure
+        return None
 
     async def _make_ready(self, configurations: Iterable[Configuration]) -> Failure | None:
         for configuration in configurations:
