@@ -574,6 +574,14 @@ async def test_what_cannot_be_read(api, sent):
     assert (await answer).body == b"fine"
 
 
+async def test_a_cause_for_x_ray_is_taken_and_passed_over(api):
+    """AWS's clients send one with an error, of up to a megabyte; nothing here makes anything of it."""
+    client, answer = await running(api)
+    cause = b"Lambda-Runtime-Function-XRay-Error-Cause: " + b"x" * 1_000_000
+    assert (await client.ask(said(b"POST", PATH.replace(b"/response", b"/error"), b'{"errorMessage":"no"}', cause)))[0] == 202
+    assert (await answer).body == b'{"errorMessage":"no"}'
+
+
 OVERSIZED = [
     b"GET /2018-06-01/ping HTTP/1.1\r\nX: " + b"a" * 1_400_000,
     b"GET /2018-06-01/ping HTTP/1.1\r\n" + b"X: a\r\n" * 250_000,

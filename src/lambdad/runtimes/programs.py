@@ -64,7 +64,11 @@ class RuntimePrograms:
         self._retries: dict[str, asyncio.Task[None]] = {}
 
     async def open(self) -> None:
-        """Looks for interpreters; `available` is empty before."""
+        """Looks for interpreters; `available` is empty before. StartupError where nothing can be kept."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"The cache folder {self._folder.parent} cannot be written: {error.strerror}.") from error
         async with self._looking:
             await self._look()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdad.errors import StartupError
 from lambdad.runtimes import families, languages
 from lambdad.runtimes.find import Interpreter, Places
 from lambdad.runtimes.install import InstallError, Progress
@@ -194,6 +195,13 @@ async def test_a_look_that_fails_is_done_again(source: FakeSource, tmp_path: Pat
     finder.find = find  # type: ignore[method-assign]
     await made.look_again()
     assert RUNTIME in made.available()
+
+
+async def test_a_server_without_a_cache_folder_does_not_start(tmp_path: Path) -> None:
+    """Its functions could never be made ready."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=r"^The cache folder \S+/file/cache cannot be written: Not a directory\.$"):
+        await server(tmp_path / "file" / "cache").open()
 
 
 async def _no_memory() -> dict[str, Interpreter]:
