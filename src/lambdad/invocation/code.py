@@ -54,6 +54,7 @@ class CodeStore:
         self._image_limits = image_limits
         self._room = ImageRoom(image_room or Room())
         self._is_measured = False
+        self._measuring = asyncio.Lock()
         self._new_id = new_id
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
         self._reports: dict[Digests, UnpackReport] = {}
@@ -184,24 +185,21 @@ class CodeStore:
         return report
 
     async def _unpack_in_room(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        self._measure()
+        await self._measure()
         report = await self._unpack_layer(digests, destination, self._room.limits(limits))
         if report.refusal is None and not self._room.has_room_for(report):
             return UnpackReport(report.unpacked_bytes, "no-room", "there is no more room for unpacked images")
         return report
 
-    def _measure(self) -> None:
+    async def _measure(self) -> None:
         """What earlier servers have unpacked: when it is first of interest, and not at the start."""
-        if self._is_measured:
-            return
-        self._is_measured = True
-        for file in self._directory.glob("*/report.json"):
-            try:
-                report = _as_report(json.loads(file.read_text()))
-            except (OSError, ValueError, KeyError):  # not whole: nobody will trust it
-                continue
-            if report.inodes and not file.parent.name.startswith(_PARTIAL):  # those of zips do not count
-                self._room.take(file.parent.name, Room(report.disk_bytes, report.inodes))
+        async with self._measuring:
+            if self._is_measured:
+                return
+            for name, room in (await asyncio.to_thread(_rooms, self._directory)).items():
+                if (self._directory / name).exists():
+                    self._room.take(name, room)
+            self._is_measured = True
 
     async def _unpack_layer(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
         *below, layer = digests
@@ -250,3 +248,16 @@ class CodeStore:
 
 def _as_report(kept: Mapping[str, Any]) -> UnpackReport:
     return UnpackReport(int(kept["unpacked_bytes"]), **{name: kept[name] for name in _KEPT[1:] if name in kept})
+
+
+def _rooms(directory: Path) -> dict[str, Room]:
+    """What the trees of images take, by the names of their entries."""
+    found = {}
+    for file in directory.glob("*/report.json"):
+        try:
+            report = _as_report(json.loads(file.read_text()))
+        except (OSError, ValueError, KeyError):  # not whole, or just going: nobody will trust it
+            continue
+        if report.inodes and not file.parent.name.startswith(_PARTIAL):  # those of zips do not count
+            found[file.parent.name] = Room(report.disk_bytes, report.inodes)
+    return found

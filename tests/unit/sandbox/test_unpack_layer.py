@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -342,3 +343,19 @@ def test_headers_that_lie_are_refused(unpack: Unpack, layer: bytes, refusal: str
     """Sizes below nothing, names that are no text or endless, headers about headers."""
     report, _ = unpack(layer + bytes(1024))
     assert report.refusal == refusal, report
+
+
+def test_a_full_disk_is_no_fault_of_the_layer(tmp_path: Path) -> None:
+    """It is said, and not that the unpacking broke down."""
+    tmp_path.chmod(0o755)
+    layer, tree = tmp_path / "layer", tmp_path / "tree"
+    layer.write_bytes(zipped(layer_tar([Entry("f", bytes(4 << 20))])))
+    tree.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tree)], check=True)
+    try:
+        with layer.open("rb") as file:
+            job = start_unpacking_layer(file.fileno(), None, tree, UnpackLimits(1 << 24, 1000), UID, filter_program())
+            report = msgspec.json.decode(job.finish(), type=UnpackReport)
+    finally:
+        subprocess.run(["umount", str(tree)], check=True)
+    assert (report.refusal, report.detail) == ("no-room", "the disk is full")
