@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import event_rows, rows
+from bench import dotnet_rows, event_rows, rows
 from bench.server import Server
 
 ON_ONE_SERVER = (
@@ -17,6 +17,7 @@ ON_ONE_SERVER = (
     rows.cold_start_node,
     rows.node,
     rows.java,
+    dotnet_rows.dotnet,
     rows.ruby,
     rows.go,
     rows.cold_start_snap_start,

@@ -248,7 +248,7 @@ def node(server: Server) -> list[Figure]:
             return []
     code = {"ZipFile": zipped(NODE_ECHO, "app.js")}
     settings = {"Runtime": "nodejs20.x", "Handler": "app.handler", "Code": code, "MemorySize": 512}
-    cold, warm = _cold_and_warm(server, "node", settings)
+    cold, warm = cold_and_warm(server, "node", settings)
     return [
         Figure("cold start, Node hello (nodejs20.x), p50", cold, "ms", 60, 20),
         Figure("warm sync invoke, Node echo, one client, p50", warm, "ms", 0.9, 0.4),
@@ -288,7 +288,7 @@ def ruby(server: Server) -> list[Figure]:
     if not ready:
         return []
     settings = {"Runtime": ready[-1], "Handler": "app.handler", "Code": {"ZipFile": zipped(RUBY, "app.rb")}, "MemorySize": 512}
-    cold, warm = _cold_and_warm(server, "ruby", settings)
+    cold, warm = cold_and_warm(server, "ruby", settings)
     return [
         Figure("cold start, Ruby hello, p50", cold, "ms", 300, 100),
         Figure("warm sync invoke, Ruby echo, one client, p50", warm, "ms", 0.9, 0.4),
@@ -305,14 +305,14 @@ def go(server: Server) -> list[Figure]:
         variables = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOCACHE": f"{folder}/cache"}
         subprocess.run([compiler, "build", "-o", "bootstrap", "main.go"], cwd=folder, env=variables, check=True)
         package = zipped(Path(folder, "bootstrap").read_bytes(), "bootstrap")
-    cold, warm = _cold_and_warm(server, "go", {"Runtime": "provided.al2023", "Code": {"ZipFile": package}, "MemorySize": 512})
+    cold, warm = cold_and_warm(server, "go", {"Runtime": "provided.al2023", "Code": {"ZipFile": package}, "MemorySize": 512})
     return [
         Figure("cold start, Go hello (provided), p50", cold, "ms", 30, 15),
         Figure("warm sync invoke, Go echo (provided), one client, p50", warm, "ms", 0.9, 0.4),
     ]
 
 
-def _cold_and_warm(server: Server, prefix: str, settings: dict[str, Any]) -> tuple[float, float]:
+def cold_and_warm(server: Server, prefix: str, settings: dict[str, Any]) -> tuple[float, float]:
     """Medians in milliseconds."""
     cold = _cold_start(server, prefix, settings)
     request = client.invoke_request(f"{prefix}-0")

@@ -18,16 +18,17 @@ namespace Lambdad.Runtime
         private const string DescriptorVariable = "_LAMBDA_TELEMETRY_LOG_FD";
         private const int StandardOutput = 1;
 
-        private readonly Stream output;
-        private readonly Frames frames; // null where the platform reads none
+        private readonly bool takesFrames;
         private readonly bool isJson;
         private readonly bool hasPrefix;
         private readonly LogLevel least;
+        private readonly object lockOfOpening = new object();
+        private Stream output; // opened by the first message
+        private Frames frames; // null where the platform reads none
 
-        private FunctionLog(Stream output, bool takesFrames, bool isOld)
+        private FunctionLog(bool takesFrames, bool isOld)
         {
-            this.output = output;
-            frames = takesFrames ? new Frames(output) : null;
+            this.takesFrames = takesFrames;
             isJson = Is("AWS_LAMBDA_LOG_FORMAT", "JSON");
             hasPrefix = !isOld && !Is("AWS_LAMBDA_HANDLER_LOG_FORMAT", "Unformatted");
             string level = Environment.GetEnvironmentVariable("AWS_LAMBDA_HANDLER_LOG_LEVEL");
@@ -40,9 +41,12 @@ namespace Lambdad.Runtime
         public static FunctionLog Open()
         {
             bool takesFrames = Is(DescriptorVariable, "1");
-            Environment.SetEnvironmentVariable(DescriptorVariable, null); // no program of the function's is to find it
+            if (takesFrames)
+            {
+                Environment.SetEnvironmentVariable(DescriptorVariable, null); // no program of the function's is to find it
+            }
             bool isOld = RuntimeName.IsOld;
-            FunctionLog log = new FunctionLog(Descriptor(StandardOutput), takesFrames, isOld);
+            FunctionLog log = new FunctionLog(takesFrames, isOld);
             if (!isOld)
             {
                 Console.SetOut(new ConsoleWriter(log, LogLevel.Information));
@@ -52,11 +56,21 @@ namespace Lambdad.Runtime
         }
 
         /// <summary>Without a buffer, so that what was written is in the pipe.</summary>
-        private static Stream Descriptor(int number) =>
-            new FileStream(new SafeFileHandle((IntPtr)number, false), FileAccess.Write, 1);
+        private Stream Output()
+        {
+            lock (lockOfOpening)
+            {
+                if (output == null)
+                {
+                    output = new FileStream(new SafeFileHandle((IntPtr)StandardOutput, false), FileAccess.Write, 1);
+                    frames = takesFrames ? new Frames(output) : null;
+                }
+                return output;
+            }
+        }
 
         private static bool Is(string variable, string value) =>
-            string.Equals(Environment.GetEnvironmentVariable(variable), value, StringComparison.OrdinalIgnoreCase);
+            Ascii.IsSame(Environment.GetEnvironmentVariable(variable), value);
 
         /// <summary>Level None: it has none, and is written whatever level is wanted.</summary>
         public void Write(string message, LogLevel level)
@@ -107,7 +121,7 @@ namespace Lambdad.Runtime
         public void WriteRaw(string text)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(text);
-            Send(() => output.Write(bytes, 0, bytes.Length));
+            Send(() => Output().Write(bytes, 0, bytes.Length));
         }
 
         private string Line(string message, LogLevel level)
@@ -154,9 +168,10 @@ namespace Lambdad.Runtime
 
         private void Emit(string message, LogLevel level)
         {
-            if (frames != null)
+            if (takesFrames)
             {
                 byte[] bytes = Encoding.UTF8.GetBytes(message);
+                Output();
                 Send(() => frames.Write(bytes, isJson, level));
             }
             else // line ends inside a message become carriage returns, so that it stays one event

@@ -25,7 +25,8 @@ namespace Lambdad.Runtime
                     + " Please specify a method that is not 'async void'.");
             }
             ParameterInfo[] parameters = method.GetParameters();
-            if (parameters.Length > 0 && parameters[parameters.Length - 1].IsDefined(typeof(ParamArrayAttribute), false))
+            ParameterInfo last = parameters.Length > 0 ? parameters[parameters.Length - 1] : null;
+            if (last != null && last.ParameterType.IsArray && last.IsDefined(typeof(ParamArrayAttribute), false))
             {
                 throw Refused(method, "a 'params' method. Please specify a method that does not use 'params'.");
             }

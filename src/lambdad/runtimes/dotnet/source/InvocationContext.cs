@@ -1,5 +1,4 @@
 using System;
-using System.Globalization;
 using Amazon.Lambda.Core;
 
 namespace Lambdad.Runtime
@@ -19,7 +18,7 @@ namespace Lambdad.Runtime
         public InvocationContext(Invocation invocation, FunctionLog log)
         {
             this.invocation = invocation;
-            long.TryParse(invocation.Header("lambda-runtime-deadline-ms"), out deadlineMilliseconds);
+            deadlineMilliseconds = Ascii.LongNumber(invocation.Header("lambda-runtime-deadline-ms"));
             Logger = new ContextLogger(log);
             Identity = new CallerIdentity(JsonReader.Object(invocation.Header("lambda-runtime-cognito-identity")));
             ClientContext = new CallerContext(JsonReader.Object(invocation.Header("lambda-runtime-client-context")));
@@ -43,10 +42,7 @@ namespace Lambdad.Runtime
 
         public string LogStreamName => Variable("AWS_LAMBDA_LOG_STREAM_NAME");
 
-        public int MemoryLimitInMB =>
-            int.TryParse(Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)
-                ? megabytes
-                : 0;
+        public int MemoryLimitInMB => Ascii.Number(Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") ?? "");
 
         public TimeSpan RemainingTime => new TimeSpan(
             deadlineMilliseconds * TimeSpan.TicksPerMillisecond + UnixEpochTicks - DateTime.UtcNow.Ticks);

@@ -1,5 +1,3 @@
-using System;
-
 namespace Lambdad.Runtime
 {
     /// <summary>In the order, and with the numbers, of the platform's frames.</summary>
@@ -21,22 +19,22 @@ namespace Lambdad.Runtime
         /// <summary>By .NET's name ("Information") or the platform's ("INFO"), in any case; `otherwise` for any other.</summary>
         public static LogLevel Of(string name, LogLevel otherwise)
         {
-            switch (name == null ? "" : name.ToUpperInvariant())
+            switch (Ascii.Lower(name ?? ""))
             {
-                case "TRACE":
+                case "trace":
                     return LogLevel.Trace;
-                case "DEBUG":
+                case "debug":
                     return LogLevel.Debug;
-                case "INFO":
-                case "INFORMATION":
+                case "info":
+                case "information":
                     return LogLevel.Information;
-                case "WARN":
-                case "WARNING":
+                case "warn":
+                case "warning":
                     return LogLevel.Warning;
-                case "ERROR":
+                case "error":
                     return LogLevel.Error;
-                case "FATAL":
-                case "CRITICAL":
+                case "fatal":
+                case "critical":
                     return LogLevel.Critical;
                 default:
                     return otherwise;

@@ -1,8 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 
 namespace Lambdad.Runtime
@@ -11,7 +9,7 @@ namespace Lambdad.Runtime
     /// The Runtime API as a blocking HTTP/1.1 client on one kept-alive connection.
     ///
     /// An answer and the question for the next invocation leave in one write, as far as the answer is not so long that it will be
-    /// refused. On a plain socket: HttpClient loads and compiles for a hundred milliseconds before its first byte leaves.
+    /// refused. On a bare connection: HttpClient loads and compiles for a hundred milliseconds before its first byte leaves.
     /// </summary>
     internal sealed class RuntimeApi
     {
@@ -19,6 +17,7 @@ namespace Lambdad.Runtime
         private const string Root = "/2018-06-01/runtime/";
         private const int Chunk = 65536;
         private const int ContentTooLarge = 413;
+        private static readonly byte[] HeadEnd = { 13, 10, 13, 10 };
 
         /// <summary>The environment is being taken down.</summary>
         public sealed class ClosedException : Exception
@@ -43,7 +42,7 @@ namespace Lambdad.Runtime
 
         private readonly string address;
         private readonly byte[] nextRequest;
-        private Socket socket;
+        private Connection connection;
         private byte[] received = new byte[Chunk];
         private int begin;
         private int end;
@@ -52,7 +51,7 @@ namespace Lambdad.Runtime
         private RuntimeApi(string address)
         {
             this.address = address;
-            nextRequest = Ascii("GET " + Root + "invocation/next HTTP/1.1\r\nHost: " + address + "\r\n\r\n");
+            nextRequest = Ascii.Bytes("GET " + Root + "invocation/next HTTP/1.1\r\nHost: " + address + "\r\n\r\n");
         }
 
         public static RuntimeApi Connect(string address)
@@ -116,23 +115,18 @@ namespace Lambdad.Runtime
         private void PostTooLong(byte[] message)
         {
             int sent = 0;
-            try
+            int count = 1;
+            while (sent < message.Length && count > 0 && !connection.HasInput())
             {
-                while (sent < message.Length && socket.Available == 0)
-                {
-                    sent += socket.Send(message, sent, Math.Min(Chunk, message.Length - sent), SocketFlags.None);
-                }
+                count = connection.Send(message, sent, Math.Min(Chunk, message.Length - sent));
+                sent += Math.Max(count, 0);
             }
-            catch (SocketException)
-            {
-                sent = -1; // the answer to what was read is still there to be read
-            }
-            Answer answer = Read();
+            Answer answer = Read(); // also where the other side takes no more: it has answered what it read
             Check(answer);
-            answer.Headers.TryGetValue("connection", out string connection);
-            if (sent < message.Length || string.Equals(connection, "close", StringComparison.OrdinalIgnoreCase))
+            answer.Headers.TryGetValue("connection", out string ending);
+            if (sent < message.Length || Ascii.IsSame(ending, "close"))
             {
-                socket.Close();
+                connection.Close();
                 begin = end = 0;
                 Open();
             }
@@ -141,7 +135,7 @@ namespace Lambdad.Runtime
         private byte[] Message(string path, MemoryStream body, string headers, byte[] tail)
         {
             int length = (int)body.Length;
-            byte[] head = Ascii("POST " + Root + path + " HTTP/1.1\r\nHost: " + address + "\r\nContent-Length: " + length
+            byte[] head = Ascii.Bytes("POST " + Root + path + " HTTP/1.1\r\nHost: " + address + "\r\nContent-Length: " + length
                 + "\r\nContent-Type: application/json\r\n" + headers + "\r\n");
             byte[] message = new byte[head.Length + length + tail.Length];
             Buffer.BlockCopy(head, 0, message, 0, head.Length);
@@ -152,38 +146,24 @@ namespace Lambdad.Runtime
 
         private void Open()
         {
-            int colon = address.LastIndexOf(':');
-            if (colon < 0 || !IPAddress.TryParse(address.Substring(0, colon), out IPAddress host)
-                || !ushort.TryParse(address.Substring(colon + 1), out ushort port))
+            connection = Connection.Open(address);
+            if (connection == null)
             {
-                throw new RefusedException("the Runtime API cannot be at '" + address + "'");
+                throw new RefusedException("the Runtime API at '" + address + "' cannot be reached");
             }
-            socket = new Socket(host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            try
-            {
-                socket.Connect(host, port);
-            }
-            catch (SocketException error)
-            {
-                throw new RefusedException("the Runtime API at '" + address + "' cannot be reached: " + error.Message);
-            }
-            socket.NoDelay = true;
         }
 
         private void Send(byte[] message, int start, int length)
         {
-            try
+            while (length > 0)
             {
-                while (length > 0)
+                int sent = connection.Send(message, start, length);
+                if (sent < 1)
                 {
-                    int sent = socket.Send(message, start, length, SocketFlags.None);
-                    start += sent;
-                    length -= sent;
+                    throw new ClosedException();
                 }
-            }
-            catch (SocketException)
-            {
-                throw new ClosedException();
+                start += sent;
+                length -= sent;
             }
         }
 
@@ -199,7 +179,7 @@ namespace Lambdad.Runtime
             }
             Answer answer = ReadHead(Encoding.UTF8.GetString(received, begin, stop - begin));
             begin = stop + 4;
-            int length = answer.Headers.TryGetValue("content-length", out string told) ? int.Parse(told) : 0;
+            int length = answer.Headers.TryGetValue("content-length", out string told) ? Ascii.Number(told) : 0;
             if (end - begin < length)
             {
                 Fill(length - (end - begin));
@@ -220,7 +200,7 @@ namespace Lambdad.Runtime
 
         private static Answer ReadHead(string head)
         {
-            Answer answer = new Answer { Status = int.Parse(head.Substring(9, 3)), Headers = new Dictionary<string, string>() };
+            Answer answer = new Answer { Status = Ascii.Number(head.Substring(9, 3)), Headers = new Dictionary<string, string>() };
             int start = head.IndexOf('\n') + 1;
             while (start > 0)
             {
@@ -229,7 +209,7 @@ namespace Lambdad.Runtime
                 int colon = line.IndexOf(':');
                 if (colon > 0)
                 {
-                    answer.Headers[line.Substring(0, colon).ToLowerInvariant()] = line.Substring(colon + 1).Trim();
+                    answer.Headers[Ascii.Lower(line.Substring(0, colon))] = line.Substring(colon + 1).Trim();
                 }
                 start = stop + 1;
             }
@@ -238,14 +218,8 @@ namespace Lambdad.Runtime
 
         private int EndOfHead(int from)
         {
-            for (int i = from; i + 3 < end; i++)
-            {
-                if (received[i] == '\r' && received[i + 1] == '\n' && received[i + 2] == '\r' && received[i + 3] == '\n')
-                {
-                    return i;
-                }
-            }
-            return -1;
+            int found = new ReadOnlySpan<byte>(received, from, end - from).IndexOf(HeadEnd);
+            return found < 0 ? -1 : from + found;
         }
 
         /// <summary>Reads at least `missing` bytes more.</summary>
@@ -273,15 +247,8 @@ namespace Lambdad.Runtime
 
         private int Receive()
         {
-            try
-            {
-                int count = socket.Receive(received, end, received.Length - end, SocketFlags.None);
-                return count > 0 ? count : throw new ClosedException();
-            }
-            catch (SocketException)
-            {
-                throw new ClosedException();
-            }
+            int count = connection.Receive(received, end, received.Length - end);
+            return count > 0 ? count : throw new ClosedException();
         }
 
         /// <summary>413 has been told to the invoker already, and the environment goes on; whatever else is refused must not be
@@ -298,8 +265,5 @@ namespace Lambdad.Runtime
 
         private static string Text(Answer answer) =>
             answer.Status + " " + Encoding.UTF8.GetString(answer.Body, 0, Math.Min(500, answer.Body.Length));
-
-        /// <summary>Other letters become question marks: names of types may have any, header lines may not.</summary>
-        private static byte[] Ascii(string text) => Encoding.ASCII.GetBytes(text);
     }
 }
