@@ -585,22 +585,40 @@ class TestFreeze:
 
 
 class TestUnpack:
-    async def test_unpacks_archives_over_each_other(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
-        """Later archives win, modes are kept, and the report counts what was written."""
-        one = _zip(tmp_path / "one.zip", {"a.txt": b"old", "bin/tool": b"#!"}, modes={"bin/tool": 0o755})
-        two = _zip(tmp_path / "two.zip", {"a.txt": b"newer"})
-        report = await sandboxes.unpack([one, two], tmp_path / "tree", LIMITS)
-        assert (report.refusal, report.unpacked_bytes) == (None, 10)
-        assert (tmp_path / "tree/a.txt").read_bytes() == b"newer"
+    async def test_unpacks_an_archive(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """Modes are kept, and the report counts what was written."""
+        archive = _zip(tmp_path / "one.zip", {"a.txt": b"four", "bin/tool": b"#!"}, modes={"bin/tool": 0o755})
+        report = await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)
+        assert (report.refusal, report.unpacked_bytes) == (None, 6)
+        assert (tmp_path / "tree/a.txt").read_bytes() == b"four"
         assert (tmp_path / "tree/bin/tool").stat().st_mode & 0o777 == 0o755
         assert (tmp_path / "tree/a.txt").stat().st_mode & 0o777 == 0o644
         await sandboxes.remove(tmp_path / "tree")
         assert not (tmp_path / "tree").exists()
 
+    async def test_merges_trees_without_copying(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+        """The later wins, folders become one, files are those of the single trees, which stay; together they have one limit."""
+        contents = {"one": {"a.txt": b"old", "bin/tool": b"#!"}, "two": {"a.txt": b"newer", "bin/other": b""}}
+        trees = []
+        for name, files in contents.items():
+            archive = _zip(tmp_path / f"{name}.zip", files, modes={"bin/tool": 0o755})
+            await sandboxes.unpack(archive, tmp_path / name, LIMITS)
+            trees.append(tmp_path / name)
+        report = await sandboxes.merge(trees, tmp_path / "both", LIMITS)
+        assert (report.refusal, report.unpacked_bytes) == (None, 10)
+        both = tmp_path / "both"
+        assert sorted(str(path.relative_to(both)) for path in both.rglob("*")) == ["a.txt", "bin", "bin/other", "bin/tool"]
+        assert (both / "a.txt").samefile(trees[1] / "a.txt")
+        assert (both / "bin/tool").samefile(trees[0] / "bin/tool")
+        assert (both / "bin/tool").stat().st_mode & 0o777 == 0o755
+        assert (await sandboxes.merge(trees, tmp_path / "more", UnpackLimits(9, 100))).refusal == "too-big"
+        await sandboxes.remove(both)
+        assert (trees[0] / "a.txt").read_bytes() == b"old"
+
     async def test_refusal_leaves_nothing(self, sandboxes: Sandboxes, home: Path, tmp_path: Path) -> None:
         """A refused archive is said to be so, and no folder is left."""
         archive = _zip(tmp_path / "evil.zip", {"good": b"1", "../evil": b"2"})
-        report = await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        report = await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)
         assert report.refusal == "slip"
         assert [path.name for path in tmp_path.iterdir()] == ["evil.zip"]
         assert not list((home / "state/unpacking").iterdir())
@@ -608,7 +626,7 @@ class TestUnpack:
     async def test_bomb_stops_at_the_limit(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         """An archive that unpacks to more than allowed is refused."""
         archive = _zip(tmp_path / "bomb.zip", {"zeros": bytes(2_000_000)})
-        assert (await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)).refusal == "too-big"
+        assert (await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)).refusal == "too-big"
 
     async def test_a_layer_of_an_image_lies_over_those_below_it(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         """Or the backend says why images cannot be run with it."""
@@ -634,7 +652,7 @@ class TestUnpack:
     async def test_unpacked_package_can_be_run(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
         """A sandbox reads what unpack made."""
         archive = _zip(tmp_path / "one.zip", {"module.py": b"ANSWER = 1"})
-        await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)
         async with started(sandboxes, make_spec(program, tmp_path / "tree")) as (_, peer):
             assert await peer.run("result = open('module.py').read()") == "ANSWER = 1"
 
@@ -643,13 +661,13 @@ class TestUnpack:
         (tmp_path / "tree").mkdir()
         archive = _zip(tmp_path / "one.zip", {"a": b""})
         with pytest.raises(SandboxError, match="already"):
-            await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+            await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)
         assert not list((tmp_path / "tree").iterdir())
 
     async def test_folders_are_removed_however_deep(self, sandboxes: Sandboxes, home: Path, tmp_path: Path) -> None:
         """Nothing of them is left over, which the next start would have to remove."""
         archive = _zip(tmp_path / "deep.zip", {"a/" * 1100 + "file": b"1"})
-        report = await sandboxes.unpack([archive], tmp_path / "tree", LIMITS)
+        report = await sandboxes.unpack(archive, tmp_path / "tree", LIMITS)
         assert report.refusal is None, report
         await sandboxes.remove(tmp_path / "tree")
         assert not (tmp_path / "tree").exists()

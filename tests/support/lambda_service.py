@@ -65,21 +65,24 @@ class ZipSandboxes:
     name = "zip"
     weaknesses: Sequence[str] = ()
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
         destination.mkdir(parents=True)
-        total = 0
-        for archive in archives:
-            try:
-                with zipfile.ZipFile(archive) as opened:
-                    total += sum(entry.file_size for entry in opened.infolist())
-                    if total > limits.unpacked_bytes:
-                        shutil.rmtree(destination)
-                        return UnpackReport(total, "too-big", f"{total} bytes")
-                    opened.extractall(destination)
-            except zipfile.BadZipFile as error:
-                shutil.rmtree(destination)
-                return UnpackReport(0, "not-a-zip", str(error))
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                total = sum(entry.file_size for entry in opened.infolist())
+                if total > limits.unpacked_bytes:
+                    shutil.rmtree(destination)
+                    return UnpackReport(total, "too-big", f"{total} bytes")
+                opened.extractall(destination)
+        except zipfile.BadZipFile as error:
+            shutil.rmtree(destination)
+            return UnpackReport(0, "not-a-zip", str(error))
         return UnpackReport(total)
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        for tree in trees:
+            shutil.copytree(tree, destination, dirs_exist_ok=True)
+        return UnpackReport(sum(file.stat().st_size for tree in trees for file in tree.rglob("*") if file.is_file()))
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         destination.mkdir(parents=True)

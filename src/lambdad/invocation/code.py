@@ -1,7 +1,8 @@
 """Unpacked packages, layers and images on disk: made once from their blobs, made again after a loss, removed when unused.
 
-The tree of an image is made layer by layer, each over the tree of those below it, with which it shares files. Trees of images
-have so much of the disk together, and no more: what nothing refers to is removed, what something refers to never for others.
+Layers that lie one over the other share the files of their single trees, each of which is unpacked once. The tree of an image
+is made layer by layer, each over the tree of those below it, with which it shares files. Trees of images have so much of the
+disk together, and no more: what nothing refers to is removed, what something refers to never for others.
 """
 
 from __future__ import annotations
@@ -170,9 +171,10 @@ class CodeStore:
         try:
             if digests[0] == IMAGE_STACK:
                 report = await self._unpack_in_room(digests, partial / "tree", limits)
+            elif len(digests) == 1:
+                report = await self._sandboxes.unpack(self._blob(digests[0]), partial / "tree", limits)
             else:
-                archives = [self._blob(digest) for digest in digests]
-                report = await self._sandboxes.unpack(archives, partial / "tree", limits)
+                report = await self._merge(digests, partial / "tree", limits)
             if report.refusal is None:
                 kept = {name: getattr(report, name) for name in _KEPT} | {"boot_id": self._boot_id}
                 (partial / "report.json").write_text(json.dumps(kept))
@@ -183,6 +185,19 @@ class CodeStore:
             if partial.exists():
                 await self._remove(partial)
         return report
+
+    async def _merge(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """Each archive is unpacked once for all stacks that it is part of."""
+        acquired: list[Digests] = []
+        try:
+            trees = []
+            for digest in digests:
+                trees.append(await self.acquire((digest,), limits))
+                acquired.append((digest,))
+            return await self._sandboxes.merge(trees, destination, limits)
+        finally:
+            for one in acquired:
+                self.release(one)
 
     async def _unpack_in_room(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
         await self._measure()

@@ -202,9 +202,13 @@ class Sandboxes(Protocol):
         is why; then nothing is left behind."""
         ...
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        """Checks and unpacks the zips one over the other into `destination` (made by this call, must not exist), as an
-        unprivileged process. Files become world-readable and read-only to every sandbox."""
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """Checks and unpacks the zip into `destination` (made by this call, must not exist), as an unprivileged process. Files
+        become world-readable and read-only to every sandbox."""
+        ...
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """As `unpack`, folders that it made, one over the other: the new one shares their files, and no byte is copied."""
         ...
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
@@ -213,7 +217,7 @@ class Sandboxes(Protocol):
         ...
 
     async def remove(self, tree: Path) -> None:
-        """Removes a folder that `unpack` or `unpack_layer` made."""
+        """Removes a folder that one of these made."""
         ...
 
     async def lost(self) -> str:

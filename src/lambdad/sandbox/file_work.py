@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import msgspec
 from lambdad.sandbox import job
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import Job
-from lambdad.sandbox.records import Failed, Remove, Removed, Unpack, Unpacked, UnpackLayer
+from lambdad.sandbox.records import Failed, Merge, Remove, Removed, Unpack, Unpacked, UnpackLayer
 
 
 class Watch(Protocol):
@@ -38,15 +39,26 @@ class FileWork:
         self._answer = answer
         self._jobs: dict[int, Job] = {}
 
-    def unpack(self, record: Unpack, archives: Sequence[int]) -> None:
+    def unpack(self, record: Unpack, archive: int) -> None:
         def start(staging: Path) -> Job:
-            return job.start_unpacking(archives, staging, _limits(record), self._uid, self._filter)
+            return job.start_unpacking(archive, staging, _limits(record), self._uid, self._filter)
+
+        self._unpack(record, start)
+
+    def merge(self, record: Merge) -> None:
+        def start(staging: Path) -> Job:
+            with contextlib.ExitStack() as opened:
+                trees = []
+                for tree in record.trees:
+                    trees.append(_opened_folder(tree))
+                    opened.callback(os.close, trees[-1])
+                return job.start_merging(trees, staging, _limits(record), self._uid, self._filter)
 
         self._unpack(record, start)
 
     def unpack_layer(self, record: UnpackLayer, layer: int) -> None:
         def start(staging: Path) -> Job:
-            below = None if record.below is None else os.open(record.below, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            below = None if record.below is None else _opened_folder(record.below)
             try:
                 return job.start_unpacking_layer(layer, below, staging, _limits(record), self._uid, self._filter)
             finally:
@@ -55,7 +67,7 @@ class FileWork:
 
         self._unpack(record, start)
 
-    def _unpack(self, record: Unpack | UnpackLayer, start: Callable[[Path], Job]) -> None:
+    def _unpack(self, record: Unpack | Merge | UnpackLayer, start: Callable[[Path], Job]) -> None:
         destination, staging = Path(record.destination), self._staging / f"unpacked-{record.request}"
         try:
             if os.path.lexists(destination):
@@ -86,7 +98,7 @@ class FileWork:
             running.kill()
             running.finish()
 
-    def _finish_unpacking(self, record: Unpack | UnpackLayer, staging: Path, answer: bytes) -> None:
+    def _finish_unpacking(self, record: Unpack | Merge | UnpackLayer, staging: Path, answer: bytes) -> None:
         try:
             report = msgspec.json.decode(answer, type=UnpackReport)
             if report.refusal is None:
@@ -115,7 +127,11 @@ class FileWork:
         self._loop.watch(started.handle, end)
 
 
-def _limits(record: Unpack | UnpackLayer) -> UnpackLimits:
+def _opened_folder(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _limits(record: Unpack | Merge | UnpackLayer) -> UnpackLimits:
     if isinstance(record, UnpackLayer):
         return UnpackLimits(record.unpacked_bytes, record.files, record.disk_bytes, record.inodes)
     return UnpackLimits(record.unpacked_bytes, record.files)

@@ -15,6 +15,7 @@ import msgspec
 
 from lambdad.sandbox import linux, unpack, user_namespace
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.shared_tree import merge
 from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack_layer import unpack_layer
 
@@ -41,14 +42,19 @@ class Job:
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
 
-def start_unpacking(archives: Sequence[int], staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
+def start_unpacking(archive: int, staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
     """Unpacks into the empty folder `staging`, as a user that sees nothing else. `uid` is one that owns nothing else, or, in a
     user namespace, 0: then it is given another name in one of its own."""
 
-    def unpack_zips() -> UnpackReport:
-        return unpack.unpack([os.fdopen(archive, "rb") for archive in archives], Path("/"), limits)
+    def unpack_zip() -> UnpackReport:
+        return unpack.unpack(os.fdopen(archive, "rb"), Path("/"), limits)
 
-    return _start_unpacking(unpack_zips, archives, staging, limits, uid, filter_program)
+    return _start_unpacking(unpack_zip, [archive], staging, limits, uid, filter_program)
+
+
+def start_merging(trees: Sequence[int], staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
+    """As `start_unpacking`, trees that were unpacked one over the other; `trees` are descriptors."""
+    return _start_unpacking(lambda: merge(trees, "", limits), trees, staging, limits, uid, filter_program)
 
 
 def start_unpacking_layer(

@@ -35,6 +35,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Clone,
+    Merge,
     Opened,
     Remove,
     RunTemplate,
@@ -180,7 +181,9 @@ class Launcher:
                 self._snapshots.end(record.sandbox_id)
                 self._shells.stop(record.sandbox_id)
             case Unpack():
-                self._files.unpack(record, descriptors)
+                self._files.unpack(record, descriptors[0])
+            case Merge():
+                self._files.merge(record)
             case UnpackLayer():
                 self._files.unpack_layer(record, descriptors[0])
             case Remove():

@@ -19,6 +19,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Failed,
+    Merge,
     Opened,
     RecordTooLong,
     Refused,
@@ -127,15 +128,22 @@ class LauncherLink:
         finally:
             self._questions.pop(key, None)
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
         async with self._unpacking:
-            descriptors = [os.open(archive, os.O_RDONLY | os.O_CLOEXEC) for archive in archives]
+            descriptor = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 request = next(self.numbers)
                 record = Unpack(request, absolute(destination), limits.unpacked_bytes, limits.files)
-                return await self.ask(request, record, _unpack_report, descriptors)
+                return await self.ask(request, record, _unpack_report, [descriptor])
             finally:
-                close_all(descriptors)
+                os.close(descriptor)
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        async with self._unpacking:
+            request = next(self.numbers)
+            places = tuple(absolute(tree) for tree in trees)
+            record = Merge(request, absolute(destination), places, limits.unpacked_bytes, limits.files)
+            return await self.ask(request, record, _unpack_report)
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         async with self._unpacking_layers:

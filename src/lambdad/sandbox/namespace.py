@@ -285,8 +285,11 @@ class NamespaceSandboxes:
         self.snapshots.forget(sandbox_id)
         self._sandboxes.pop(sandbox_id, None)
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack(archives, destination, limits)
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack(archive, destination, limits)
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.merge(trees, destination, limits)
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         return await self._link.unpack_layer(layer, below, destination, limits)

@@ -208,8 +208,11 @@ class OciSandboxes:
         request = next(self._link.numbers)
         return await self._link.ask(request, OpenSocket(request, sandbox_id), lambda _, descriptors: adopt(descriptors[0]))
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack(archives, destination, limits)
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack(archive, destination, limits)
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.merge(trees, destination, limits)
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         return await self._link.unpack_layer(layer, below, destination, limits)

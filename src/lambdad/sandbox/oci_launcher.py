@@ -41,6 +41,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Failed,
+    Merge,
     Opened,
     OpenSocket,
     Refused,
@@ -173,7 +174,9 @@ class OciLauncher:
             case OpenSocket():
                 self._open_socket(record)
             case Unpack():
-                self._files.unpack(record, descriptors)
+                self._files.unpack(record, descriptors[0])
+            case Merge():
+                self._files.merge(record)
             case UnpackLayer():
                 self._files.unpack_layer(record, descriptors[0])
             case Remove():

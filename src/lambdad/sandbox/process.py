@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,8 @@ import msgspec
 from lambdad.errors import FileSystemTrouble, SandboxEnded, SandboxError, StartupError
 from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox.base import ExitStatus, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
+from lambdad.sandbox.records import close_all
+from lambdad.sandbox.shared_tree import merge
 from lambdad.sandbox.tree_removal import remove_tree
 
 _WEAKNESSES = (
@@ -285,13 +287,19 @@ class ProcessSandboxes:
                 raise
         return sandbox
 
-    async def unpack(self, archives: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._make(destination, lambda staging: self._unpack(archive, staging, limits))
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._make(destination, lambda staging: _merge_to_the_end(trees, staging, limits))
+
+    async def _make(self, destination: Path, make: Callable[[Path], Awaitable[UnpackReport]]) -> UnpackReport:
         if os.path.lexists(destination):
             raise SandboxError(f"{destination} is there already")
         async with self._unpacking:
             staging = Path(tempfile.mkdtemp(dir=self._staging))
             try:
-                report = await self._unpack(archives, staging, limits)
+                report = await make(staging)
                 if report.refusal is None:
                     staging.chmod(0o755)
                     staging.rename(destination)
@@ -322,12 +330,12 @@ class ProcessSandboxes:
             "container images cannot be run with --isolation process: their files need a root folder of their own"
         )
 
-    async def _unpack(self, archives: Sequence[Path], staging: Path, limits: UnpackLimits) -> UnpackReport:
+    async def _unpack(self, archive: Path, staging: Path, limits: UnpackLimits) -> UnpackReport:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-I", "-c", _UNPACK, os.fspath(Path(__file__).parents[2])),
             *(os.fspath(staging), str(limits.unpacked_bytes), str(limits.files)),
-            *(os.fspath(archive.absolute()) for archive in archives),
+            os.fspath(archive.absolute()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -339,6 +347,26 @@ class ProcessSandboxes:
             await process.wait()
             raise
         return msgspec.json.decode(output, type=UnpackReport)
+
+
+async def _merge_to_the_end(trees: Sequence[Path], root: Path, limits: UnpackLimits) -> UnpackReport:
+    """Whoever waits: a thread cannot be stopped, and nothing is to be removed under it."""
+    merging = asyncio.create_task(asyncio.to_thread(_merge, trees, root, limits))
+    try:
+        return await asyncio.shield(merging)
+    except asyncio.CancelledError:
+        await asyncio.wait([merging])
+        raise
+
+
+def _merge(trees: Sequence[Path], root: Path, limits: UnpackLimits) -> UnpackReport:
+    opened: list[int] = []
+    try:
+        for tree in trees:
+            opened.append(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        return merge(opened, os.fspath(root), limits)
+    finally:
+        close_all(opened)
 
 
 def _real_paths(paths: str, real: Mapping[str, Path]) -> str:

@@ -81,10 +81,20 @@ class Stop(_Record, frozen=True, tag="stop"):
 
 
 class Unpack(_Record, frozen=True, tag="unpack"):
-    """With the opened archives. Answered by Unpacked or Failed."""
+    """With the opened archive. Answered by Unpacked or Failed."""
 
     request: RequestNumber
     destination: AbsolutePath
+    unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    files: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Merge(_Record, frozen=True, tag="merge"):
+    """Answered by Unpacked or Failed."""
+
+    request: RequestNumber
+    destination: AbsolutePath
+    trees: tuple[AbsolutePath, ...]
     unpacked_bytes: Annotated[int, msgspec.Meta(ge=0)]
     files: Annotated[int, msgspec.Meta(ge=0)]
 
@@ -214,12 +224,12 @@ class Cloned(_Record, frozen=True, tag="cloned"):
     reason: str
 
 
-ToLauncher = Start | Stop | Unpack | UnpackLayer | Remove | RunTemplate | TakeSnapshot | Clone
+ToLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | RunTemplate | TakeSnapshot | Clone
 ToServer = (
     Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | TemplateEnded | SnapshotStep | Cloned
 )
 
-ToOciLauncher = Start | Stop | Unpack | UnpackLayer | Remove | OpenSocket
+ToOciLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | OpenSocket
 ToOciServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | SocketOpened
 
 

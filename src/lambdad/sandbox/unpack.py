@@ -7,7 +7,6 @@ written, links are made and never followed, and no byte of the archive may belon
 from __future__ import annotations
 
 import codecs
-import contextlib
 import json
 import os
 import resource
@@ -44,24 +43,23 @@ class Refusal(Exception):
         self.detail = detail
 
 
-def unpack(archives: Sequence[BinaryIO], root: Path, limits: UnpackLimits) -> UnpackReport:
-    """Unpacks one archive over the other into the empty folder `root`. After a refusal its content is worthless."""
+def unpack(archive: BinaryIO, root: Path, limits: UnpackLimits) -> UnpackReport:
+    """Unpacks the archive into the empty folder `root`. After a refusal its content is worthless."""
     budget = Budget(limits)
     try:
-        for archive in archives:
-            _unpack_one(archive, root, budget)
+        _unpack(archive, root, budget)
     except Refusal as refusal:
         return UnpackReport(budget.unpacked_bytes, refusal.kind, refusal.detail)
     return UnpackReport(budget.unpacked_bytes)
 
 
-def main(root: str, unpacked_bytes: str, files: str, *archives: str) -> None:
+def main(root: str, unpacked_bytes: str, files: str, archive: str) -> None:
     """As a program of its own: the report goes to stdout, as JSON."""
     limits = UnpackLimits(int(unpacked_bytes), int(files))
     limit_resources(limits)
     os.umask(0)
-    with contextlib.ExitStack() as stack:
-        report = unpack([stack.enter_context(Path(archive).open("rb")) for archive in archives], Path(root), limits)
+    with Path(archive).open("rb") as opened:
+        report = unpack(opened, Path(root), limits)
     print(json.dumps({"unpacked_bytes": report.unpacked_bytes, "refusal": report.refusal, "detail": report.detail}))  # noqa: T201
 
 
@@ -108,7 +106,7 @@ class Budget:
             raise Refusal("too-big", f"more than {self._limits.unpacked_bytes} bytes unpacked")
 
 
-def _unpack_one(archive: BinaryIO, root: Path, budget: Budget) -> None:
+def _unpack(archive: BinaryIO, root: Path, budget: Budget) -> None:
     try:
         with zipfile.ZipFile(archive) as content:
             entries = content.infolist()
@@ -211,8 +209,7 @@ def _write_entry(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, b
         _make_folder(path, root)
         path.chmod(mode | 0o755)
         return
-    _clear(path)
-    with content.open(entry) as source, path.open("wb") as target:
+    with content.open(entry) as source, path.open("xb") as target:
         while chunk := source.read(_CHUNK):
             budget.spend(len(chunk))
             target.write(chunk)
@@ -222,27 +219,16 @@ def _write_entry(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, b
 def _write_link(content: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, budget: Budget) -> None:
     path = root / _safe_path(entry)
     _make_folder(path.parent, root)
-    _clear(path)
     target = content.read(entry)
     budget.spend(len(target))
     path.symlink_to(os.fsdecode(target))
 
 
 def _make_folder(path: Path, root: Path) -> None:
-    """Makes `path` a folder; what an earlier archive had there instead makes room, and is never written through."""
+    """Makes `path` a folder, and those above it."""
     relative = path.relative_to(root)
     for part in [*reversed(relative.parents), relative]:
-        folder = root / part
-        if folder.is_symlink() or folder.is_file():
-            folder.unlink()
-        if not folder.is_dir():
-            folder.mkdir(mode=0o755)
-
-
-def _clear(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        raise Refusal("unsupported", f"{path.name} is a folder in one layer and a file in another")
-    path.unlink(missing_ok=True)
+        (root / part).mkdir(mode=0o755, exist_ok=True)
 
 
 def _is_link(entry: zipfile.ZipInfo) -> bool:

@@ -15,8 +15,9 @@ from typing import BinaryIO
 
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.layer_content import DAMAGE, LayerContent
+from lambdad.sandbox.shared_tree import LayerBudget, link_tree
 from lambdad.sandbox.tree_removal import remove_tree
-from lambdad.sandbox.unpack import Budget, Refusal
+from lambdad.sandbox.unpack import Refusal
 
 #: What a sandbox mounts something on, and so has to be there.
 MOUNT_POINTS = ("proc", "dev", "tmp", "run", "mnt", "var/empty", "etc")
@@ -26,7 +27,6 @@ _CHUNK = 256 * 1024
 _WHITEOUT, _OPAQUE, _AUFS = ".wh.", ".wh..wh..opq", ".wh..wh."
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4000
 _MAX_PAX_BYTES = 1 << 20
-_BLOCK_BYTES = 4096  #: of most file systems: what a folder takes, and of what files take whole ones
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))
 #: What goes wrong with files when an archive's entries get in each other's way; the rest is the machine's fault.
 _OF_THE_ARCHIVE = frozenset(
@@ -40,7 +40,7 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
     budget = LayerBudget(limits)
     try:
         if below is not None:
-            _link_tree(below, budget)
+            link_tree(below, "", budget)
             os.close(below)
         diff_id = _unpack(LayerContent(archive, limits), budget)
         _make_mount_points(budget)
@@ -57,41 +57,6 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
             raise
         return UnpackReport(budget.unpacked_bytes, "unsupported", str(error))
     return UnpackReport(budget.unpacked_bytes, diff_id=diff_id, disk_bytes=budget.disk_bytes, inodes=budget.inodes)
-
-
-class LayerBudget(Budget):
-    """Counts what is new on the disk besides. What is shared with a tree below is not."""
-
-    def __init__(self, limits: UnpackLimits) -> None:
-        super().__init__(limits)
-        self.disk_bytes = 0
-        self.inodes = 0
-
-    def make_folder(self, path: str, mode: int) -> None:
-        self._take(_BLOCK_BYTES, 1)
-        os.mkdir(path, mode)
-
-    def take_copy(self, size: int) -> None:
-        """Of a file that counts already."""
-        self._take(size + -size % _BLOCK_BYTES, 1)
-
-    def make_file(self) -> None:
-        """Of no size: its bytes are taken as they are written."""
-        self._take(0, 1)
-
-    def fill_block(self, size: int) -> None:
-        """To be called with the size of a file that has been written."""
-        self._take(-size % _BLOCK_BYTES, 0)
-
-    def write(self, size: int) -> None:
-        self.spend(size)
-        self._take(size, 0)
-
-    def _take(self, size: int, inodes: int) -> None:
-        self.disk_bytes += size
-        self.inodes += inodes
-        if self.disk_bytes > self._limits.disk_bytes or self.inodes > self._limits.inodes:
-            raise Refusal("no-room", "there is no more room for unpacked images")
 
 
 def _unpack(content: LayerContent, budget: LayerBudget) -> str:
@@ -246,54 +211,6 @@ def _clear(path: str) -> None:
         remove_tree(path)
     elif os.path.lexists(path):
         os.unlink(path)
-
-
-def _link_tree(source: int, budget: LayerBudget) -> None:
-    """Every file of the folder `source`, a descriptor, as a further link at the same place below the root; folders are made
-    anew."""
-    folders = ["."]
-    while folders:
-        relative = folders.pop()
-        folder = os.open(relative, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    place = f"{relative}/{entry.name}"
-                    status = entry.stat(follow_symlinks=False)
-                    budget.count_file()
-                    if stat.S_ISDIR(status.st_mode):
-                        budget.make_folder(f"/{place}", stat.S_IMODE(status.st_mode))
-                        os.chmod(f"/{place}", stat.S_IMODE(status.st_mode))
-                        folders.append(place)
-                    else:
-                        budget.spend(status.st_size)
-                        _share(entry.name, folder, f"/{place}", status, budget)
-        finally:
-            os.close(folder)
-
-
-def _share(name: str, folder: int, place: str, status: os.stat_result, budget: LayerBudget) -> None:
-    try:
-        os.link(name, place, src_dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != errno.EMLINK:
-            raise
-        budget.take_copy(status.st_size)
-        _copy(name, folder, place, status)
-
-
-def _copy(name: str, folder: int, place: str, status: os.stat_result) -> None:
-    """Instead of a link, where the file has as many as its file system allows: one image must not use them up for others."""
-    if stat.S_ISLNK(status.st_mode):
-        os.symlink(os.readlink(name, dir_fd=folder), place)
-        return
-    if stat.S_ISFIFO(status.st_mode):
-        os.mkfifo(place, 0o600)
-    else:
-        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder), "rb") as source, open(place, "xb") as target:
-            while piece := source.read(_CHUNK):
-                target.write(piece)
-    os.chmod(place, stat.S_IMODE(status.st_mode))
 
 
 def _make_mount_points(budget: LayerBudget) -> None:

@@ -18,22 +18,28 @@ LIMITS = UnpackLimits(1000)
 class Unpacker:
     def __init__(self) -> None:
         self.calls = 0
+        self.merged = []
         self.report = UnpackReport(10)
         self.go = asyncio.Event()
         self.go.set()
 
-    async def unpack(self, archives, destination, limits):
+    async def unpack(self, archive, destination, limits):
         self.calls += 1
         await self.go.wait()
         if self.report.refusal is None:
             destination.mkdir()
-            for archive in archives:
-                (destination / archive.name).write_bytes(archive.read_bytes())
+            (destination / archive.name).write_bytes(archive.read_bytes())
+        return self.report
+
+    async def merge(self, trees, destination, limits):
+        self.merged.append([tree.parent.name for tree in trees])
+        for tree in trees:
+            shutil.copytree(tree, destination, dirs_exist_ok=True)
         return self.report
 
     async def unpack_layer(self, layer, below, destination, limits):
         self.limits = limits
-        return await self.unpack([layer], destination, limits)
+        return await self.unpack(layer, destination, limits)
 
     async def remove(self, tree):
         shutil.rmtree(tree)
@@ -77,11 +83,36 @@ async def test_unpacked_once(code, unpacker):
     assert (code.path(("a",)) / "a").read_bytes() == b"a"
 
 
-async def test_layers_are_one_tree(code):
-    """Several archives make one tree; another order is another tree."""
+async def test_layers_are_one_tree(code, unpacker):
+    """Several archives make one tree of their single ones, each of which is unpacked once; another order is another tree."""
+    await code.unpack(("a",), LIMITS)
     await code.unpack(("a", "b"), LIMITS)
     assert sorted(path.name for path in code.path(("a", "b")).iterdir()) == ["a", "b"]
+    await code.unpack(("b", "a"), LIMITS)
     assert code.path(("a", "b")) != code.path(("b", "a"))
+    assert unpacker.merged == [["a", "b"], ["b", "a"]]
+    assert unpacker.calls == 2
+
+
+async def test_a_layer_that_is_being_merged_stays(code, unpacker):
+    """One that is discarded meanwhile goes when the merging is over."""
+    unpacker.go.clear()
+    merging = asyncio.create_task(code.unpack(("a", "b"), LIMITS))
+    while unpacker.calls == 0:
+        await asyncio.sleep(0)
+    await code.discard(("a",))
+    unpacker.go.set()
+    assert (await merging).refusal is None
+    await code.close()
+    assert code.has(("a", "b")) and not code.has(("a",))
+
+
+async def test_a_layer_that_cannot_be_had_leaves_no_user(code, unpacker):
+    """The others can be discarded as if nobody had asked for the stack."""
+    with pytest.raises(SandboxError, match="not in the store"):
+        await code.unpack(("a", "missing"), LIMITS)
+    await code.discard(("a",))
+    assert not code.has(("a",))
 
 
 async def test_known_after_a_restart(code, unpacker, tmp_path):

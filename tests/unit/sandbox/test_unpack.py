@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
+from lambdad.sandbox.shared_tree import merge
 from lambdad.sandbox.unpack import unpack
 
 LIMITS = UnpackLimits(unpacked_bytes=100_000, files=50)
@@ -34,8 +37,20 @@ def make(*entries: tuple[str, bytes, int], method: int = zipfile.ZIP_DEFLATED, s
 
 
 def run(root: Path, *archives: bytes, limits: UnpackLimits = LIMITS) -> UnpackReport:
+    """Several are merged, as layers are; the first refusal is the answer."""
     root.mkdir(exist_ok=True)
-    return unpack([io.BytesIO(archive) for archive in archives], root, limits)
+    if len(archives) == 1:
+        return unpack(io.BytesIO(archives[0]), root, limits)
+    with contextlib.ExitStack() as opened:
+        trees = []
+        for archive in archives:
+            tree = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=root.parent.parent)))
+            report = unpack(io.BytesIO(archive), tree, limits)
+            if report.refusal is not None:
+                return report
+            trees.append(os.open(tree, os.O_RDONLY | os.O_DIRECTORY))
+            opened.callback(os.close, trees[-1])
+        return merge(trees, str(root), limits)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\\b", "..", "/", ""])

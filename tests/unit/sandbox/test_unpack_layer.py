@@ -16,8 +16,9 @@ import pytest
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import start_unpacking_layer
 from lambdad.sandbox.seccomp import filter_program
+from lambdad.sandbox.shared_tree import copy
 from lambdad.sandbox.tree_removal import remove_tree
-from lambdad.sandbox.unpack_layer import MOUNT_POINTS, _copy
+from lambdad.sandbox.unpack_layer import MOUNT_POINTS
 from support.image_layers import Entry, diff_id, folder, hard_link, in_zstd, layer_tar, link, skippable_frame, zipped
 
 pytestmark = pytest.mark.root
@@ -150,7 +151,7 @@ def test_links_and_pipes_are_copied_as_what_they_are(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o640)
     folder = os.open(tmp_path, os.O_RDONLY)
     for name in ("link", "pipe"):
-        _copy(name, folder, f"{tmp_path}/{name}-copy", (tmp_path / name).lstat())
+        copy(name, folder, f"{tmp_path}/{name}-copy", (tmp_path / name).lstat())
     os.close(folder)
     assert (tmp_path / "link-copy").readlink() == Path("nowhere")
     assert (tmp_path / "pipe-copy").stat().st_mode == (tmp_path / "pipe").stat().st_mode
