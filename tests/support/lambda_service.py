@@ -65,6 +65,11 @@ class ZipSandboxes:
     name = "zip"
     weaknesses: Sequence[str] = ()
 
+    def __init__(self) -> None:
+        self.begun: list[Path] = []  #: layers
+        self.gate = asyncio.Event()  #: where their unpacking waits
+        self.gate.set()
+
     async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
         destination.mkdir(parents=True)
         try:
@@ -85,6 +90,8 @@ class ZipSandboxes:
         return UnpackReport(sum(file.stat().st_size for tree in trees for file in tree.rglob("*") if file.is_file()))
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        self.begun.append(layer)
+        await self.gate.wait()
         destination.mkdir(parents=True)
         content = layer.read_bytes()
         is_zipped = content.startswith(b"\x1f\x8b")
@@ -205,6 +212,7 @@ class World:
     store: MemoryStore
     blobs: FileBlobs
     code_store: CodeStore
+    sandboxes: ZipSandboxes
     invoker: FakeInvoker
     runtimes: FakeRuntimes
     snapshots: FakeSnapshots
@@ -368,13 +376,15 @@ async def lambda_world(tmp_path: Path) -> AsyncIterator[World]:
     store = MemoryStore()
     blobs = FileBlobs(tmp_path / "blobs", store)
     await blobs.open()
-    code_store = CodeStore(ZipSandboxes(), blobs, tmp_path / "code")  # type: ignore[arg-type]
+    sandboxes = ZipSandboxes()
+    code_store = CodeStore(sandboxes, blobs, tmp_path / "code")  # type: ignore[arg-type]
     await code_store.open()
     made = World(
         state=None,  # type: ignore[arg-type]
         store=store,
         blobs=blobs,
         code_store=code_store,
+        sandboxes=sandboxes,
         invoker=FakeInvoker(),
         runtimes=FakeRuntimes(),
         snapshots=FakeSnapshots(),

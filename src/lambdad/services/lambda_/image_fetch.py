@@ -17,7 +17,7 @@ from lambdad.model.function import Failure
 from lambdad.model.image import ImageUse
 from lambdad.store.base import Blobs, InsufficientStorage
 
-AT_ONCE = 4  #: images, each from one connection
+AT_ONCE = 4  #: images from one registry, each over one connection; no other registry's wait for a slow one
 
 
 class RemoteSources(Protocol):
@@ -30,13 +30,14 @@ class ImageFetch:
     def __init__(self, sources: RemoteSources, blobs: Blobs) -> None:
         self._sources = sources
         self._blobs = blobs
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns: dict[str, asyncio.Semaphore] = {}  #: of registries, which the settings name
 
     async def fetch(self, use: ImageUse) -> Failure | None:
         """Into the store, where the function's references keep them. At once where nothing is awaited."""
         if not use.awaits_layers:
             return None
-        async with self._turns:
+        registry = use.uri.partition("/")[0].lower()
+        async with self._turns.setdefault(registry, asyncio.Semaphore(AT_ONCE)):
             try:
                 await self._fetch(use)
             except (MissingImage, MalformedReference) as error:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from lambdad.errors import SandboxError, ServiceError, StartupError
 from lambdad.model.function import Configuration, Failure, FunctionVersion
@@ -23,7 +24,8 @@ from lambdad.services.lambda_.stored_function import FunctionKey, StoredFunction
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4  #: functions made ready at the same time
-IMAGES_AT_ONCE = 4  #: of other functions, which no zip waits for: images take longer
+IMAGES_AT_ONCE = 8  #: of other functions, which no zip waits for: images take longer
+IMAGES_OF_ACCOUNT = 2  #: of these; a hostile one takes half an hour
 SNAPSHOTS_AT_ONCE = 4  #: each may take as long as the function's init
 MANAGED_AT_ONCE = 64  #: they wait for environments, of which only so many are started at a time
 LONGEST_PAUSE_SECONDS = 60.0
@@ -93,6 +95,7 @@ class Settler:
         self._tasks: dict[FunctionKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._image_turns = asyncio.Semaphore(IMAGES_AT_ONCE)
+        self._account_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._version_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
         self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._managed_turns = asyncio.Semaphore(MANAGED_AT_ONCE)
@@ -168,7 +171,7 @@ class Settler:
         configurations = _unsettled_configurations(stored)
         failure = await self._fetch(configurations)
         if failure is None:
-            async with self._image_turns if any(each.image for each in configurations) else self._turns:
+            async with self._turn(key[0], has_image=any(each.image for each in configurations)):
                 failure = await self._make_ready(configurations)
         async with self._functions.change(key) as change:
             if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
@@ -177,6 +180,16 @@ class Settler:
             await change.save(settled)
         await self._environments.retire(*key, LATEST, settled.function.running.revision_id)
         return False
+
+    @asynccontextmanager
+    async def _turn(self, account_id: str, *, has_image: bool) -> AsyncIterator[None]:
+        if not has_image:
+            async with self._turns:
+                yield
+            return
+        of_account = self._account_turns.setdefault(account_id, asyncio.Semaphore(IMAGES_OF_ACCOUNT))
+        async with of_account, self._image_turns:
+            yield
 
     def _start_versions(self, key: FunctionKey, stored: StoredFunction) -> None:
         for number, version in stored.versions.items():

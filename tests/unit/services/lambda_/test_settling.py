@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from lambdad.services.lambda_.record_keys import UNSETTLED
+from lambdad.services.lambda_.settling import IMAGES_OF_ACCOUNT
 from lambdad.store.base import Change, Put
+from support.image_layers import Entry
+from support.images import image, write_layout
 from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, World, digest_of, function_request, refused
 
 KEY = (ACCOUNT, REGION, "f")
@@ -220,3 +223,32 @@ async def test_settles_without_its_caller(world: World, operation: str, request_
     await world.settled()
     shown = await world.call("GetFunctionConfiguration", FunctionName="f")
     assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
+
+
+async def test_nobody_waits_for_the_images_of_another_account(world: World) -> None:
+    """Nor does a function made of a zip for any: unpacking one may take half an hour."""
+    world.sandboxes.gate.clear()
+
+    async def create(account: str, number: int) -> None:
+        made = image([Entry(f"{account}-{number}")])
+        folder = write_layout(world.image_folder / f"{account}-{number}", {"v": made})
+        request = {"FunctionName": f"f{number}", "Role": f"arn:aws:iam::{account}:role/test", "PackageType": "Image"}
+        await world.call("CreateFunction", account=account, **request, Code={"ImageUri": f"oci:{folder}:v"})
+
+    other = "222222222222"
+    for number in range(20):
+        await create(ACCOUNT, number)
+    await create(other, 0)
+    await world.create("of-zip")
+    assert (await world.call("GetFunctionConfiguration", FunctionName="of-zip"))["State"] == "Active"
+    await create(other, 1)
+    while len(world.sandboxes.begun) < IMAGES_OF_ACCOUNT + 2:
+        await asyncio.sleep(0)
+    world.sandboxes.gate.set()
+    for number in range(20):
+        await world.settled(f"f{number}")
+    for number in range(2):
+        await world.state.settler.settled((other, REGION, f"f{number}"))
+        shown = await world.call("GetFunctionConfiguration", account=other, FunctionName=f"f{number}")
+        assert shown["State"] == "Active"
+    assert len(world.sandboxes.begun) == 22
