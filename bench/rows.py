@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 from bench import client, memory
 from bench.server import RUNTIME, Server, zipped
+from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.java.jar import JAR
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -242,23 +241,23 @@ def cold_start_node(server: Server) -> list[Figure]:
 
 
 def node(server: Server) -> list[Figure]:
-    """A function in Node.js 20. Nearly all of its cold start is what Node itself takes to start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=10) as health:
-        if "nodejs20.x" not in json.load(health)["runtimes"]["available"]:
-            return []
+    """A function in Node.js 20: in an interpreter that waits for one, and in one of its own."""
+    if "nodejs20.x" not in server.health()["runtimes"]["available"]:
+        return []
     code = {"ZipFile": zipped(NODE_ECHO, "app.js")}
     settings = {"Runtime": "nodejs20.x", "Handler": "app.handler", "Code": code, "MemorySize": 512}
     cold, warm = cold_and_warm(server, "node", settings)
+    own = _cold_start(server, "node-own", {**settings, "Environment": {"Variables": {"NODE_OPTIONS": "--no-warnings"}}})
     return [
         Figure("cold start, Node hello (nodejs20.x), p50", cold, "ms", 60, 20),
+        Figure("the same with an interpreter of its own (NODE_OPTIONS), p50", own, "ms", 60, 20),
         Figure("warm sync invoke, Node echo, one client, p50", warm, "ms", 0.9, 0.4),
     ]
 
 
 def java(server: Server) -> list[Figure]:
     """A function in Java, from a jar; nearly all of a cold start is what the virtual machine itself takes to start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=30) as answer:
-        ready = [name for name in json.load(answer)["runtimes"]["available"] if name in ("java17", "java21", "java25")]
+    ready = [name for name in server.health()["runtimes"]["available"] if name in ("java17", "java21", "java25")]
     javac = shutil.which("javac")
     if not ready or javac is None:
         return []
@@ -283,8 +282,7 @@ def _java_package(javac: str) -> bytes:
 
 def ruby(server: Server) -> list[Figure]:
     """The newest of AWS's Rubies that this machine has. Nearly all of its cold start is what Ruby itself takes."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_lambdad/health", timeout=10) as health:
-        ready = [name for name in json.load(health)["runtimes"]["available"] if name.startswith("ruby")]
+    ready = [name for name in server.health()["runtimes"]["available"] if name.startswith("ruby")]
     if not ready:
         return []
     settings = {"Runtime": ready[-1], "Handler": "app.handler", "Code": {"ZipFile": zipped(RUBY, "app.rb")}, "MemorySize": 512}
@@ -369,11 +367,13 @@ def _cold_start_provided(server: Server, prefix: str, bootstrap: str) -> float:
 
 
 def _cold_start(server: Server, prefix: str, settings: dict[str, Any]) -> float:
-    """The median in milliseconds. Leaves the functions {prefix}-0 to -30."""
+    """The median in milliseconds, once a runtime waits where any do. Leaves the functions {prefix}-0 to -30."""
     seconds = []
     for number in range(31):  # the first one prepares the runtime
         name = f"{prefix}-{number}"
         server.create_function(name, "", **settings)
+        if number > 0 and FAMILY_OF[settings["Runtime"]].pre_boot is not None:
+            server.wait_for_pre_booted(settings["Runtime"])
         timings = client.run(server.port, client.invoke_request(name), connections=1, requests=1, status=200)
         seconds.append(timings.each[0])
     return sorted(seconds[1:])[15] * 1e3

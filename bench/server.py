@@ -53,14 +53,24 @@ class Server:
     def pid(self) -> int:
         return self._process.pid
 
-    def events_succeeded(self) -> int:
+    def health(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_lambdad/health", timeout=30) as answer:
-            return int(json.load(answer)["events"]["succeeded"])
+            return json.load(answer)  # type: ignore[no-any-return]
+
+    def events_succeeded(self) -> int:
+        return int(self.health()["events"]["succeeded"])
+
+    def wait_for_pre_booted(self, runtime: str) -> None:
+        """Until a runtime waits for a function."""
+        deadline = time.monotonic() + 60
+        while not self.health()["pre_booted"].get(runtime):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"No {runtime} was booted ahead of need.")
+            time.sleep(0.01)
 
     def newest_python(self) -> str:
         """The identifier of the newest Python runtime that is ready here."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_lambdad/health", timeout=10) as answer:
-            ready = [name for name in json.load(answer)["runtimes"]["available"] if name.startswith("python")]
+        ready = [name for name in self.health()["runtimes"]["available"] if name.startswith("python")]
         return max(ready, key=lambda name: [int(part) for part in name.removeprefix("python").split(".")])
 
     def client(self, service: str) -> Any:

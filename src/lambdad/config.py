@@ -60,6 +60,7 @@ class Settings:
     keep_alive_seconds: float
     inactive_after_days: int | None  #: None for never
     spares: int
+    pre_booted: int
     log_level: str  #: "debug", "info", "warning" or "error"
     account_id: str
     region: str
@@ -405,6 +406,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "spares", "NUMBER", "a number from 0 to 64", read_as.whole(0, 64), "2",
         "Sandboxes made ahead of need.",
+    ),
+    Setting(
+        "pre_booted", "NUMBER", "a number from 0 to 16", read_as.whole(0, 16), "1",
+        "Interpreters booted ahead of need that wait for a function, for each Node.js runtime and memory size in use.",
     ),
     Setting(
         "log_level", "LEVEL", "debug, info, warning or error", read_as.one_of("debug", "info", "warning", "error"), "info",

@@ -46,6 +46,7 @@ def health_document(
     services: Sequence[str],
     concurrency: Mapping[str, Any],
     events: Mapping[str, int],
+    pre_booted: Mapping[str, int] | None = None,
     is_draining: bool = False,
 ) -> dict[str, Any]:
     """The answer of `/_lambdad/health`. A draining server is not healthy: it takes nothing new."""
@@ -56,6 +57,7 @@ def health_document(
         "network": {"mode": announcement.network, "remark": announcement.network_remark},
         "runtimes": {"available": list(announcement.runtimes), "problems": dict(announcement.runtime_problems)},
         "environments": {"busy": environments.busy, "idle": environments.idle, "starting": environments.starting},
+        "pre_booted": None if pre_booted is None else dict(pre_booted),
         "concurrency": dict(concurrency),
         "cpu": announcement.cpu,
         "events": dict(events),

@@ -33,6 +33,7 @@ def choose_sandboxes(settings: Settings, endpoint: str) -> Sandboxes:
         return NamespaceSandboxes(
             state_dir,
             spares=settings.spares,
+            pre_booted=settings.pre_booted,
             has_cpu_quota=has_cpu_quota,
             network=settings.network,
             file_systems=settings.file_systems,

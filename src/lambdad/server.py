@@ -92,6 +92,7 @@ class ServerStatus:
             is_draining=self.is_draining,
             concurrency=self._invoker.concurrency_figures(),
             events=self._events.shown(),
+            pre_booted=self._sandboxes.pre_booted,
         )
         return InternalResponse(body=json.dumps(document).encode())
 

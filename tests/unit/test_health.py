@@ -35,6 +35,7 @@ def test_the_health_document() -> None:
         services=["lambda", "s3"],
         concurrency={"spilled_over": 4},
         events={"received": 3},
+        pre_booted={"nodejs20.x": 1},
     )
     assert json.loads(json.dumps(document)) == {
         "status": "running",
@@ -43,6 +44,7 @@ def test_the_health_document() -> None:
         "network": {"mode": "nat", "remark": "forwarding is on"},
         "runtimes": {"available": ["python3.11"], "problems": {"python3.8": "no interpreter"}},
         "environments": {"busy": 1, "idle": 2, "starting": 3},
+        "pre_booted": {"nodejs20.x": 1},
         "concurrency": {"spilled_over": 4},
         "cpu": "weight",
         "events": {"received": 3},

@@ -68,10 +68,17 @@ def describe(document: dict[str, Any]) -> str:
         f"  runtimes      {' '.join(runtimes.get('available', [])) or 'none'}",
         *(f"                ! {name}: {problem}" for name, problem in runtimes.get("problems", {}).items()),
         f"  environments  {', '.join(f'{count} {state}' for state, count in environments.items()) or '?'}",
+        *_pre_booted_lines(document.get("pre_booted")),
         *_concurrency_lines(document.get("concurrency", {})),
         f"  services      {', '.join(f'{name} {state}' for name, state in document.get('services', {}).items()) or '?'}",
     ]
     return "\n".join(lines)
+
+
+def _pre_booted_lines(waiting: dict[str, int] | None) -> list[str]:
+    if waiting is None:
+        return []
+    return [f"  pre-booted    {', '.join(f'{count} {runtime}' for runtime, count in waiting.items()) or 'none'}"]
 
 
 def _concurrency_lines(concurrency: dict[str, Any]) -> list[str]:

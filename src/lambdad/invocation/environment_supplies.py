@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lambdad.invocation.environment_log import EnvironmentLog
 from lambdad.invocation.environment_parts import Closable, EnvironmentParts
-from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
+from lambdad.invocation.environment_variables import FunctionCredentials, boot_with, environment_variables
 from lambdad.invocation.initialization import Initialization
+from lambdad.invocation.library_tree import brings_libraries
 from lambdad.invocation.life import Life, external_extensions
 from lambdad.model.version import Version
 from lambdad.runtime_api.server import RuntimeApiServer
@@ -56,6 +57,9 @@ class EnvironmentSupplies:
             token,
             is_provisioned=initialization is Initialization.PROVISIONED,
         )
+        boot = None
+        if beginning is Beginning.INIT and not brings_libraries(task_root, opt_root):
+            boot = boot_with(version, self.variables)
         return SandboxSpec(
             sandbox_id=parts.new_id(),
             program=program,
@@ -65,6 +69,7 @@ class EnvironmentSupplies:
             tmp_mb=version.ephemeral_storage_mb,
             environment=self.variables,
             waits_with_runtime=bool(self.extension_names),
+            boot=boot,
             file_system=version.file_system,
             has_network=version.has_network,
             is_template=beginning is Beginning.TEMPLATE,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lambdad.model.image import ImageUse
 from lambdad.model.log_settings import DEFAULT_LEVEL
+from lambdad.model.pre_boot import boot_variables
 from lambdad.model.version import Version
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 from lambdad.runtimes.families import family_of
@@ -59,6 +60,12 @@ def environment_variables(
         **({"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"} if is_provisioned else {}),
         **_managed(version),
     }
+
+
+def boot_with(version: Version, variables: Mapping[str, str]) -> Mapping[str, str] | None:
+    """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`."""
+    names = family_of(version.runtime).pre_boot if version.image is None else None
+    return None if names is None else boot_variables(_replaceable(version.runtime), variables, names)
 
 
 def _managed(version: Version) -> Mapping[str, str]:

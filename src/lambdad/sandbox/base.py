@@ -63,6 +63,9 @@ class SandboxSpec:
     environment: Mapping[str, str]
     #: Leave the runtime process out for now: extensions are started first, and then `Sandbox.run_runtime`.
     waits_with_runtime: bool = False
+    #: What a runtime may be booted with before there is a function, so that this one may begin in it; None where it needs an
+    #: interpreter of its own. Nothing of the function's is in it. A backend may do without.
+    boot: Mapping[str, str] | None = None
     file_system: FileSystem | None = None  #: one of those that the backend was told of
     has_network: bool = True  #: False: its Runtime API and the AWS endpoint are all that it reaches, whatever others do
     #: The runtime is to be the template of a snapshot: see `Sandbox.take_snapshot`.
@@ -192,6 +195,7 @@ class Sandboxes(Protocol):
     image_problem: str | None  #: why no container images can be run here, as a sentence; None where they can
     weaknesses: Sequence[str]  #: what this backend does not keep apart on this machine, in full sentences; [] if nothing
     shares_processors: bool  #: by memory size, once `open` has returned
+    pre_booted: Mapping[str, int] | None  #: how many runtimes wait for a function, by program; None where none ever do
 
     async def open(self) -> None:
         """Starts the backend's processes and removes what an earlier, killed server left behind."""

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     first_uid: int  #: unpacks, and passes on questions for names; the rest are the sandboxes'
     last_uid: int
     spares: int
+    pre_booted: int = 0
     has_cpu_quota: bool = False
     network: str = "none"  #: what is wanted: nat, none, or auto
     file_systems: dict[str, str] = {}  #: ARN -> folder of the machine
@@ -104,6 +105,7 @@ class Launcher:
             self._state_dir / _ROOT,
             beginning_anywhere(users.own if users is not None and users.own else uids[1:], settings.cgroup_name),
             settings.spares,
+            settings.pre_booted,
             ZygoteSettings(
                 base64.b64encode(program).decode(), None if users is None else UserNamespace(has_users=bool(users.own))
             ),

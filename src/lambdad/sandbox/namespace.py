@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import user_namespace
@@ -34,6 +34,7 @@ from lambdad.sandbox.launcher_link import LOSS, LauncherLink
 from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
 from lambdad.sandbox.records import (
     Channel,
+    PreBooted,
     Started,
     Stop,
     ToLauncher,
@@ -219,6 +220,7 @@ class NamespaceSandboxes:
         uids: range = DEFAULT_UIDS,
         spares: int = 2,
         *,
+        pre_booted: int = 0,
         has_cpu_quota: bool = False,
         network: str = "none",
         file_systems: Mapping[str, Path] | None = None,
@@ -237,12 +239,14 @@ class NamespaceSandboxes:
         self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *(Cgroups(cgroup_name).weaknesses if self._is_root else ())]
         self.network = NetworkStatus("none")
         self.shares_processors = True
+        self.pre_booted: Mapping[str, int] | None = {} if pre_booted and spares else None
         self._settings = Settings(
             os.fspath(state_dir.absolute()),
             cgroup_name,
             uids[0],
             uids[-1],
             spares,
+            pre_booted,
             has_cpu_quota,
             network,
             {arn: absolute(folder) for arn, folder in (file_systems or {}).items()},
@@ -253,7 +257,7 @@ class NamespaceSandboxes:
         self._sandboxes: dict[str, NamespaceSandbox] = {}
 
     async def open(self) -> None:
-        opened = await self._link.open(self._settings, self._note_loss, self.snapshots.note)
+        opened = await self._link.open(self._settings, self._note_loss, self._hear_event)
         self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
         self.network = opened.network
         self.shares_processors = opened.shares_processors
@@ -318,6 +322,12 @@ class NamespaceSandboxes:
         self.snapshots.forget(sandbox_id)
         if self._link.is_open:
             self._link.send(Stop(sandbox_id))
+
+    def _hear_event(self, record: Any) -> None:
+        if isinstance(record, PreBooted):
+            self.pre_booted = record.waiting
+        else:
+            self.snapshots.note(record)
 
     def _note_loss(self) -> None:
         self.snapshots.lose_all()

@@ -1,4 +1,4 @@
-"""The zygote of one language, the spare shells it has made, and the starts that wait for one."""
+"""The zygote of one language, the spare shells it has made, some with a booted runtime, and the starts that wait for one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lambdad.model.runtime_program import StartCommand
 from lambdad.sandbox import linux, private_root
 from lambdad.sandbox.base import RuntimeProgram
 from lambdad.sandbox.image_root import lay_image
+from lambdad.sandbox.pre_boot import Kind
 from lambdad.sandbox.records import Channel, Program, RecordTooLong, Start
 from lambdad.sandbox.shell import Shell
 
@@ -60,6 +61,7 @@ class Nursery:
     last_used: float
     is_ready: bool = False  #: the zygote has imported the runtime client
     spares: deque[Shell] = field(default_factory=deque)
+    pre_booted: list[Shell] = field(default_factory=list)
     forking: set[int] = field(default_factory=set)  #: numbers of the shells in the making
     waiting: deque[Start] = field(default_factory=deque)
     failure: str | None = None
@@ -80,9 +82,23 @@ class Nursery:
         kept = spares if now - self.last_used < idle_seconds and not self.is_faulty else 0
         return len(self.waiting) + kept - len(self.spares) - len(self.forking)
 
+    def pairs(self) -> Iterator[tuple[Start, Shell]]:
+        """Who waits, each with the shell that it is to have, taken out: one of its kind that has booted, or else a spare.
+        One that still boots might never come to its end."""
+        for start in list(self.waiting) if self.pre_booted else ():
+            kind = Kind.of(start)
+            booted = (shell for shell in self.pre_booted if shell.kind == kind and shell.is_booted)
+            shell = next((shell for shell in booted if not shell.has_lost_runtime), None)
+            if shell is not None:
+                self.waiting.remove(start)
+                self.pre_booted.remove(shell)
+                yield start, shell
+        while self.waiting and self.spares:
+            yield self.waiting.popleft(), self.spares.popleft()
+
     def is_idle(self, now: float, idle_seconds: float) -> bool:
         """Nothing was asked of it for a while, and it has nothing that is unused."""
-        return not (self.waiting or self.forking or self.spares) and now - self.last_used >= idle_seconds
+        return not (self.waiting or self.forking or self.spares or self.pre_booted) and now - self.last_used >= idle_seconds
 
     def kill(self) -> None:
         """Ends the zygote, if it has not ended by itself."""

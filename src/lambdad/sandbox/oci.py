@@ -136,6 +136,7 @@ class OciSandboxes:
 
     snapshot_problem: str | None = _NO_SNAPSHOTS
     image_problem: str | None = None
+    pre_booted: Mapping[str, int] | None = None
 
     def __init__(
         self,

@@ -235,6 +235,7 @@ class ProcessSandboxes:
 
     name = "process"
     snapshot_problem: str | None = _NO_SNAPSHOTS
+    pre_booted: Mapping[str, int] | None = None
     file_system_problem: str | None = _NO_FILE_SYSTEMS
     image_problem: str | None = _NO_IMAGES
     shares_processors = False

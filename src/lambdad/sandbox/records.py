@@ -72,6 +72,7 @@ class Start(_Record, frozen=True, tag="start"):
     tmp_mb: TmpMb
     has_network: bool = True
     file_system: FileSystemMount | None = None
+    boot: dict[str, str] | None = None  #: as `SandboxSpec` has it
 
 
 class Stop(_Record, frozen=True, tag="stop"):
@@ -181,6 +182,12 @@ class Stopped(_Record, frozen=True, tag="stopped"):
     sandbox_id: SandboxId
 
 
+class PreBooted(_Record, frozen=True, tag="pre-booted"):
+    """How many runtimes wait for a function, by the program's name. Sent by itself whenever that has changed."""
+
+    waiting: dict[str, int]
+
+
 class Unpacked(_Record, frozen=True, tag="unpacked"):
     request: RequestNumber
     unpacked_bytes: int
@@ -226,7 +233,18 @@ class Cloned(_Record, frozen=True, tag="cloned"):
 
 ToLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | RunTemplate | TakeSnapshot | Clone
 ToServer = (
-    Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | TemplateEnded | SnapshotStep | Cloned
+    Opened
+    | CannotOpen
+    | Started
+    | Refused
+    | Stopped
+    | PreBooted
+    | Unpacked
+    | Removed
+    | Failed
+    | TemplateEnded
+    | SnapshotStep
+    | Cloned
 )
 
 ToOciLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | OpenSocket

@@ -5,24 +5,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from lambdad.sandbox import linux
 from lambdad.sandbox.limits import LimitedGroup
 from lambdad.sandbox.network import Outlet
+from lambdad.sandbox.pre_boot import Kind
 from lambdad.sandbox.records import Channel, Start, close_all
 
 if TYPE_CHECKING:
     from lambdad.sandbox.nursery import Nursery
 
-#: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *assigned* once its
-#: function's files are mounted and the server has its doors, *unplugging* before that where the function is to have no network,
-#: *mounting* where its file system has to be got ready; *ended* when the kernel has killed all inside.
+#: What may follow what. A shell is *forking* until the sandbox inside reports its doors, then *spare*; *pre-booted* where its
+#: runtime has been made to boot before there is a function; *assigned* once its function's files are mounted and the server has
+#: its doors, *unplugging* before that where the function is to have no network, *mounting* where its file system has to be got
+#: ready; *ended* when the kernel has killed all inside.
 NEXT = {
     "forking": {"spare", "ended"},
-    "spare": {"assigned", "unplugging", "mounting", "ended"},
+    "spare": {"pre-booted", "assigned", "unplugging", "mounting", "ended"},
+    "pre-booted": {"assigned", "unplugging", "mounting", "ended"},
     "unplugging": {"assigned", "mounting", "ended"},
     "mounting": {"assigned", "ended"},
     "assigned": {"ended"},
@@ -30,6 +36,7 @@ NEXT = {
 }
 
 TMP_FILES_PER_MB = 256
+_COMMANDS, _START, _CONNECTION = 2, 3, 4  #: among the doors
 QUIET = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
 
@@ -55,7 +62,9 @@ class Shell:
         self.is_released = False  #: its cgroup is being removed
         self.is_spoiled = False  #: a function's files are mounted
         self.failure: str | None = None
-        self.asked_at = 0.0  #: when its zygote was asked to fork it
+        self.asked_at = 0.0  #: when its zygote was asked to fork it, or its runtime to boot
+        self.kind: Kind | None = None  #: of its runtime, if that is pre-booted
+        self.is_booted = False  #: and it has come to its end with that
 
     def enter(self, state: str) -> None:
         if state not in NEXT[self.state]:
@@ -70,6 +79,29 @@ class Shell:
     @property
     def is_prepared(self) -> bool:
         return self.state == "forking" and self.handle is not None and bool(self.doors)
+
+    @property
+    def runtime_doors(self) -> tuple[int, int]:
+        """Of a pre-booted one, what becomes readable when the runtime has ended, and when it has booted."""
+        return self.doors[_COMMANDS], self.doors[_CONNECTION]
+
+    @property
+    def has_lost_runtime(self) -> bool:
+        """The init has told of the end of a runtime that nobody has used."""
+        told = select.poll()
+        told.register(self.doors[_COMMANDS], select.POLLIN)
+        return bool(told.poll(0))
+
+    def pre_boot(self, kind: Kind, now: float) -> None:
+        """Has the runtime begin, within the bounds of its function-to-be, but with hardly any of a processor that others want.
+        OSError if it has ended."""
+        assert self.handle is not None
+        self.kind, self.asked_at = kind, now
+        self.enter("pre-booted")
+        self.group.limit(kind.memory_mb, self.handle)
+        self.group.weigh(0)
+        order = {"memory_mb": kind.memory_mb, "variables": dict(kind.variables)}
+        os.write(self.doors[_START], b"boot" + msgspec.json.encode(order))
 
     def assign(self, start: Start, file_system: int | None = None) -> None:
         """Mounts the function's files, and `file_system`, a detached mount that stays the caller's. OSError if they are not

@@ -20,6 +20,7 @@ from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
 from lambdad.sandbox.nursery import Nursery, ZygoteSettings, identity, one_too_many, start_zygote
+from lambdad.sandbox.pre_boot_keeper import PreBootKeeper
 from lambdad.sandbox.records import Channel, Program, RecordTooLong, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
 
@@ -50,6 +51,7 @@ class ShellKeeper:
         root: Path,
         uids: Sequence[int],
         spares: int,
+        pre_booted: int,
         zygote_settings: ZygoteSettings,
         answer: Answer,
         now: Callable[[], float],
@@ -66,6 +68,7 @@ class ShellKeeper:
         self._answer = answer
         self._now = now
         self._nurseries: dict[Program, Nursery] = {}
+        self._pre_booted = PreBootKeeper(loop, pre_booted, spares, self._nurseries, answer, now)
         self._shells: dict[int, Shell] = {}  #: by number, until nothing of it is left
         self._sandboxes: dict[str, Shell] = {}  #: by the server's name for it, from assignment until nothing is left
         self._next_number = 0
@@ -80,7 +83,8 @@ class ShellKeeper:
         if self._file_systems.is_busy:
             return _STUCK_SECONDS / 2
         has_surplus = any(nursery.spares or nursery.program.image_root for nursery in self._nurseries.values())
-        return _SPARES_IDLE_SECONDS / 10 if has_surplus else None
+        own = _SPARES_IDLE_SECONDS / 10 if has_surplus else None
+        return min((each for each in (own, self._pre_booted.patience) if each is not None), default=None)
 
     # -- what the server wants -------------------------------------------------------------------------------------------
 
@@ -94,6 +98,7 @@ class ShellKeeper:
             self._answer(Refused(start.sandbox_id, f"no process for {start.program.name} could be started: {error}"), ())
             return
         nursery.last_used = self._now()
+        self._pre_booted.note_start(start)
         for number in nursery.forking:
             self._shells[number].hurry()
         nursery.waiting.append(start)
@@ -142,6 +147,7 @@ class ShellKeeper:
                 nursery.spares.popleft().kill()
             if self._is_superfluous(nursery, now):
                 nursery.kill()
+        self._pre_booted.tend()
 
     def close(self) -> None:
         """Kills everything and waits for it."""
@@ -339,8 +345,10 @@ class ShellKeeper:
             self._serve_waiting(shell.nursery)
 
     def _serve_waiting(self, nursery: Nursery) -> None:
-        while nursery.waiting and nursery.spares and not nursery.is_outdated:
-            start, shell = nursery.waiting.popleft(), nursery.spares.popleft()
+        if nursery.is_outdated:
+            return
+        for start, shell in nursery.pairs():
+            self._pre_booted.let_go(shell)
             if start.has_network or shell.outlet is None or not shell.outlet.link:
                 self._mount(shell, start)
             else:
@@ -385,7 +393,7 @@ class ShellKeeper:
         try:
             shell.assign(start, file_system)
         except (OSError, ValueError) as error:
-            if shell.is_spoiled or shell.state != "spare":
+            if shell.is_spoiled or shell.state != "spare":  # a pre-booted runtime is not taken back
                 shell.kill()
             else:
                 shell.nursery.spares.appendleft(shell)
@@ -410,6 +418,7 @@ class ShellKeeper:
         before, nursery = shell.state, shell.nursery
         shell.enter("ended")
         self._loop.forget(shell.control.socket)
+        self._pre_booted.let_go(shell)
         if shell.handle is not None:
             self._loop.forget(shell.handle)
         shell.close()

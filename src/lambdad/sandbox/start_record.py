@@ -33,6 +33,7 @@ def start_record(spec: SandboxSpec) -> Start:
         spec.tmp_mb,
         spec.has_network,
         None if spec.file_system is None else FileSystemMount(spec.file_system.arn, spec.file_system.name),
+        None if spec.boot is None else dict(spec.boot),
     )
 
 

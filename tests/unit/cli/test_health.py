@@ -71,6 +71,16 @@ def test_a_healthy_server_is_exit_code_0(run: Run, fake_server: Any) -> None:
     assert "! 3 throttled: ConcurrentInvocationLimitExceeded" in result.output
 
 
+@pytest.mark.parametrize(
+    "waiting, shown", [({"nodejs20.x": 1, "nodejs22.x": 2}, "1 nodejs20.x, 2 nodejs22.x"), ({}, "none"), (None, None)]
+)
+def test_runtimes_that_wait_are_counted(run: Run, fake_server: Any, waiting: Any, shown: str | None) -> None:
+    """Where there are ever any."""
+    fake_server.answer(document(pre_booted=waiting))
+    output = run("health", "--endpoint", fake_server.endpoint).output
+    assert (f"pre-booted    {shown}\n" in output) if shown is not None else ("pre-booted" not in output)
+
+
 def test_json_is_the_server_s_own_document(run: Run, fake_server: Any) -> None:
     """Nothing is added or left out for programs."""
     fake_server.answer(document(more=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lambdad.invocation.environment_variables import FunctionCredentials, environment_variables
+from lambdad.invocation.environment_variables import FunctionCredentials, boot_with, environment_variables
 from lambdad.model.log_settings import LogSettings
 
 CREDENTIALS = FunctionCredentials("ASIA1", "secret", "token")
@@ -98,3 +98,25 @@ def test_frames(version):
     """The clients of managed runtimes are told where frames go, custom runtimes are not."""
     assert environment_variables(version(), CREDENTIALS, "s")["_LAMBDA_TELEMETRY_LOG_FD"] == "1"
     assert "_LAMBDA_TELEMETRY_LOG_FD" not in environment_variables(version(runtime="provided.al2023"), CREDENTIALS, "s")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "own", "may"),
+    [
+        ("nodejs20.x", {"STAGE": "test", "PATH": "/opt/mine"}, True),
+        ("nodejs20.x", {"NODE_ENV": "production"}, True),
+        ("nodejs20.x", {"NODE_OPTIONS": "--no-warnings"}, False),
+        ("nodejs20.x", {"TZ": "Europe/Berlin"}, False),
+        ("nodejs20.x", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, False),
+        ("python3.12", {}, False),
+        ("provided.al2023", {}, False),
+    ],
+)
+def test_what_a_runtime_may_be_booted_with(version, runtime, own, may):
+    """What every function of it begins with, and nothing of this one; of Node.js only, unless the function differs there."""
+    made = version("hello", runtime=runtime, environment=own)
+    booted = boot_with(made, environment_variables(made, CREDENTIALS, "stream"))
+    assert (booted is not None) == may
+    if booted is not None:
+        assert not {"STAGE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "_HANDLER", "AWS_LAMBDA_FUNCTION_NAME"} & booted.keys()
+        assert booted["PATH"].startswith("/var/lang/bin:")

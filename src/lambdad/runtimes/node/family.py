@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lambdad.model.pre_boot import start_names
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -62,6 +63,8 @@ FAMILY = Family(
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
+    # NODE_ENV is read by libraries alone.
+    pre_boot=start_names("NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|AWS_LAMBDA_NODEJS_.*"),
     variables=variables,
     sdk=sdk,
     sources=sources,

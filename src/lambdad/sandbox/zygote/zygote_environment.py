@@ -45,6 +45,7 @@ LIMITS = (
 REHEARSAL = json.dumps(dict(("AWS_LAMBDA_REHEARSAL_%d" % number, "of one day" * 3) for number in range(20)))
 MAX_PROCESSES = 1024
 READY = b'{"ready": true}'
+BOOT = b"boot"  #: what an order to boot before there is a function begins with, in the place of the function's variables
 
 start_folder = "/var/task"  #: where a runtime begins
 
@@ -202,11 +203,28 @@ def _run_runtime(settings, uid, control, commands, hardened):
         record, _ = linux.receive(start)
         if not record:  # the sandbox is not wanted
             os._exit(0)
+        if record.startswith(BOOT):
+            _pre_boot(connection, log, start, json.loads(record[len(BOOT) :].decode("utf-8")))
         os.close(start)
     except BaseException as error:
         _report(control, _encoded({"error": str(error)}))
         os._exit(1)
     _serve(connection, log, json.loads(record.decode("utf-8")))
+
+
+def _pre_boot(connection, log, start, order):
+    """Becomes a runtime that waits for its function: see `zygote_program.pre_boot`. Never returns.
+
+    What it waits with has the last numbers there are, so that it leaves no gap where the function looks for one.
+    """
+    for target in (1, 2):
+        os.dup2(log, target)
+    last = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
+    os.dup2(connection, last)
+    os.dup2(start, last - 1)
+    os.chdir(start_folder)
+    _set_environment(order["variables"])
+    sys.modules["bootstrap"].pre_boot(last - 1, last, order["memory_mb"])
 
 
 def run_another_runtime(connection, log, environment):

@@ -34,14 +34,29 @@ def serve(connection_fd):
     _report(connection_fd, _become())
 
 
-def _become():
+def pre_boot(start_fd, connection_fd, memory_mb):
+    """As `serve`, before there is a function: os.environ holds what every function of the runtime begins with. Never returns.
+
+    The client finds in _LAMBDAD_BOOT the numbers of two descriptors. It makes ready whatever does not depend on a function, closes
+    the second, which says that it has, and waits for a record on the first (SOCK_SEQPACKET, read as from a file): the function's
+    variables, a JSON object. An empty one is the end. It closes the first as well, makes these its environment, enters its working
+    directory once more, since the function's files are there now, and goes on as if it had just been started.
+    """
+    os.environ["_LAMBDAD_BOOT"] = "%d %d" % (start_fd, connection_fd)
+    problem = _become(memory_mb)
+    os.write(2, ("%s\n" % (problem,)).encode("utf-8", "replace"))  # nobody reads it: who needs to know is told by `serve`
+    os._exit(1)
+
+
+def _become(memory_mb=None):
     """Returns only if it fails, with the sentence that says why."""
     # An interpreter ignores these; a program that has not asked for it must not inherit that.
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     if command.get("folder") is not None:
         return _become_image_command(command["programs"], command["arguments"], command["folder"])
-    arguments = [_filled_in(argument) for argument in command["arguments"]]
+    memory_mb = memory_mb or int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 128)
+    arguments = [_filled_in(argument, memory_mb) for argument in command["arguments"]]
     for program in command["programs"]:
         if program == PYTHON:
             program = _own_python()
@@ -84,8 +99,7 @@ def _own_python():
     return program
 
 
-def _filled_in(argument):
-    memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 128)
+def _filled_in(argument, memory_mb):
     argument = re.sub(r"\{memory:(\d+)\}", lambda found: str(memory_mb * int(found.group(1)) // 100), argument)
     return re.sub(r"\{memory_kb:(\d+)(?::(\d+))?\}", lambda found: str(_share(memory_mb * 1024, *found.groups())), argument)
 

@@ -1,6 +1,7 @@
 'use strict';
 // The runtime of Node.js functions: loads the handler, then answers one invocation after another. Runs on Node.js 10 and later.
 
+const { whenFunctionIsKnown } = require('./boot');
 const log = require('./log');
 const { Api } = require('./api');
 const { fault, forCaller } = require('./errors');
@@ -14,7 +15,7 @@ const HAS_CALLBACKS = MAJOR < 24;
 const UNCAUGHT = 129;
 const UNHANDLED = 128;
 
-const api = new Api(process.env.AWS_LAMBDA_RUNTIME_API);
+let api;
 let currentId; // of the invocation that has no answer yet
 let isLoaded = false;
 let isEnding = false;
@@ -22,6 +23,8 @@ let answering = null; // settled when the answer under way has arrived
 let whenIdle = null; // what is left to do when the event loop is empty
 
 async function main() {
+  await whenFunctionIsKnown();
+  api = new Api(process.env.AWS_LAMBDA_RUNTIME_API);
   log.patchConsole();
   installGlobal();
   teachEndpointVariables();

@@ -4,6 +4,7 @@
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
+const { pathToFileURL } = require('url');
 const { fault } = require('./errors');
 
 const MAJOR = Number(process.versions.node.split('.')[0]);
@@ -53,7 +54,7 @@ async function findModule(root, folder, name) {
 }
 
 function importFile(file) {
-  return require('./load_module.js')(file); // a file of its own, since old versions do not know its syntax
+  return require('./load_module.js')(pathToFileURL(file).href); // a file of its own, since old versions do not know its syntax
 }
 
 function isFile(file) {

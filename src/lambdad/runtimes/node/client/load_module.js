@@ -1,4 +1,3 @@
 'use strict';
-const { pathToFileURL } = require('url');
 
-module.exports = (file) => import(pathToFileURL(file).href);
+module.exports = (address) => import(address);

@@ -10,10 +10,9 @@ const TEXT_FRAME = 0xa55a0003;
 const JSON_FRAME = 0xa55a0002;
 const METHODS = { trace: 'TRACE', debug: 'DEBUG', info: 'INFO', log: 'INFO', warn: 'WARN', error: 'ERROR', fatal: 'FATAL' };
 
-const descriptor = process.env._LAMBDA_TELEMETRY_LOG_FD;
-delete process.env._LAMBDA_TELEMETRY_LOG_FD;
-const isJson = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
-const least = isJson ? LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()] || 0 : 0;
+let descriptor;
+let isJson;
+let least;
 let requestId;
 let tenantId; // for whom the invocation is, where the function has tenants
 
@@ -22,7 +21,12 @@ function setInvocation(id, tenant) {
   tenantId = tenant;
 }
 
+// By the function's variables.
 function patchConsole() {
+  descriptor = process.env._LAMBDA_TELEMETRY_LOG_FD;
+  delete process.env._LAMBDA_TELEMETRY_LOG_FD;
+  isJson = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
+  least = isJson ? LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()] || 0 : 0;
   for (const name of Object.keys(METHODS)) {
     const level = METHODS[name];
     console[name] = (...values) => write(level, values);
