@@ -80,9 +80,8 @@ class Router:
         if claim and claim.service:
             candidates = self._by_signing_name.get(claim.service)
             if not candidates:
-                raise ServiceError(
-                    "UnknownService", f"The service '{claim.service}' is not served here.", status=501
-                )  # fmt: skip
+                # Not a status of 5xx: version 2 of the SDK for JavaScript would ask ten times, for half a minute.
+                raise ServiceError("UnknownService", f"The service '{claim.service}' is not served here.", status=400)
             return candidates[0]
         if meaning.service in self._by_endpoint:
             return self._by_endpoint[meaning.service]

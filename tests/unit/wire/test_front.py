@@ -480,8 +480,9 @@ async def test_presigned_urls(state: Recorder, version: str, auth_required: bool
 
 
 async def test_services_that_are_not_served(state: Recorder) -> None:
-    """A request signed for another service says so and does not fall through to S3."""
+    """A request signed for another service says so, in a way that no SDK tries again, and does not fall through to S3."""
     async with serving(front_over(state)) as port:
-        with pytest.raises(ClientError, match="The service 'dynamodb' is not served here"):
+        with pytest.raises(ClientError, match="The service 'dynamodb' is not served here") as error:
             await call(client_for("dynamodb", port).list_tables)
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert not state.calls
