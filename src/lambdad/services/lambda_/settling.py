@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -166,17 +166,14 @@ class Settler:
         if stored is None:
             return True
         self._start_versions(key, stored)
-        if not _unsettled_revisions(stored):
+        unsettled = _unsettled(stored)
+        if not unsettled:
             return True
-        configurations = _unsettled_configurations(stored)
-        failure = await self._fetch(configurations)
-        if failure is None:
-            async with self._turn(key[0], has_image=any(each.image for each in configurations)):
-                failure = await self._make_ready(configurations)
+        failures = await self._make_each_ready(key[0], unsettled)
         async with self._functions.change(key) as change:
-            if change.stored is None or _unsettled_revisions(change.stored) != _unsettled_revisions(stored):
-                return False
-            settled = _settled(change.stored, self._new_id(), failure)
+            if change.stored is None or not any(each.revision_id in failures for each in _unsettled(change.stored)):
+                return False  # updated or deleted meanwhile; tags, aliases and policies may have changed as well
+            settled = _settled(change.stored, self._new_id(), failures)
             await change.save(settled)
         await self._environments.retire(*key, LATEST, settled.function.running.revision_id)
         return False
@@ -219,7 +216,7 @@ class Settler:
         version = None if stored is None else stored.versions.get(number)
         if stored is None or version is None or not version.is_unsettled:
             return True
-        failure = await self._fetch([version.configuration]) or await self._make_ready([version.configuration])
+        failure = await self._fetch(version.configuration) or await self._make_ready(version.configuration)
         if failure is None:
             try:
                 if version.has_snapshot:
@@ -242,42 +239,44 @@ class Settler:
         await self._environments.retire(*key, number)  # deleted meanwhile, and so is its snapshot
         return False
 
-    async def _fetch(self, configurations: Iterable[Configuration]) -> Failure | None:
-        for configuration in configurations:
+    async def _make_each_ready(self, account_id: str, readings: Iterable[FunctionVersion]) -> dict[str, Failure | None]:
+        """By revision. What is wrong with one is no other's failure; what several need is made once."""
+        made: dict[tuple[object, ...], Failure | None] = {}
+        failures = {}
+        for reading in readings:
+            configuration = reading.configuration
+            awaits_layers = configuration.image is not None and configuration.image.awaits_layers
+            needs = (*stacks_of(configuration), configuration.runtime, awaits_layers)
+            if needs not in made:
+                made[needs] = await self._make_ready_in_turn(account_id, configuration)
+            failures[reading.revision_id] = made[needs]
+        return failures
+
+    async def _make_ready_in_turn(self, account_id: str, configuration: Configuration) -> Failure | None:
+        failure = await self._fetch(configuration)
+        if failure is None:
+            async with self._turn(account_id, has_image=configuration.image is not None):
+                failure = await self._make_ready(configuration)
+        return failure
+
+    async def _fetch(self, configuration: Configuration) -> Failure | None:
+        return None if configuration.image is None else await self._images.fetch(configuration.image)
+
+    async def _make_ready(self, configuration: Configuration) -> Failure | None:
+        try:
             if configuration.image is not None:
-                failure = await self._images.fetch(configuration.image)
-                if failure is not None:
-                    return failure
+                return await self._archives.unpack_image(configuration.image)
+            for stack in stacks_of(configuration):
+                await self._archives.unpack(stack)
+        except ServiceError as error:
+            return Failure("InvalidZipFileException", error.message)
+        except SandboxError as error:
+            return Failure("InternalError", str(error))
+        try:
+            await self._runtimes.prepare(configuration.runtime)
+        except (StartupError, SandboxError, ServiceError) as error:
+            return Failure("InvalidRuntime", str(error))
         return None
-
-    async def _make_ready(self, configurations: Iterable[Configuration]) -> Failure | None:
-        for configuration in configurations:
-            try:
-                if configuration.image is not None:
-                    failure = await self._archives.unpack_image(configuration.image)
-                    if failure is not None:
-                        return failure
-                    continue
-                for stack in stacks_of(configuration):
-                    await self._archives.unpack(stack)
-            except ServiceError as error:
-                return Failure("InvalidZipFileException", error.message)
-            except SandboxError as error:
-                return Failure("InternalError", str(error))
-            try:
-                await self._runtimes.prepare(configuration.runtime)
-            except (StartupError, SandboxError, ServiceError) as error:
-                return Failure("InvalidRuntime", str(error))
-        return None
-
-
-def _unsettled_configurations(stored: StoredFunction) -> list[Configuration]:
-    return [reading.configuration for reading in _unsettled(stored)]
-
-
-def _unsettled_revisions(stored: StoredFunction) -> set[str]:
-    """What is to be settled; tags, aliases and policies may change meanwhile."""
-    return {reading.revision_id for reading in _unsettled(stored)}
 
 
 def _unsettled(stored: StoredFunction) -> list[FunctionVersion]:
@@ -286,13 +285,14 @@ def _unsettled(stored: StoredFunction) -> list[FunctionVersion]:
     return [reading for reading in readings if reading.is_unsettled and not reading.settles_by_itself]
 
 
-def _settled(stored: StoredFunction, revision_id: str, failure: Failure | None) -> StoredFunction:
-    """`$LATEST` gets a new revision id; published versions keep theirs."""
-    function = stored.function.settled(revision_id, failure) if stored.function.latest.is_unsettled else stored.function
+def _settled(stored: StoredFunction, revision_id: str, failures: Mapping[str, Failure | None]) -> StoredFunction:
+    """Of those that were made ready, or could not be. `$LATEST` gets a new revision id; published versions keep theirs."""
+    done = {reading.revision_id for reading in _unsettled(stored)} & set(failures)
+    function = stored.function
+    if function.settling.revision_id in done:
+        function = function.settled(revision_id, failures[function.settling.revision_id])
     versions = {
-        number: version.settled(version.revision_id, failure)
-        if version.is_unsettled and not version.settles_by_itself
-        else version
+        number: version.settled(version.revision_id, failures[version.revision_id]) if version.revision_id in done else version
         for number, version in stored.versions.items()
     }
     return replace(stored, function=function, versions=versions)

@@ -396,6 +396,26 @@ async def test_what_cannot_be_restored_is_inactive_again(world: World, uri: str)
     assert await state_of(world) == ("Active", None, None)
 
 
+async def test_a_version_that_cannot_be_restored_fails_no_update(world: World, uri: str) -> None:
+    """Nor does an update that fails keep a version from being restored; the two are made ready at the same time."""
+    await create(world, uri)
+    await world.call("PublishVersion", FunctionName="f")
+    await pass_days(world, 14)
+    lost = await lose_layer(world)
+    await refused(world.call("Invoke", FunctionName="f", Qualifier="1", Payload=b"{}"))
+    await world.call("UpdateFunctionCode", FunctionName="f", ImageUri=written(world, "two"))
+    await world.settled()
+    assert (await shown(world))["LastUpdateStatus"] == "Successful"
+    assert (await state_of(world, "1"))[:2] == ("Inactive", "InternalError")
+    lost.with_suffix(".lost").rename(lost)
+    await refused(world.call("Invoke", FunctionName="f", Qualifier="1", Payload=b"{}"))
+    await world.call("UpdateFunctionCode", FunctionName="f", ImageUri=written(world, "three"))
+    await lose_layer(world)
+    await world.settled()
+    assert (await shown(world))["LastUpdateStatus"] == "Failed"
+    assert await state_of(world, "1") == ("Active", None, None)
+
+
 async def test_a_snapshot_that_cannot_be_made_again(world: World) -> None:
     """The function's own failure, and ours."""
     await publish(world)
