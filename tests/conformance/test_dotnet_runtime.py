@@ -364,6 +364,21 @@ def test_messages_of_many_threads_stay_whole(dotnet: Dotnet) -> None:
     assert len(told) == 400
 
 
+@pytest.mark.parametrize(
+    "is_wanted, variables",
+    [
+        (True, {"AWS_LAMBDA_DOTNET_PREJIT": "always"}),
+        (True, {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}),
+        (False, {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency", "AWS_LAMBDA_DOTNET_PREJIT": "Never"}),
+        (False, {"AWS_LAMBDA_DOTNET_PREJIT": "ProvisionedConcurrency"}),
+    ],
+)
+def test_code_is_compiled_ahead_where_that_is_wanted(dotnet: Dotnet, is_wanted: bool, variables: dict[str, str]) -> None:
+    """Also methods that nobody calls: what they need has been loaded."""
+    with dotnet.run("Example::Example.Process::Handle", **variables) as process:
+        assert json.loads(do(process, "loaded").body) == is_wanted
+
+
 def test_a_function_ends_its_process(dotnet: Dotnet) -> None:
     """By an exit, with its status, or by an exception on a thread of its own, which nothing catches."""
     with dotnet.run("Example::Example.Process::Handle") as process:

@@ -6,6 +6,7 @@ One `dotnet` serves as many versions as there are beside it in shared/Microsoft.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from lambdad.runtimes.find import Interpreter, Lookup
 CLIENT = Path(__file__).parent / "client"
 RUNTIMES = ("dotnetcore2.1", "dotnetcore3.1", "dotnet6", "dotnet8", "dotnet10")
 STAND_INS = ("dotnetcore2.2", "dotnetcore3.0", "dotnet5.0", "dotnet7", "dotnet9")
+_OPENSSL = ("libssl.so.1.1", "libssl.so.1.0.2", "libssl.so.1.0.0", "libssl.so.10")
+_LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib", "usr/lib/*-linux-gnu", "lib/*-linux-gnu")
 _RUNTIME = re.compile(r"^Microsoft\.NETCore\.App (\d+)\.(\d+)\.(\d+)(-\S+)? \[", re.MULTILINE)
 
 
@@ -32,8 +35,18 @@ def read(path: Path, output: str) -> Sequence[Interpreter]:
         name = _name(int(major), int(minor))
         if name in RUNTIMES or name in STAND_INS:
             version = int(major), int(minor), int(patch)
-            found.append(Interpreter(name, version, not candidate, executable, root, problem))
+            lacking = f"{executable} ends at the first hash without OpenSSL 1.1 (libssl.so.1.1), which is not here."
+            is_lacking = version[0] < 5 and not _has_old_openssl(root)
+            found.append(
+                Interpreter(name, version, not candidate, executable, root, problem or (lacking if is_lacking else None))
+            )
     return found
+
+
+def _has_old_openssl(root: Path) -> bool:
+    """.NET before 5 needs one. lambdad's own have it beside them; elsewhere than on Linux it is not looked for."""
+    folders = [root / "lib", *(found for pattern in _LIBRARIES for found in Path("/").glob(pattern))]
+    return sys.platform != "linux" or any((folder / name).exists() for folder in folders for name in _OPENSSL)
 
 
 def _name(major: int, minor: int) -> str:

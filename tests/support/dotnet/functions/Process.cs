@@ -38,6 +38,8 @@ namespace Example
                     return Surroundings();
                 case "hash":
                     return Hash();
+                case "loaded":
+                    return Array.Exists(AppDomain.CurrentDomain.GetAssemblies(), one => one.GetName().Name == "System.Net.Http");
                 case "month":
                     return new CultureInfo("de-DE").DateTimeFormat.GetMonthName(3);
                 case "throw":
@@ -153,6 +155,9 @@ namespace Example
                 return BitConverter.ToString(hash.ComputeHash(Encoding.UTF8.GetBytes("text"))).Replace("-", "").ToLowerInvariant();
             }
         }
+
+        /// <summary>Nobody calls it, so that what it needs is loaded only where all is compiled ahead.</summary>
+        private static object Unused() => new System.Net.Http.HttpClient();
 
         private static object Throw()
         {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdad.runtimes.dotnet import family
 from lambdad.runtimes.dotnet.family import FAMILY, read, start
 from lambdad.runtimes.find import Interpreter
 
@@ -54,6 +55,19 @@ def test_a_dotnet_outside_of_a_folder_of_its_own_cannot_be_shown_to_a_sandbox(ex
     found = read(Path(executable), SAID)
     assert found
     assert all(one.problem == f"{executable} is not in a folder of its own that a sandbox could be shown." for one in found)
+
+
+def test_the_oldest_need_an_openssl_of_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the machine, or beside them, as those that lambdad installs have it; later ones take whichever there is."""
+    monkeypatch.setattr(family, "_LIBRARIES", ())
+    monkeypatch.setattr(family.sys, "platform", "linux")
+    executable = tmp_path / "bin" / "dotnet"
+    problems = {one.runtime: one.problem for one in read(executable, SAID)}
+    lacking = f"{executable} ends at the first hash without OpenSSL 1.1 (libssl.so.1.1), which is not here."
+    assert (problems["dotnetcore2.1"], problems["dotnetcore3.1"], problems["dotnet8"]) == (lacking, lacking, None)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libssl.so.1.1").touch()
+    assert {one.problem for one in read(executable, SAID)} == {None}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ namespace Lambdad.Runtime
             HandlerRules.CheckMethod(method);
             HandlerRules.CheckType(type, method);
             object instance = Instance(type, method);
+            if (PreJit.IsWanted)
+            {
+                PreJit.Prepare(assembly);
+            }
             return Build(name, instance, method, new Serializers(name, method, assembly));
         }
 
