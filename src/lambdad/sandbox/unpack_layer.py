@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import tarfile
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.layer_content import DAMAGE, LayerContent
@@ -38,6 +39,7 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
     """Into the empty folder that is the root of this process. `below` is a descriptor of the tree of the layers below, closed
     before a byte of the archive is read. The report has the layer's diff id. After a refusal the content is worthless."""
     budget = LayerBudget(limits)
+    signal.signal(signal.SIGXCPU, _give_up)
     try:
         if below is not None:
             link_tree(below, "", budget)
@@ -57,6 +59,10 @@ def unpack_layer(archive: BinaryIO, below: int | None, limits: UnpackLimits) -> 
             raise
         return UnpackReport(budget.unpacked_bytes, "unsupported", str(error))
     return UnpackReport(budget.unpacked_bytes, diff_id=diff_id, disk_bytes=budget.disk_bytes, inodes=budget.inodes)
+
+
+def _give_up(number: int, frame: object) -> NoReturn:
+    raise Refusal("unsupported", "it takes the processor too long")
 
 
 def _unpack(content: LayerContent, budget: LayerBudget) -> str:

@@ -360,3 +360,10 @@ def test_a_full_disk_is_no_fault_of_the_layer(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(tree)], check=True)
     assert (report.refusal, report.detail) == ("no-room", "the disk is full")
+
+
+def test_a_layer_that_takes_too_long_is_refused(unpack: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that nothing comes out of, for as long as one reads it."""
+    monkeypatch.setattr("lambdad.sandbox.unpack._CPU_SECONDS", 1)
+    report, _ = unpack(zipped(b"") * 500_000)
+    assert (report.refusal, report.detail) == ("unsupported", "it takes the processor too long")
