@@ -170,8 +170,9 @@ def _read(answer: Answer, size: int) -> bytes:
 
 
 def _forget(done: asyncio.Future[T]) -> None:
-    if not done.cancelled():
-        done.exception()
+    """What comes too late."""
+    if not done.cancelled() and done.exception() is None and isinstance(answer := done.result(), Answer):
+        answer.close()
 
 
 def _message(reason: bytes) -> str:
