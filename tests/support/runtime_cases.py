@@ -97,7 +97,7 @@ def _big_event(process: RuntimeProcess, _: object) -> None:
 
 
 def _deep(process: RuntimeProcess, error_type: str | None) -> None:
-    event = b"[" * 50_000 + b"]" * 50_000
+    event = b"[" * 500_000 + b"]" * 500_000
     told = process.invoke(event)
     if error_type is None:
         assert (told.kind, told.body) == ("response", event)

@@ -3,6 +3,7 @@
 Runs on the server's own Python.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -47,7 +48,8 @@ def _serve(client):
     program = _Program(client)
     service = program.service
     while True:
-        invocation = client.next()
+        with program.idle():
+            invocation = client.next()
         headers = invocation.headers()
         request_id = headers["lambda-runtime-aws-request-id"]
         try:
@@ -84,9 +86,8 @@ class _Program:
             self._refuse("fork/exec %s: %s" % (path, text), "PathError")
         signal.signal(signal.SIGTERM, lambda number, frame: self._process.send_signal(number))
         self.service = self._connect(port)
-        # A program that ends between two invocations must not be found out by the next one.
-        signal.signal(signal.SIGCHLD, lambda number, frame: self._follow_if_ended())
-        self._follow_if_ended()
+        self._is_idle = False
+        signal.signal(signal.SIGCHLD, lambda number, frame: self._follow_if_idle())
 
     def _connect(self, port):
         wait, longest = _POLL_SECONDS
@@ -107,8 +108,17 @@ class _Program:
                 self._refuse(str(error), type(error).__name__)
             return service
 
-    def _follow_if_ended(self):
-        if self._process.poll() is not None:
+    @contextlib.contextmanager
+    def idle(self):
+        """A program that ends between two invocations is followed at once; the next one must not find it out. In an invocation
+        that waits until its answer is on its way."""
+        self._is_idle = True
+        self._follow_if_idle()
+        yield
+        self._is_idle = False
+
+    def _follow_if_idle(self):
+        if self._is_idle and self._process.poll() is not None:
             self.follow()
 
     def follow(self):
@@ -125,7 +135,6 @@ class _Program:
         signal.pause()
 
     def end(self):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # this is the end that is meant, not the program's
         self._process.kill()
         self._process.wait()
         os._exit(1)
