@@ -33,16 +33,16 @@ test-runtimes: $(VENV)/.installed-dev ## install every language that registries 
 		|| echo "$$runtime could not be installed; its tests are skipped by name." >&2; done
 	@RUNTIME_MATRIX=docs/reference/runtimes.md $(BIN)/python -m pytest -m "long or not long" tests/conformance/test_runtimes.py
 
-test-tools: $(VENV)/.installed ## install what tests want: .NET and its SDK, and where root can Debian packages runc, crun, runsc, skopeo, strace, ruby, a JDK
+test-tools: $(VENV)/.installed ## install what tests want: .NET and its SDK, and where root can Debian packages runc, crun, runsc, skopeo, strace, ruby, go, a JDK
 	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk fetch \
 		|| echo "The SDK of .NET could not be fetched; the tests that need it are skipped by name." >&2
 	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
 		install="apt-get install --yes --no-install-recommends"; export DEBIAN_FRONTEND=noninteractive; \
-		for p in runc crun runsc skopeo strace ruby javac:default-jdk-headless; do \
+		for p in runc crun runsc skopeo strace ruby go:golang-go javac:default-jdk-headless; do \
 			command -v $${p%%:*} >/dev/null && continue; p=$${p##*:}; \
 			$$install $$p >/dev/null 2>&1 || { apt-get update >/dev/null; $$install $$p >/dev/null; } \
 			|| echo "$$p could not be installed; the tests that need it are skipped by name." >&2; done; \
-	else echo "Not root on Debian: tests with OCI runtimes, skopeo, strace, Ruby or javac that are not installed are skipped by name." >&2; fi
+	else echo "Not root on Debian: tests with OCI runtimes, skopeo, strace, Ruby, Go or javac that are not installed are skipped by name." >&2; fi
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
