@@ -19,7 +19,10 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from lambdad.delivery import PLAIN, Delivery, Envelope, Sender
@@ -330,6 +333,19 @@ def test_deleting(s3: Any, bucket: str) -> None:
     assert answer["Deleted"] == named
     s3.delete_bucket(Bucket=bucket)
     assert bucket not in [listed["Name"] for listed in s3.list_buckets()["Buckets"]]
+
+
+def test_presigned_urls_of_the_javascript_sdk(running: Running, s3: Any, bucket: str) -> None:
+    """They have the checksum of no bytes in their query, whatever will be sent; that of a header counts."""
+    query = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
+    signed = AWSRequest("PUT", f"http://127.0.0.1:{running.port}/{bucket}/k?{query}")
+    key = Credentials(CREDENTIAL.access_key_id, CREDENTIAL.secret)
+    S3SigV4QueryAuth(key, "s3", "us-east-1", expires=60).add_auth(signed)
+    request = urllib.request.Request(signed.url, data=b"content", method="PUT")
+    assert urllib.request.urlopen(request).status == 200
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"content"
+    with pytest.raises(ClientError, match="BadDigest"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"other", ChecksumCRC32="AAAAAA==")
 
 
 def test_presigned_urls(s3: Any, bucket: str) -> None:

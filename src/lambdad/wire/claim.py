@@ -15,6 +15,7 @@ _CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
 _OF_THE_SIGNATURE = frozenset(
     f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "content-sha256")
 )
+_CHECKSUM = re.compile(r"x-amz-checksum-(?!mode|algorithm|type)[a-z0-9]+|x-amz-sdk-checksum-algorithm")
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -43,10 +44,14 @@ def claim_of(request: HttpRequest) -> Claim | None:
 
 
 def take_headers_from_query(request: HttpRequest) -> None:
-    """A presigned URL of S3 may carry x-amz- headers in its query, signed with it; they count as if sent as headers."""
+    """A presigned URL of S3 may carry x-amz- headers in its query, signed with it; they count as if sent as headers.
+
+    Not the checksum of a body that nobody had when the URL was made: the SDK for JavaScript puts that of no bytes at all into
+    each, and S3 passes it over.
+    """
     for name, values in request.query.items():
         header = name.lower()
-        if header.startswith("x-amz-") and header not in _OF_THE_SIGNATURE:
+        if header.startswith("x-amz-") and header not in _OF_THE_SIGNATURE and not _CHECKSUM.fullmatch(header):
             request.headers.setdefault(header, values[0])
 
 

@@ -118,7 +118,8 @@ def test_lambda_on_a_host_that_looks_like_a_bucket() -> None:
 
 
 def test_presigned_headers_in_the_query() -> None:
-    """x-amz- values hoisted into a presigned query count as headers; the signature's own do not."""
-    made = request("/b/k?X-Amz-Date=1&x-amz-acl=private&x-amz-meta-k=v", x_amz_meta_k="sent")
+    """x-amz- values hoisted into a presigned query count as headers; the signature's own do not, nor a body's checksum."""
+    checksum = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&x-amz-checksum-mode=ENABLED"
+    made = request(f"/b/k?X-Amz-Date=1&x-amz-acl=private&x-amz-meta-k=v&{checksum}", x_amz_meta_k="sent")
     take_headers_from_query(made)
-    assert made.headers == {"x-amz-meta-k": "sent", "x-amz-acl": "private"}
+    assert made.headers == {"x-amz-meta-k": "sent", "x-amz-acl": "private", "x-amz-checksum-mode": "ENABLED"}
