@@ -67,6 +67,7 @@ from lambdad.sandbox.base import UNBOUNDED, Sandboxes, UnpackLimits
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.server import Grace, RunningServer, ServerStatus, bind, cancelled, raise_descriptor_limit, stop_signals
 from lambdad.services.ecr import SERVICE as ECR
+from lambdad.services.ecr.lifecycle import Lifecycles
 from lambdad.services.ecr.model import RepositoryName
 from lambdad.services.ecr.own_images import OwnImages
 from lambdad.services.ecr.pull_right import PullRight
@@ -240,6 +241,8 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     await lambda_.provisioner.start()
     parts.push_async_callback(lambda_.settler.stop)
     reclaiming = _own_task(parts, "The reclaiming of idle functions", lambda_.reclaimer.run(), lambda_.reclaimer.stop)
+    lifecycles = Lifecycles(ecr)
+    expiring = _own_task(parts, "The expiry of images", lifecycles.run(), lifecycles.stop)
     notifier = Notifier(s3)
     await notifier.start()
     parts.push_async_callback(notifier.stop)
@@ -248,7 +251,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
         parts.push_async_callback(cancelled, asyncio.create_task(sweep))
 
     # Open for requests.
-    endless = (keeping_logs, reclaiming, *of_events)
+    endless = (keeping_logs, reclaiming, expiring, *of_events)
     server = RunningServer(HttpListener(application), status, sandboxes, dispatcher, grace, endless)
     parts.push_async_callback(server.drain)
     admin_socket = parts.enter_context(admin.listening_socket(settings.data_dir))

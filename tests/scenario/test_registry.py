@@ -197,6 +197,22 @@ def test_repositories_are_listed_tagged_and_refused_in_ecrs_words(ecr: Any) -> N
     assert refused(ecr.describe_images, **missing) == "ImageNotFoundException"
 
 
+def test_a_lifecycle_policy_is_kept_and_given_back(ecr: Any) -> None:
+    """As infrastructure tools set it; one that is none is refused."""
+    ecr.create_repository(repositoryName="aging")
+    selection = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
+    rule = {"rulePriority": 1, "description": "Expire images", "selection": selection, "action": {"type": "expire"}}
+    text = json.dumps({"rules": [rule]})
+    assert refused(ecr.get_lifecycle_policy, repositoryName="aging") == "LifecyclePolicyNotFoundException"
+    assert ecr.put_lifecycle_policy(repositoryName="aging", lifecyclePolicyText=text)["lifecyclePolicyText"] == text
+    wrong = {"repositoryName": "aging", "lifecyclePolicyText": text.replace("expire", "archive")}
+    assert refused(ecr.put_lifecycle_policy, **wrong) == "InvalidParameterException"
+    found = ecr.get_lifecycle_policy(repositoryName="aging")
+    assert (found["lifecyclePolicyText"], found["registryId"]) == (text, "000000000000")
+    assert ecr.delete_lifecycle_policy(repositoryName="aging")["lifecyclePolicyText"] == text
+    assert refused(ecr.delete_lifecycle_policy, repositoryName="aging") == "LifecyclePolicyNotFoundException"
+
+
 def test_what_was_confirmed_is_there_after_a_kill(tmp_path: Path) -> None:
     """Repository, parts and manifest; an upload that was under way has to begin again."""
     with running(tmp_path) as server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lambdad.model.service import Service
-from lambdad.services.ecr import image, policy, repository
+from lambdad.services.ecr import image, lifecycle, policy, repository
 from lambdad.services.ecr.permissions import PERMISSIONS
 
 OPERATIONS = {
@@ -11,15 +11,18 @@ OPERATIONS = {
     "BatchDeleteImage": image.batch_delete_image,
     "BatchGetImage": image.batch_get_image,
     "CreateRepository": repository.create_repository,
+    "DeleteLifecyclePolicy": lifecycle.delete_lifecycle_policy,
     "DeleteRepository": repository.delete_repository,
     "DeleteRepositoryPolicy": policy.delete_repository_policy,
     "DescribeImages": image.describe_images,
     "DescribeRepositories": repository.describe_repositories,
     "GetAuthorizationToken": repository.get_authorization_token,
+    "GetLifecyclePolicy": lifecycle.get_lifecycle_policy,
     "GetRepositoryPolicy": policy.get_repository_policy,
     "ListImages": image.list_images,
     "ListTagsForResource": repository.list_tags_for_resource,
     "PutImage": image.put_image,
+    "PutLifecyclePolicy": lifecycle.put_lifecycle_policy,
     "PutImageTagMutability": repository.put_image_tag_mutability,
     "SetRepositoryPolicy": policy.set_repository_policy,
     "TagResource": repository.tag_resource,
@@ -35,10 +38,9 @@ _REASONS = {
         "BatchGetRepositoryScanningConfiguration DescribeImageScanFindings GetRegistryScanningConfiguration "
         "PutImageScanningConfiguration PutRegistryScanningConfiguration StartImageScan"
     ),
-    "images stay until they are deleted": (
-        "DeleteLifecyclePolicy DeregisterPullTimeUpdateExclusion GetLifecyclePolicy GetLifecyclePolicyPreview "
-        "ListPullTimeUpdateExclusions PutLifecyclePolicy RegisterPullTimeUpdateExclusion StartLifecyclePolicyPreview "
-        "UpdateImageStorageClass"
+    "what a lifecycle policy would do is not shown beforehand": ("GetLifecyclePolicyPreview StartLifecyclePolicyPreview"),
+    "images are not archived, and pulls are not counted": (
+        "DeregisterPullTimeUpdateExclusion ListPullTimeUpdateExclusions RegisterPullTimeUpdateExclusion UpdateImageStorageClass"
     ),
     "nothing is fetched from other registries on the way of a pull": (
         "CreatePullThroughCacheRule DeletePullThroughCacheRule DescribePullThroughCacheRules UpdatePullThroughCacheRule "

@@ -36,6 +36,8 @@ class Repository(msgspec.Struct, frozen=True):
     mutability: str = MUTABLE  #: whether a tag may be given to another image
     tags: Mapping[str, str] = {}
     policy: str = ""  #: as it was given; "" for none
+    lifecycle: str = ""  #: as `policy`: which images have had their time
+    lifecycle_evaluated_at: float = 0.0  #: 0 for not yet
 
     @property
     def named(self) -> RepositoryName:

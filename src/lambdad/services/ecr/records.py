@@ -44,6 +44,10 @@ class EcrRecords:
         found = await self._records.list(_REPOSITORIES, prefix=prefix, after=prefix + after, limit=limit)
         return [_decode(record, Repository) for record in found]
 
+    async def all_repositories(self) -> list[Repository]:
+        """Of every account and Region."""
+        return [_decode(record, Repository) async for record in self._all(_REPOSITORIES, "")]
+
     async def save_repository(self, repository: Repository) -> None:
         await self._records.commit([Put(_REPOSITORIES, repository.named.key, msgspec.json.encode(repository))])
 

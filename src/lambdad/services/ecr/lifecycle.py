@@ -1,0 +1,116 @@
+"""Operations on lifecycle policies, and the task that removes images by them: within the hour, where AWS takes a day."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from lambdad.errors import ServiceError
+from lambdad.model.request import RequestContext
+from lambdad.services.ecr.lifecycle_policy import AgedImage, MalformedLifecycle, expired, read_lifecycle
+from lambdad.services.ecr.model import Repository, RepositoryName, invalid
+from lambdad.services.ecr.repository import existing, named
+from lambdad.services.ecr.state import EcrState
+
+log = logging.getLogger(__name__)
+
+Request = Mapping[str, Any]
+Output = dict[str, Any]
+
+SWEEP_SECONDS = 3600.0
+
+
+async def put_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    name, text = named(context, request), request["lifecyclePolicyText"]
+    try:
+        read_lifecycle(text)
+    except MalformedLifecycle as error:
+        message = "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint"
+        raise invalid(f"{message}: 'Lifecycle policy validation failure: {error}'") from error
+    async with state.records.changing:
+        repository = await existing(state, name)
+        await state.records.save_repository(msgspec.structs.replace(repository, lifecycle=text, lifecycle_evaluated_at=0.0))
+    return _shape(name, text)
+
+
+async def get_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    return _existing_shape(await existing(state, named(context, request)))
+
+
+async def delete_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
+    async with state.records.changing:
+        repository = await existing(state, named(context, request))
+        output = _existing_shape(repository)
+        await state.records.save_repository(msgspec.structs.replace(repository, lifecycle="", lifecycle_evaluated_at=0.0))
+    return output
+
+
+class Lifecycles:
+    """`run` in a task of its owner until `stop`."""
+
+    def __init__(self, state: EcrState, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
+        self._state = state
+        self._sweep_seconds = sweep_seconds
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("Lifecycle policies could not be looked at; the next attempt follows.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._sweep_seconds)
+
+    async def stop(self) -> None:
+        self._stop.set()
+
+    async def sweep(self) -> None:
+        """Removes what has had its time, in every repository that has a policy."""
+        for repository in await self._state.records.all_repositories():
+            if repository.lifecycle and not self._stop.is_set():
+                await self._evaluate(repository.named)
+
+    async def _evaluate(self, name: RepositoryName) -> None:
+        records, now = self._state.records, self._state.clock()
+        async with records.changing:
+            repository = await records.repository(name)
+            if repository is None or not repository.lifecycle:
+                return
+            manifests = {manifest.digest: manifest for manifest in await records.manifests(name)}
+            tags: dict[str, list[str]] = {}
+            for tag, digest in (await records.tags(name)).items():
+                tags.setdefault(digest, []).append(tag)
+            aged = [AgedImage(digest, tags.get(digest, []), each.pushed_at) for digest, each in manifests.items()]
+            gone = expired(read_lifecycle(repository.lifecycle), aged, now)
+            # What an index names stays with it, and has its turn when that has gone.
+            kept = {digest for holder in manifests.values() for digest in holder.manifests}
+            for digest in gone - kept:
+                await records.delete_manifest(name, manifests[digest])
+            await records.save_repository(msgspec.structs.replace(repository, lifecycle_evaluated_at=now))
+        if gone - kept:
+            log.info("%d images of the repository %s have had their time.", len(gone - kept), name.arn)
+
+
+def _existing_shape(repository: Repository) -> Output:
+    name = repository.named
+    if not repository.lifecycle:
+        raise ServiceError(
+            "LifecyclePolicyNotFoundException",
+            f"Lifecycle policy does not exist for the repository with name '{name.name}' in the registry with id"
+            f" '{name.account_id}'",
+        )
+    shape = _shape(name, repository.lifecycle)
+    if repository.lifecycle_evaluated_at:
+        shape["lastEvaluatedAt"] = datetime.fromtimestamp(repository.lifecycle_evaluated_at, UTC)
+    return shape
+
+
+def _shape(name: RepositoryName, text: str) -> Output:
+    return {"registryId": name.account_id, "repositoryName": name.name, "lifecyclePolicyText": text}

@@ -1,0 +1,139 @@
+"""Lifecycle policies: which images have had their time, and that these go, with what nothing else needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.services.ecr.lifecycle import Lifecycles
+from lambdad.services.ecr.lifecycle_policy import DAY_SECONDS, AgedImage, MalformedLifecycle, expired, read_lifecycle
+from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
+from lambdad.services.ecr.records import EcrRecords
+from lambdad.services.ecr.state import EcrState
+from lambdad.services.ecr.token import Tokens
+from lambdad.store.files import FileBlobs
+from lambdad.store.memory import MemoryStore
+
+NOW = 100 * DAY_SECONDS
+#: Of each image its tags and how many days ago it was pushed.
+IMAGES: Mapping[str, tuple[list[str], float]] = {
+    "old-prod": (["prod-1"], 30),
+    "new-prod": (["prod-2", "latest"], 2),
+    "old-dev": (["dev-1"], 20),
+    "new-dev": (["dev-2"], 1),
+    "old-bare": ([], 15),
+    "new-bare": ([], 3),
+}
+
+
+def policy(*selections: Mapping[str, Any], **more: Any) -> str:
+    """Of one rule for each, in this order."""
+    rules = [
+        {"rulePriority": number, "selection": selection, "action": {"type": "expire"}}
+        for number, selection in enumerate(selections, start=1)
+    ]
+    return json.dumps({"rules": rules, **more})
+
+
+def number(tags: str, most: int, **more: Any) -> dict[str, Any]:
+    return {"tagStatus": tags, "countType": "imageCountMoreThan", "countNumber": most, **more}
+
+
+def age(tags: str, days: int, **more: Any) -> dict[str, Any]:
+    return {"tagStatus": tags, "countType": "sinceImagePushed", "countUnit": "days", "countNumber": days, **more}
+
+
+@pytest.mark.parametrize(
+    ("selections", "gone"),
+    [
+        ([number("any", 2)], {"old-prod", "old-dev", "old-bare", "new-bare"}),
+        ([number("untagged", 1)], {"old-bare"}),
+        ([age("untagged", 2)], {"old-bare", "new-bare"}),
+        ([age("any", 10)], {"old-prod", "old-dev", "old-bare"}),
+        ([age("any", 30)], set()),
+        ([number("tagged", 1, tagPrefixList=["prod"])], {"old-prod"}),
+        ([age("tagged", 1, tagPrefixList=["prod", "latest"])], {"new-prod"}),
+        ([age("tagged", 0 + 1, tagPatternList=["*-2", "la*st"])], {"new-prod"}),
+        ([age("tagged", 1, tagPatternList=["prod-1"])], {"old-prod"}),
+        ([age("tagged", 1, tagPatternList=["prod"])], set()),
+        ([number("tagged", 5, tagPrefixList=["prod"]), number("any", 1)], {"old-dev", "new-bare", "old-bare"}),
+        ([number("tagged", 1, tagPrefixList=["prod"]), number("any", 2)], {"old-prod", "old-dev", "old-bare", "new-bare"}),
+    ],
+)
+def test_an_image_goes_by_the_first_rule_that_is_about_it(selections: list[dict[str, Any]], gone: set[str]) -> None:
+    """By number, the youngest stay; by age, those beyond; what one rule is about no later rule takes."""
+    images = [AgedImage(name, tags, NOW - days * DAY_SECONDS) for name, (tags, days) in IMAGES.items()]
+    assert expired(read_lifecycle(policy(*selections)), images, NOW) == gone
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        policy(),
+        policy(number("any", 0)),
+        policy(number("any", 1), number("untagged", 1)),
+        policy(number("tagged", 1)),
+        policy(number("untagged", 1, tagPrefixList=["a"])),
+        policy(number("tagged", 1, tagPrefixList=["a"], tagPatternList=["b"])),
+        policy(number("tagged", 1, tagPatternList=["*****"])),
+        policy(number("any", 1, countUnit="days")),
+        policy({"tagStatus": "any", "countType": "sinceImagePushed", "countNumber": 1}),
+        policy({"tagStatus": "any", "countType": "sinceImagePulled", "countNumber": 1, "countUnit": "days"}),
+        policy(*[number("untagged", 1)] * 51),
+        policy(number("any", 1)).replace("expire", "transition"),
+        policy(number("any", 1)).replace('"rulePriority": 1', '"rulePriority": 0'),
+        policy(number("untagged", 1), number("any", 1)).replace('"rulePriority": 2', '"rulePriority": 1'),
+        policy(number("any", 1), more=1),
+    ],
+)
+def test_what_is_no_policy_is_refused(text: str) -> None:
+    """Also what would be one with AWS, but has no effect here."""
+    with pytest.raises(MalformedLifecycle):
+        read_lifecycle(text)
+
+
+async def test_images_go_when_they_have_had_their_time(tmp_path: Path) -> None:
+    """With their parts and tags; what an index names goes after it, and repositories without a policy keep all."""
+    store = MemoryStore()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    records = EcrRecords(store, blobs)
+    state = EcrState(records, blobs, Tokens(b"x"), "0" * 12, "us-east-1", 4566, clock=lambda: NOW)
+    ruled, free = RepositoryName("0" * 12, "us-east-1", "ruled"), RepositoryName("1" * 12, "eu-west-1", "free")
+
+    async def kept(content: bytes) -> str:
+        async with blobs.receive() as writer:
+            await writer.write(content)
+            digest = (await writer.finish()).digest
+            await records.add_part(ruled, digest)
+        return digest
+
+    shared, own = await kept(b"shared"), await kept(b"own")
+    inner, outer, young = "a" * 64, "b" * 64, "c" * 64
+    text = policy(age("any", 10))
+    for name, lifecycle in ((ruled, text), (free, "")):
+        await records.save_repository(Repository(*name, created_at=0.0, lifecycle=lifecycle))
+        await records.save_manifest(name, StoredManifest(inner, "m", 1, 0.0, (shared, own)), "inner")
+        await records.save_manifest(name, StoredManifest(outer, "i", 1, 0.0, (), (inner,)), "outer")
+        await records.save_manifest(name, StoredManifest(young, "m", 1, NOW, (shared,)), "young")
+    lifecycles = Lifecycles(state)
+    await lifecycles.sweep()
+    assert {each.digest for each in await records.manifests(ruled)} == {inner, young}
+    await lifecycles.sweep()
+    assert await records.tags(ruled) == {"young": young}
+    assert (await records.has_part(ruled, shared), await records.has_part(ruled, own)) == (True, False)
+    assert blobs.path(shared).is_file()
+    with pytest.raises(KeyError):
+        blobs.path(own)
+    found = await records.repository(ruled)
+    assert found is not None
+    assert (found.lifecycle_evaluated_at, found.lifecycle) == (NOW, text)
+    assert len(await records.manifests(free)) == 3
+    await blobs.close()
