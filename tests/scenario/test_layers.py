@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from support.server import ROLE, RUNTIME, Server, running, zipped
+from support.server import ROLE, RUNTIME, Server, running, wait_until, zipped
 
 pytestmark = pytest.mark.root
 
@@ -124,3 +124,28 @@ def test_a_layer_is_shared_by_its_policy(server: Server) -> None:
     theirs.remove_layer_version_permission(**version, StatementId="one")
     theirs.delete_layer_version(**version)
     assert server.invoke("borrower") == "shared"
+
+
+def test_layers_that_cannot_lie_over_each_other(server: Server) -> None:
+    """A folder takes the place of a file; a file where an earlier layer has a folder makes the function Failed."""
+    lambda_ = server.client("lambda")
+    file = publish(server, "with-file", {"data/place": "file"})
+    folder = publish(server, "with-folder", {"data/place/inside": "folder"})
+    source = "import os\ndef handler(event, context):\n    return os.listdir('/opt/data/place')\n"
+    server.create_function("folder-last", source, Layers=[file, folder])
+    assert server.invoke("folder-last") == ["inside"]
+    lambda_.create_function(
+        FunctionName="file-last",
+        Runtime=RUNTIME,
+        Handler="lambda_function.handler",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"lambda_function.py": source})},
+        Layers=[folder, file],
+    )
+    settled = wait_until(
+        lambda: (shown := lambda_.get_function_configuration(FunctionName="file-last"))["State"] != "Pending" and shown,
+        60,
+        "its end",
+    )
+    assert settled["State"] == "Failed"
+    assert "place is a folder in one layer and a file in another" in settled["StateReason"]
