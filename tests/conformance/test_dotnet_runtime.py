@@ -354,6 +354,15 @@ def test_json_logs_have_time_level_request_and_arguments(dotnet: Dotnet) -> None
     assert any("at Example.Process.Handle" in line for line in records[-1]["stackTrace"])
 
 
+@pytest.mark.parametrize("runtime", [OLD, NEW])
+def test_a_function_that_has_closed_its_output_goes_on(dotnet: Dotnet, runtime: str) -> None:
+    """What it logs then is lost, and so is what is said of its exceptions; their invokers get them."""
+    with dotnet.run("Example::Example.Process::Handle", runtime=runtime, _LAMBDA_TELEMETRY_LOG_FD="1") as process:
+        assert do(process, "close").body == b"null"
+        assert do(process, "many").body == b"null"
+        assert error(do(process, "throw"))["errorType"] == "TimeoutException"
+
+
 def test_messages_of_many_threads_stay_whole(dotnet: Dotnet) -> None:
     """Also those that take several frames each."""
     with dotnet.run("Example::Example.Process::Handle", _LAMBDA_TELEMETRY_LOG_FD="1") as process:

@@ -10,6 +10,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using Amazon.Lambda.Core;
 using Example.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace Example
 {
@@ -38,6 +39,9 @@ namespace Example
                     return Surroundings();
                 case "hash":
                     return Hash();
+                case "close":
+                    new FileStream(new SafeFileHandle((IntPtr)1, true), FileAccess.Write).Dispose();
+                    return null;
                 case "loaded":
                     return Array.Exists(AppDomain.CurrentDomain.GetAssemblies(), one => one.GetName().Name == "System.Net.Http");
                 case "month":

@@ -55,6 +55,12 @@ namespace Lambdad.Runtime
             return log;
         }
 
+        private Frames Frames()
+        {
+            Output();
+            return frames;
+        }
+
         /// <summary>Without a buffer, so that what was written is in the pipe.</summary>
         private Stream Output()
         {
@@ -171,8 +177,7 @@ namespace Lambdad.Runtime
             if (takesFrames)
             {
                 byte[] bytes = Encoding.UTF8.GetBytes(message);
-                Output();
-                Send(() => frames.Write(bytes, isJson, level));
+                Send(() => Frames().Write(bytes, isJson, level));
             }
             else // line ends inside a message become carriage returns, so that it stays one event
             {
@@ -187,7 +192,7 @@ namespace Lambdad.Runtime
             {
                 write();
             }
-            catch (IOException)
+            catch (Exception closed) when (closed is IOException || closed is UnauthorizedAccessException)
             {
                 return;
             }
