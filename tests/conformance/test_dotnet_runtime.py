@@ -255,6 +255,38 @@ def test_a_function_finds_its_surroundings_clean(dotnet: Dotnet) -> None:
         assert json.loads(do(process, "month").body) == "March"
 
 
+@pytest.mark.parametrize(
+    "megabytes, own, heap, first",
+    [
+        ("128", {}, "6000000", "1500000"),
+        ("512", {}, "1cd00000", "2000000"),
+        ("10240", {}, "240000000", "2000000"),
+        ("128", {"DOTNET_GCHeapHardLimit": "5000000", "COMPlus_GCgen0size": "400000"}, None, "400000"),
+    ],
+)
+def test_dotnet_is_told_of_the_functions_memory(
+    dotnet: Dotnet, megabytes: str, own: dict[str, str], heap: str | None, first: str
+) -> None:
+    """In hexadecimal, and only what the function has not said itself."""
+    variables = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": megabytes, **own}
+    with dotnet.run("Example::Example.Process::Handle", **variables) as process:
+        found = json.loads(do(process, "surroundings").body)["environment"]
+        assert (found.get("COMPlus_GCHeapHardLimit"), found["COMPlus_GCgen0size"]) == (heap, first)
+        assert {name: found[name] for name in own} == own
+
+
+def test_a_package_may_limit_its_heap_itself(dotnet: Dotnet, tmp_path: Path) -> None:
+    """In its runtimeconfig.json, which a variable would overrule."""
+    package = Path(shutil.copytree(example(), tmp_path / "package"))
+    file = package / "Example.runtimeconfig.json"
+    settings = json.loads(file.read_text())
+    settings["runtimeOptions"]["configProperties"] = {"System.GC.HeapHardLimit": 50 << 20}
+    file.write_text(json.dumps(settings, indent=2))
+    with dotnet.run("Example::Example.Process::Handle", package) as process:
+        assert error(do(process, "replace", megabytes=60))["errorType"] == "OutOfMemoryException"
+        assert json.loads(do(process, "replace", megabytes=20).body) == 200
+
+
 def test_events_and_results_of_megabytes_pass(dotnet: Dotnet) -> None:
     """As they are, and one that is too large is only its own invocation's end."""
     with dotnet.run("Example::Example.Shapes::Static") as process:

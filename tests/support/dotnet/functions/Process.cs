@@ -68,6 +68,8 @@ namespace Example
                     return null;
                 case "memory":
                     return Fill();
+                case "replace":
+                    return Replace(Convert.ToInt32(input["megabytes"]));
                 case "garbage":
                     return Garbage();
                 case "large":
@@ -181,6 +183,22 @@ namespace Example
                 }
                 all.Add(more);
             }
+        }
+
+        /// <summary>Keeps so many megabytes, and replaces each ten times.</summary>
+        private static object Replace(int megabytes)
+        {
+            byte[][] kept = new byte[megabytes][];
+            for (int i = 0; i < 10 * megabytes; i++)
+            {
+                byte[] more = new byte[1 << 20];
+                for (int at = 0; at < more.Length; at += 4096)
+                {
+                    more[at] = 1;
+                }
+                kept[i % megabytes] = more;
+            }
+            return 10 * megabytes;
         }
 
         /// <summary>Two gigabytes, none of it needed for long.</summary>
