@@ -168,6 +168,13 @@ def test_the_sdk_s_own_checksums(s3: Any, bucket: str, algorithm: str) -> None:
     answer = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert answer[f"Checksum{algorithm}"]
     assert len(answer["Body"].read()) == 300_000
+    for mode in ("ENABLED", "enabled"):  # the second as the SDK for C++ has it
+        assert (
+            s3.head_object(Bucket=bucket, Key="k", ChecksumMode=mode)[f"Checksum{algorithm}"] == answer[f"Checksum{algorithm}"]
+        )
+    with pytest.raises(ClientError) as error:
+        s3.get_object(Bucket=bucket, Key="k", ChecksumMode="some")
+    assert code_of(error) == ("InvalidArgument", 400)
 
 
 def test_files_of_many_parts(s3: Any, bucket: str, tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ _ENUM_ERRORS = {
     "ChecksumAlgorithm": ("InvalidRequest", "Checksum algorithm provided is unsupported."),
     "EncodingType": ("InvalidArgument", "Invalid Encoding Method specified in Request"),
     "Event": ("InvalidArgument", "A specified event is not supported for notifications."),
+    "FilterRuleName": ("InvalidArgument", "filter rule name must be either prefix or suffix"),
 }
 
-#: Enumerations that S3 reads in any case, and writes otherwise than its model: the service looks at them.
-_ANY_CASE = frozenset({"FilterRuleName"})
+#: Enumerations that S3 takes in any case: it writes Prefix and Suffix itself, and the SDK for C++ says "enabled".
+_ANY_CASE = frozenset({"FilterRuleName", "ChecksumMode"})
 
 Check = Callable[[Any], None]
 
@@ -60,7 +61,7 @@ class S3Validator:
     def _check(self, shape: Any) -> Check | None:
         kind = shape.type_name
         if kind == "string":
-            return _enum_check(shape) if shape.enum and shape.name not in _ANY_CASE else None
+            return _enum_check(shape) if shape.enum else None
         if kind == "list":
             element_check = self._check(shape.member)
             return _each(element_check) if element_check else None
@@ -96,12 +97,13 @@ def _each(check: Check) -> Check:
 
 
 def _enum_check(shape: Any) -> Check:
-    allowed = frozenset(shape.enum)
+    is_any_case = shape.name in _ANY_CASE
+    allowed = frozenset(each.lower() if is_any_case else each for each in shape.enum)
     name = shape.serialization.get("name", shape.name)
     is_in_body = "location" not in shape.serialization
 
     def check_enum(value: Any) -> None:
-        if value in allowed:
+        if (value.lower() if is_any_case else value) in allowed:
             return
         if shape.name in _ENUM_ERRORS:
             code, message = _ENUM_ERRORS[shape.name]
