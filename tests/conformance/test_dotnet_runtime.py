@@ -349,6 +349,7 @@ def test_newer_runtimes_say_when_for_whom_and_how_urgent(dotnet: Dotnet) -> None
     for (_, message), text in zip(told, texts, strict=False):
         assert re.fullmatch(head + re.escape(text.encode()), message)
     assert b'\tfail\tSystem.TimeoutException: too "late"\n' in told[-1][1]
+    assert told[-1][1].split(b"\n")[-1].startswith(b"   at Example.Process.Handle(")
     levels = {"AWS_LAMBDA_HANDLER_LOG_LEVEL": "Error", "AWS_LAMBDA_HANDLER_LOG_FORMAT": "Unformatted"}
     with dotnet.run("Example::Example.Process::Handle", runtime=NEW, **levels) as process:
         assert do(process, "levels").kind == "response"

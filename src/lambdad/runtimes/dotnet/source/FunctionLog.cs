@@ -100,7 +100,7 @@ namespace Lambdad.Runtime
                 Emit(Record(parsed.Text, level, exception, parsed.Properties), level);
                 return;
             }
-            string described = exception == null ? "" : exception.ToString();
+            string described = exception == null ? "" : StackTraces.Described(exception);
             Emit(Line(parsed.Text + (parsed.Text.Length > 0 && exception != null ? "\n" : "") + described, level), level);
         }
 
@@ -165,7 +165,7 @@ namespace Lambdad.Runtime
             if (exception != null)
             {
                 json.Add("errorType", exception.GetType().FullName).Add("errorMessage", exception.Message);
-                json.AddList("stackTrace", StackTraces.Lines(exception.ToString()));
+                json.AddList("stackTrace", StackTraces.Lines(StackTraces.Described(exception)));
             }
             return json.End().ToString();
         }

@@ -47,6 +47,14 @@ namespace Lambdad.Runtime
             return string.Join("\n", all);
         }
 
+        /// <summary>All that an exception says of itself, its causes too, but for the client's calls.</summary>
+        public static string Described(Exception thrown)
+        {
+            List<string> lines = new List<string>(thrown.ToString().Split('\n'));
+            lines.RemoveAll(line => IsOfClient(line.TrimStart()));
+            return string.Join("\n", lines);
+        }
+
         public static List<string> Lines(string text)
         {
             List<string> lines = new List<string>();
@@ -65,8 +73,10 @@ namespace Lambdad.Runtime
         public static bool IsOfCall(Type type) =>
             type != null && Array.Exists(Reflection, part => type.FullName.StartsWith(part, StringComparison.Ordinal));
 
-        private static bool IsOfCall(string line) =>
-            line.StartsWith("---", StringComparison.Ordinal)
+        private static bool IsOfCall(string line) => line.StartsWith("---", StringComparison.Ordinal) || IsOfClient(line);
+
+        private static bool IsOfClient(string line) =>
+            line.StartsWith(Own, StringComparison.Ordinal)
             || Array.Exists(Reflection, part => line.StartsWith("at " + part, StringComparison.Ordinal));
     }
 }
