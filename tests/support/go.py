@@ -11,6 +11,12 @@ import pytest
 from support.server import CACHE_DIR
 
 
+def version() -> tuple[int, ...]:
+    """Of the compiler: (1, 19)."""
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, said.strip().removeprefix("go").split(".")[:2]))
+
+
 def built(source: str, folder: Path) -> bytes:
     """One static binary; skips where there is no Go."""
     go = shutil.which("go")

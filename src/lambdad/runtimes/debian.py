@@ -50,7 +50,7 @@ class DebianSource:
         return apt_problem()
 
     async def fetch(self, target: Path, progress: Progress) -> None:
-        with tempfile.TemporaryDirectory(prefix="apt-", dir=target.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix="apt-", dir=target.parent.absolute()) as folder:
             apt = await Apt.prepare(Path(folder), self.suites)
             await apt.fetch([self.package], progress)
             for archive in apt.fetched():

@@ -63,7 +63,7 @@ class NpmSource:
         return npm_problem()
 
     async def fetch(self, target: Path, progress: Progress) -> None:
-        folder = target.with_name(target.name + "-package")
+        folder = target.absolute().with_name(target.name + "-package")  # npm and pip run elsewhere
         folder.mkdir()
         options = ("--pack-destination", str(folder), "--cache", str(folder / "cache"), "--loglevel", "error")
         await _run(("npm", "pack", self.package, *options), progress, self.name)
@@ -95,7 +95,7 @@ class PipSource:
         return None if not self.machines or machine in self.machines else f"there is none for {machine}"
 
     async def fetch(self, target: Path, progress: Progress) -> None:
-        folder = target.with_name(target.name + "-package")
+        folder = target.absolute().with_name(target.name + "-package")  # npm and pip run elsewhere
         folder.mkdir()
         pip = (sys.executable, "-m", "pip", "download", "--dest", str(folder), "--no-deps", "--only-binary=:all:", "--no-input")
         quiet = ("--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off", "--quiet")

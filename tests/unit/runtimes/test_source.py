@@ -55,6 +55,14 @@ async def test_a_part_of_a_package_can_be_put_into_a_part_of_the_installation(np
     assert [path.relative_to(tmp_path / "made").as_posix() for path in (tmp_path / "made").rglob("*")] == ["bin", "bin/tool"]
 
 
+async def test_a_folder_may_be_named_from_where_one_stands(npm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fetches runs elsewhere."""
+    tarball(npm, {"package/bin/tool": (b"", 0o755)})
+    monkeypatch.chdir(tmp_path)
+    await NpmSource("tool@1", 1).fetch(Path("made"), lambda line: None)
+    assert (tmp_path / "made/bin/tool").is_file()
+
+
 @pytest.mark.parametrize("name", ["../outside", "../../outside", "package/../../../outside"])
 async def test_a_hostile_tarball_is_refused(npm: Path, tmp_path: Path, name: str) -> None:
     """Nothing is written outside of the folder that is being made."""

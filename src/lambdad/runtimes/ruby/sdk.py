@@ -43,7 +43,7 @@ class DebianGemInstaller:
     async def install(self, requirements: Sequence[str], target: Path, progress: Progress) -> None:
         if problem := apt_problem():
             raise InstallError(problem)
-        with tempfile.TemporaryDirectory(prefix="apt-", dir=target.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix="apt-", dir=target.parent.absolute()) as folder:
             apt = await Apt.prepare(Path(folder), (SUITE,))
             await apt.fetch_alone(requirements, progress)
             for archive in apt.fetched():
