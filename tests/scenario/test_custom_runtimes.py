@@ -216,7 +216,7 @@ def test_a_layer_may_bring_the_runtime(server: Server) -> None:
     "files, executable, problem",
     [
         ({"other": "x"}, (), "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
-        ({"bootstrap": SHELL}, ("nothing",), "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
+        ({"bootstrap": SHELL}, ("nothing",), "fork/exec /var/task/bootstrap: permission denied"),
         ({"bootstrap/x": SHELL}, (), "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
         ({"bootstrap": "\x7fELF garbage"}, (), "fork/exec /var/task/bootstrap: exec format error"),
         ({"bootstrap": "#!/no/such/interpreter\n"}, (), "fork/exec /var/task/bootstrap: no such file or directory"),

@@ -60,7 +60,7 @@ def _become(memory_mb=None):
     for program in command["programs"]:
         if program == PYTHON:
             program = _own_python()
-        if not os.path.isfile(program) or not os.access(program, os.X_OK):
+        if not os.path.isfile(program):
             continue
         line = [program] + arguments
         if command["honours_wrapper"] and os.environ.get("AWS_LAMBDA_EXEC_WRAPPER"):
