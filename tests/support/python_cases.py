@@ -98,7 +98,7 @@ PYTHON = of_sources(
         "unserializable": "Runtime.MarshalError",
         "circular": "Runtime.MarshalError",
         "bad_event": "Runtime.UnmarshalError",
-        "deep": _from((3, 14), None, "Runtime.UnmarshalError"),  # whose limit is the stack
+        "deep": "Runtime.UnmarshalError",
         "recursion": _from((3, 5), ("RecursionError", None), ("RuntimeError", None)),
         "no_handler": Refusal("init/error", "Runtime.HandlerNotFound", "^Handler 'handler' missing on module 'app'$"),
         "no_class": Refusal(
