@@ -69,6 +69,7 @@ class ZipSandboxes:
         self.begun: list[Path] = []  #: layers
         self.gate = asyncio.Event()  #: where their unpacking waits
         self.gate.set()
+        self.reports: list[UnpackReport] = []  #: of the next ones, in the place of what they would be
 
     async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
         destination.mkdir(parents=True)
@@ -92,6 +93,11 @@ class ZipSandboxes:
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         self.begun.append(layer)
         await self.gate.wait()
+        if self.reports:
+            report = self.reports.pop(0)
+            if report.refusal is None:
+                destination.mkdir(parents=True)
+            return report
         destination.mkdir(parents=True)
         content = layer.read_bytes()
         is_zipped = content.startswith(b"\x1f\x8b")

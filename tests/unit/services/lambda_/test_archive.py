@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from lambdad.model.image import Image, ImageCommand, ImageLayer, ImageUse
 from lambdad.sandbox.base import UnpackReport
-from lambdad.services.lambda_.archive import refused_zip
+from lambdad.services.lambda_.archive import Archives, refused_zip
 from support.lambda_service import ACCOUNT, CODE, REGION, World, digest_of, function_request, zip_of
 
 BAD_ZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
@@ -95,12 +96,46 @@ async def test_cancelled_creation_leaves_nothing(world: World) -> None:
     assert not list((world.blobs._directory / "tmp").iterdir())
 
 
-async def test_an_image_that_nothing_refers_to_leaves_no_trees(world: World) -> None:
-    """Its function was deleted while the image was unpacked."""
+@asynccontextmanager
+async def two_layers(world: World) -> AsyncIterator[ImageUse]:
+    """An image of the same layer twice, in the store during the block."""
     async with world.blobs.receive() as writer:
         await writer.write(b"layer")
         digest = (await writer.finish()).digest
         layers = (ImageLayer(digest, digest, 5), ImageLayer(digest, digest, 5))
-        use = ImageUse("uri", "resolved", Image("0" * 64, "0" * 64, layers, ImageCommand(), "x86_64"))
-        await world.state.archives.unpack_image(use)
+        yield ImageUse("uri", "resolved", Image("0" * 64, "0" * 64, layers, ImageCommand(), "x86_64"))
+
+
+async def test_an_image_that_nothing_refers_to_leaves_no_trees(world: World) -> None:
+    """Its function was deleted while the image was unpacked."""
+    async with two_layers(world) as use:
+        assert await world.state.archives.unpack_image(use) is None
     assert not any(world.code_store.path(stack).exists() for stack in use.stacks())
+
+
+async def test_an_image_has_so_long_to_be_unpacked(world: World) -> None:
+    """Then its function has failed, and nobody waits for it any more."""
+    archives = Archives(
+        world.state.records, world.blobs, world.code_store, world.state.signature_trust, 1000, image_seconds=0.01
+    )  # fmt: skip
+    world.sandboxes.gate.clear()
+    async with two_layers(world) as use:
+        failure = await archives.unpack_image(use)
+        assert failure is not None
+        assert (failure.code, "within 0 seconds" in failure.reason) == ("InvalidImage", True)
+        world.sandboxes.gate.set()
+        await world.code_store.close()
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [(UnpackReport(0, "no-room", "full"), "InsufficientCapacity"), (UnpackReport(0, "link", "x"), "InvalidImage")],
+)
+async def test_an_image_that_fails_leaves_no_trees(world: World, report: UnpackReport, code: str) -> None:
+    """Not of the layers either that were fine; and the reason says whose fault it is."""
+    async with two_layers(world) as use:
+        world.sandboxes.reports = [UnpackReport(0, diff_id=use.image.layers[0].diff_id), report]
+        failure = await world.state.archives.unpack_image(use)
+        assert failure is not None
+        assert failure.code == code
+    assert not any(world.code_store.has(stack) for stack in use.stacks())
