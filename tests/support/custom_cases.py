@@ -160,6 +160,7 @@ CUSTOM = Functions(
     },
     dashes={
         **dict.fromkeys(("no_handler", "no_class", "malformed", "signature"), _HANDLER),
+        "payload": "what the function says of its error is told as it says it: fails",
         **dict.fromkeys(("unserializable", "circular", "bad_event"), _JSON),
         **dict.fromkeys(("log", "error_log", "json_log"), _LOG),
         "recursion": "a process at its end is exit",

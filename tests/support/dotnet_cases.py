@@ -135,6 +135,7 @@ DOTNET = Functions(
     expected={
         "surrogate": Answer(b'"\xef\xbf\xbd"'),
         "fails": "ArgumentException",
+        "payload": "errorType errorMessage stackTrace",
         "error_log": "ArgumentException",
         "unserializable": "TargetInvocationException",
         "circular": "JsonSerializerException",

@@ -256,6 +256,7 @@ GO = Functions(
         "binary": Answer(b"\x00\xff"),
         "surrogate": lambda runtime: Answer(b'"' + (b"\\ufffd" if version() < (1, 27) else "\ufffd".encode()) * 3 + b'"'),
         "fails": "errorString",
+        "payload": "errorMessage errorType",
         "unserializable": "UnsupportedTypeError",
         "circular": "UnsupportedValueError",
         "bad_event": "SyntaxError",

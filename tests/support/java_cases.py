@@ -155,6 +155,7 @@ JAVA = Functions(
         "binary": Answer(b'"AP8="'),
         "surrogate": Answer(b'"\\uD800"'),
         "fails": "java.lang.IllegalArgumentException",
+        "payload": "errorMessage errorType stackTrace",
         "error_log": "java.lang.IllegalArgumentException",
         "unserializable": "java.lang.RuntimeException",
         "circular": "java.lang.RuntimeException",

@@ -76,6 +76,7 @@ NODE = of_sources(
         "binary": Answer(b'{"type":"Buffer","data":[0,255]}'),
         "surrogate": lambda runtime: Answer(b'"\xef\xbf\xbd"' if runtime == "nodejs10.x" else b'"\\ud800"'),
         "fails": "RangeError",
+        "payload": "errorType errorMessage trace",
         "error_log": "RangeError",
         "unserializable": "Error",
         "circular": "Error",

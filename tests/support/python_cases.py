@@ -94,6 +94,7 @@ PYTHON = of_sources(
         "binary": _from((3, 0), Answer(b"\x00\xff", "application/unknown"), _MARSHAL_ERROR),
         "surrogate": _from((3, 12), _MARSHAL_ERROR, Answer(b'"\\ud800"')),
         "fails": "ValueError",
+        "payload": _from((3, 9), "errorMessage errorType requestId stackTrace", "errorMessage errorType stackTrace"),
         "error_log": "ValueError",
         "unserializable": "Runtime.MarshalError",
         "circular": "Runtime.MarshalError",

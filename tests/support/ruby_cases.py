@@ -80,6 +80,7 @@ RUBY = of_sources(
         "binary": Answer(b"\x00\xff", "application/unknown"),
         "surrogate": Answer(error_type="Function<JSON::GeneratorError>"),
         "fails": "Function<RangeError>",
+        "payload": "errorMessage errorType stackTrace",
         "error_log": "Function<RangeError>",
         "unserializable": "Function<JSON::GeneratorError>",
         "circular": "Function<JSON::NestingError>",

@@ -140,6 +140,13 @@ def _fails(process: RuntimeProcess, error_type: str) -> None:
     assert _answer(process, "go") == "fine"
 
 
+def _payload(process: RuntimeProcess, members: str) -> None:
+    payload = json.loads(process.invoke(b'"fail"').body)
+    assert " ".join(payload) == members
+    trace = payload.get("stackTrace", payload.get("trace"))
+    assert trace is None or (trace and all(isinstance(frame, str) for frame in trace))
+
+
 def _recovers(process: RuntimeProcess, error_type: str) -> None:
     _is_error(process.invoke(b'"fail"'), "error", error_type)
     assert _answer(process, "go") == "fine"
@@ -326,6 +333,7 @@ CASES = (
     Case("binary", "bytes as a result are what the language makes of them, and the next invocation works", _ends_as),
     Case("surrogate", "so is a text with letters that are none", _ends_as),
     Case("fails", "an error has its type and message, and the next invocation works", _fails),
+    Case("payload", "an error's payload has AWS's members in AWS's order", _payload, function="fails"),
     Case("long_error", "a message of 200 KB comes whole, one of 7 MB ends its invocation alone", _long_error),
     Case("unserializable", "a result that is no JSON is an error, and the next invocation works", _recovers),
     Case("circular", "a result that holds itself is an error, and the next invocation works", _recovers),
