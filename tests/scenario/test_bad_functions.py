@@ -98,9 +98,9 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def never_loaded(own_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[dict[str, Any]]]]:
-    """What invocations of functions end with whose code never has loaded, in every kind of start. They take more than ten
-    seconds, and the other tests run meanwhile."""
-    places = [_place(family, own_server) for family in ("python", "node", "custom")]
+    """What invocations end with of functions whose code never has loaded, in each kind of start that this machine has. They
+    take more than ten seconds, and the other tests run meanwhile."""
+    places = [_place(family, own_server) for family in ("python", "node", "custom") if _runtime(family, own_server)]
     folder = tmp_path_factory.mktemp("never-loaded")
     with ThreadPoolExecutor(len(places)) as pool:
         names = [place.create_bad("import_hangs", folder / place.runtime, Timeout=1) for place in places]
@@ -112,9 +112,13 @@ def place(request: pytest.FixtureRequest, own_server: Server, never_loaded: obje
     return _place(request.param, own_server)
 
 
-def _place(family: str, server: Server) -> Place:
+def _runtime(family: str, server: Server) -> str | None:
     available = server.health()["runtimes"]["available"]
-    runtime = next((name for name in WANTED[family] if name in available), None)
+    return next((name for name in WANTED[family] if name in available), None)
+
+
+def _place(family: str, server: Server) -> Place:
+    runtime = _runtime(family, server)
     if runtime is None:
         pytest.skip(f"none of {', '.join(WANTED[family])} is on this machine")
     found = find_interpreters()
