@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lambdad.runtimes.dotnet.family import FAMILY
 from lambdad.runtimes.find import Places
+from lambdad.runtimes.install import InstallError
 from lambdad.runtimes.languages import install
 from lambdad.runtimes.programs import finder_for
 from lambdad.runtimes.source import NpmSource
@@ -92,6 +93,7 @@ async def get_compiler(cache_dir: Path, sdk: Path) -> Compiler:
 
 
 def build(compiler: Compiler, target: Path) -> None:
+    """The name of `target` is in it, so that is to be that of `DLL`."""
     with tempfile.TemporaryDirectory() as folder:
         core, made_from = Path(folder, "Amazon.Lambda.Core.dll"), Path(folder, "Digest.cs")
         made_from.write_text(f'[assembly: System.Reflection.AssemblyMetadata("Sources-Digest", "{digest()}")]\n')
@@ -102,7 +104,10 @@ def build(compiler: Compiler, target: Path) -> None:
 
 def main(cache_dir: Path, sdk: Path, command: str) -> None:
     """`command` is "build", or "fetch" for what a build needs alone."""
-    compiler = asyncio.run(get_compiler(cache_dir, sdk))
+    try:
+        compiler = asyncio.run(get_compiler(cache_dir, sdk))
+    except InstallError as error:
+        raise SystemExit(f"{error}.") from error
     if command == "build":
         build(compiler, DLL)
 
