@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lambdad.runtimes.node.family import MAJORS
 from support.namespaces import has_ended, open_process
 from support.processes import command_line, descendants
 from support.server import ROLE, Server, running, wait_until, zipped
@@ -73,9 +74,9 @@ def create(server: Server, name: str, source: str = PROBE, file: str = "app.js",
     server.wait_active(name)
 
 
-def until_waiting(server: Server, count: int = 1) -> float:
+def until_waiting(server: Server, count: int = 1, runtime: str = RUNTIME) -> float:
     """The time at which it was seen that so many wait."""
-    wait_until(lambda: server.health()["pre_booted"].get(RUNTIME, 0) == count, 60, f"{count} {RUNTIME} to wait")
+    wait_until(lambda: server.health()["pre_booted"].get(runtime, 0) == count, 60, f"{count} {runtime} to wait")
     return time.time()
 
 
@@ -92,10 +93,10 @@ def is_waiting(pid: int) -> bool:
         return False
 
 
-def begun(server: Server, name: str, event: Any = None) -> tuple[bool, dict[str, Any]]:
+def begun(server: Server, name: str, runtime: str = RUNTIME) -> tuple[bool, dict[str, Any]]:
     """Whether a function's first invocation, with one runtime waiting, was run by that; and what it answered."""
-    seen = until_waiting(server)
-    answer = server.invoke(name, event)
+    seen = until_waiting(server, runtime=runtime)
+    answer = server.invoke(name)
     return answer["started"] < seen * 1000, answer
 
 
@@ -111,16 +112,21 @@ def test_a_function_cannot_tell_whether_its_interpreter_was_there_before(server:
     create(server, "in-waiting", Environment={"Variables": {"SECRET": "mine", "COLOUR": "grün"}})
     was_waiting, answer = begun(server, "in-waiting")
     assert was_waiting
+    check_alike(primed, answer)
+    assert dict(answer["alike"]["environment"])["COLOUR"] == "grün"
+
+
+def check_alike(ordinary: dict[str, Any], answer: dict[str, Any]) -> None:
+    """But for what is each function's own, of which only its own is there."""
     assert (answer["marked"], answer["inherited"], answer["tmp"]) == (None, "mine", [])
-    assert answer["uid"] != primed["uid"]
+    assert answer["uid"] != ordinary["uid"]
     own = {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "SECRET"}
     own |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "_X_AMZN_TRACE_ID"}
-    both = [dict(each["alike"]) for each in (primed, answer)]
+    both = [dict(each["alike"]) for each in (ordinary, answer)]
     for each in both:
         each["environment"] = [[name, None if name in own else value] for name, value in each["environment"]]
     for name in both[0]:
         assert both[1][name] == both[0][name], name
-    assert dict(answer["alike"]["environment"])["COLOUR"] == "grün"
 
 
 def test_each_runtime_serves_one_function(server: Server, primed: dict[str, Any]) -> None:
@@ -218,3 +224,18 @@ def test_nothing_that_waits_outlives_the_server(tmp_path: Path, way: str) -> Non
     else:
         server.kill()
     assert all(map(has_ended, processes))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("runtime", [f"nodejs{major}.x" for major in MAJORS if f"nodejs{major}.x" != RUNTIME])
+def test_nor_can_one_in_another_version(server: Server, runtime: str) -> None:
+    """Each release of Node.js has its own ways to start. Last, since four kinds of runtimes wait at most."""
+    if runtime not in server.health()["runtimes"]["available"]:
+        pytest.skip(f"no interpreter for {runtime}")
+    first, second = (f"{name}-{runtime.partition('.')[0]}" for name in ("by-itself", "in-waiting"))
+    create(server, first, Runtime=runtime, Environment={"Variables": {"SECRET": "of another"}})
+    ordinary = server.invoke(first)
+    create(server, second, Runtime=runtime, Environment={"Variables": {"SECRET": "mine"}})
+    was_waiting, answer = begun(server, second, runtime)
+    assert was_waiting
+    check_alike(ordinary, answer)
