@@ -14,6 +14,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from lambdad.sandbox.base import (
 )
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
+from lambdad.sandbox.launched import LaunchedSandboxes
 from lambdad.sandbox.launcher import Settings
 from lambdad.sandbox.launcher_link import LOSS, LauncherLink
 from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
@@ -36,13 +38,12 @@ from lambdad.sandbox.records import (
     Channel,
     PreBooted,
     Started,
-    Stop,
     ToLauncher,
     ToServer,
     close_all,
 )
 from lambdad.sandbox.seccomp import filter_program
-from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
+from lambdad.sandbox.start_record import absolute, encoded, with_addresses
 
 DEFAULT_UIDS = range(20_000, 30_000)
 _OLDEST_KERNEL = (5, 12)  # mount_setattr
@@ -58,14 +59,14 @@ class NamespaceSandbox:
 
     address = SANDBOX_ADDRESS
 
-    def __init__(self, owner: NamespaceSandboxes, sandbox_id: str, descriptors: list[int], files: list[str]) -> None:
+    def __init__(self, owner: NamespaceSandboxes, record: Started, descriptors: list[int]) -> None:
         runtime, endpoint, commands, start, connection, log_pipe, *rest = descriptors
-        self.sandbox_id = sandbox_id
+        self.sandbox_id = record.sandbox_id
         self.runtime: InitProcess | None = None
         self.runtime_listener = adopt(runtime)
         self.endpoint_listener: socket.socket | None = adopt(endpoint)
         self.loopback_listener: socket.socket | None = None
-        self._group = GroupFiles(dict(zip(files, rest, strict=True)))
+        self._group = GroupFiles(dict(zip(record.files, rest, strict=True)))
         self._init = InitConnection(adopt(commands), self._group.oom_kills)
         self._waiting: _WaitingRuntime | None = _WaitingRuntime(adopt(start), adopt(connection), log_pipe)
         self._owner = owner
@@ -155,6 +156,7 @@ class NamespaceSandbox:
 
     def abandon(self) -> None:
         """Nobody has seen it."""
+        self._owner.snapshots.forget(self.sandbox_id)
         if self.runtime is not None:
             os.close(self.runtime.log_pipe)
         self._close_descriptors()
@@ -253,8 +255,7 @@ class NamespaceSandboxes:
             not self._is_root,
         )
         self._link = LauncherLink("lambdad.sandbox.launcher", ToLauncher, ToServer)
-        self._starting: set[str] = set()
-        self._sandboxes: dict[str, NamespaceSandbox] = {}
+        self._launched = LaunchedSandboxes(self._link, partial(NamespaceSandbox, self))
 
     async def open(self) -> None:
         opened = await self._link.open(self._settings, self._note_loss, self._hear_event)
@@ -263,31 +264,18 @@ class NamespaceSandboxes:
         self.shares_processors = opened.shares_processors
 
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
-        name = spec.sandbox_id
-        if name in self._starting or name in self._sandboxes:
-            raise SandboxError(f"there is a sandbox {name} already")
         encoded(with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
-        self._starting.add(name)
-        try:
-            sandbox = await self._link.ask(("start", name), start_record(spec), self._note_start)
+        async with self._launched.started(spec) as sandbox:
             if spec.is_template or spec.snapshot is not None:
                 await sandbox.prepare_snapshot(_own(spec.snapshot))
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
-        except BaseException:
-            self._abandon(name)
-            raise
-        finally:
-            self._starting.discard(name)
         return sandbox
 
     async def release(self, sandbox_id: str) -> None:
         """Has the launcher kill the sandbox and waits until nothing of it is left."""
-        if self._link.is_open and sandbox_id in self._sandboxes:
-            with contextlib.suppress(SandboxError):  # the launcher ended meanwhile, and with it the sandbox
-                await self._link.ask(("stop", sandbox_id), Stop(sandbox_id), lambda record, _: None)
+        await self._launched.release(sandbox_id)
         self.snapshots.forget(sandbox_id)
-        self._sandboxes.pop(sandbox_id, None)
 
     async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
         return await self._link.unpack(archive, destination, limits)
@@ -306,22 +294,8 @@ class NamespaceSandboxes:
         return LOSS
 
     async def close(self) -> None:
-        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
+        await self._launched.stop_all()
         await self._link.close()
-
-    def _note_start(self, record: Started, descriptors: list[int]) -> NamespaceSandbox:
-        sandbox = NamespaceSandbox(self, record.sandbox_id, descriptors, record.files)
-        self._sandboxes[record.sandbox_id] = sandbox
-        return sandbox
-
-    def _abandon(self, sandbox_id: str) -> None:
-        """Nobody wants this sandbox any more. The launcher forgets it, or kills what it has just made."""
-        sandbox = self._sandboxes.pop(sandbox_id, None)
-        if sandbox is not None:
-            sandbox.abandon()
-        self.snapshots.forget(sandbox_id)
-        if self._link.is_open:
-            self._link.send(Stop(sandbox_id))
 
     def _hear_event(self, record: Any) -> None:
         if isinstance(record, PreBooted):
@@ -331,8 +305,7 @@ class NamespaceSandboxes:
 
     def _note_loss(self) -> None:
         self.snapshots.lose_all()
-        for sandbox in self._sandboxes.values():
-            sandbox.note_end()
+        self._launched.note_loss()
 
 
 def _own(snapshot: Snapshot | None) -> NamespaceSnapshot | None:

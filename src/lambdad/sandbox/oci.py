@@ -6,25 +6,26 @@ This side holds no privilege and makes nothing by itself: it asks the launcher, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from lambdad.errors import FileSystemTrouble, SandboxError, StartupError
 from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
+from lambdad.sandbox.launched import LaunchedSandboxes
 from lambdad.sandbox.launcher_link import LOSS, LauncherLink
 from lambdad.sandbox.namespace import DEFAULT_UIDS, TMP_IS_MEMORY
 from lambdad.sandbox.oci_launcher import Settings
 from lambdad.sandbox.oci_runtime import find_runtime
-from lambdad.sandbox.records import OpenSocket, Started, Stop, ToOciLauncher, ToOciServer, close_all
+from lambdad.sandbox.records import OpenSocket, Started, ToOciLauncher, ToOciServer, close_all
 from lambdad.sandbox.seccomp import filter_program
-from lambdad.sandbox.start_record import absolute, encoded, start_record, with_addresses
+from lambdad.sandbox.start_record import absolute, encoded, with_addresses
 
 DEFAULT_RUNTIME = "runc"
 _NO_SNAPSHOTS = "an OCI runtime's containers cannot be cloned"
@@ -55,14 +56,14 @@ class OciSandbox:
 
     address = SANDBOX_ADDRESS
 
-    def __init__(self, owner: OciSandboxes, sandbox_id: str, descriptors: list[int], files: list[str]) -> None:
+    def __init__(self, owner: OciSandboxes, record: Started, descriptors: list[int]) -> None:
         runtime, endpoint, commands, *rest = descriptors
-        self.sandbox_id = sandbox_id
+        self.sandbox_id = record.sandbox_id
         self.runtime: InitProcess | None = None
         self.runtime_listener = adopt(runtime)
         self.endpoint_listener: socket.socket | None = adopt(endpoint)
         self.loopback_listener: socket.socket | None = None
-        self._group = GroupFiles(dict(zip(files, rest, strict=True)))
+        self._group = GroupFiles(dict(zip(record.files, rest, strict=True)))
         self._init = OciInit(adopt(commands), self._group.oom_kills)
         self._owner = owner
         self._stopping: asyncio.Task[None] | None = None
@@ -168,42 +169,28 @@ class OciSandboxes:
         shown = {} if self.file_system_problem else {arn: absolute(folder) for arn, folder in (file_systems or {}).items()}
         self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network, shown)
         self._link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
-        self._starting: set[str] = set()
-        self._sandboxes: dict[str, OciSandbox] = {}
+        self._launched = LaunchedSandboxes(self._link, partial(OciSandbox, self))
 
     async def open(self) -> None:
-        opened = await self._link.open(self._settings, self._note_loss)
+        opened = await self._link.open(self._settings, self._launched.note_loss)
         self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
         self.network = opened.network
         self.shares_processors = opened.shares_processors
 
     async def start(self, spec: SandboxSpec) -> OciSandbox:
-        name = spec.sandbox_id
-        if name in self._starting or name in self._sandboxes:
-            raise SandboxError(f"there is a sandbox {name} already")
         if spec.file_system is not None and self.file_system_problem is not None:
             raise FileSystemTrouble(FileSystemTrouble.UNSUITABLE, self.file_system_problem)
         if spec.is_template or spec.snapshot is not None:
             raise SandboxError(_NO_SNAPSHOTS)
         _checked(spec.environment)  # what is wrong with it had better be known before anything is made
-        self._starting.add(name)
-        try:
-            sandbox = await self._link.ask(("start", name), start_record(spec), self._note_start)
+        async with self._launched.started(spec) as sandbox:
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
-        except BaseException:
-            self._abandon(name)
-            raise
-        finally:
-            self._starting.discard(name)
         return sandbox
 
     async def release(self, sandbox_id: str) -> None:
         """Has the launcher kill the sandbox and waits until nothing of it is left."""
-        if self._link.is_open and sandbox_id in self._sandboxes:
-            with contextlib.suppress(SandboxError):  # the launcher ended meanwhile, and with it the sandbox
-                await self._link.ask(("stop", sandbox_id), Stop(sandbox_id), lambda record, _: None)
-        self._sandboxes.pop(sandbox_id, None)
+        await self._launched.release(sandbox_id)
 
     async def open_socket(self, sandbox_id: str) -> socket.socket:
         request = next(self._link.numbers)
@@ -226,25 +213,8 @@ class OciSandboxes:
         return LOSS
 
     async def close(self) -> None:
-        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
+        await self._launched.stop_all()
         await self._link.close()
-
-    def _note_start(self, record: Started, descriptors: list[int]) -> OciSandbox:
-        sandbox = OciSandbox(self, record.sandbox_id, descriptors, record.files)
-        self._sandboxes[record.sandbox_id] = sandbox
-        return sandbox
-
-    def _abandon(self, sandbox_id: str) -> None:
-        """Nobody wants this sandbox any more. The launcher stops making it, or kills what it has just made."""
-        sandbox = self._sandboxes.pop(sandbox_id, None)
-        if sandbox is not None:
-            sandbox.abandon()
-        if self._link.is_open:
-            self._link.send(Stop(sandbox_id))
-
-    def _note_loss(self) -> None:
-        for sandbox in self._sandboxes.values():
-            sandbox.note_end()
 
 
 def _checked(environment: Mapping[str, str]) -> dict[str, str]:
