@@ -14,27 +14,21 @@ from lambdad.invocation import failure, restore
 from lambdad.invocation.concurrency import Lease
 from lambdad.invocation.environment_log import EnvironmentLog
 from lambdad.invocation.environment_parts import EnvironmentParts
-from lambdad.invocation.environment_supplies import EnvironmentSupplies
+from lambdad.invocation.environment_sandbox import EnvironmentSandbox
 from lambdad.invocation.failure import Failure
-from lambdad.invocation.initialization import InitFailed, Initialization, init_limit
+from lambdad.invocation.initialization import InitFailed, Initialization
 from lambdad.invocation.life import Life
 from lambdad.invocation.run import Run, Timing
 from lambdad.invocation.streamed_answer import StreamedAnswer
-from lambdad.invocation.version_snapshot import VersionSnapshot
 from lambdad.model.execution_environment import AVAILABLE, EnvironmentEvent, EnvironmentState, after
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.model.processor_share import processors
 from lambdad.model.version import Version
-from lambdad.runtime_api.extension_session import FunctionIdentity
 from lambdad.runtime_api.response_stream import RESET, TIMED_OUT
-from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer, RuntimeSession
-from lambdad.sandbox.base import Sandbox, Snapshot
+from lambdad.runtime_api.session import AnswerKind, Beginning, RuntimeAnswer
+from lambdad.sandbox.base import Snapshot
 
 #: An environment that fails so often without a success in between is replaced: its /tmp may be what makes it fail.
 MAX_RESETS = 3
-#: How long killing may take before the environment is replaced: a process may be stuck in the kernel.
-RESET_SECONDS = 5.0
 
 
 class ExecutionEnvironment:
@@ -56,10 +50,6 @@ class ExecutionEnvironment:
         self._initialization = Initialization.PROVISIONED if is_provisioned else Initialization.ON_DEMAND
         if template_token is not None:
             self._initialization = Initialization.SNAP_START
-        self._beginning = Beginning.INIT
-        if version.has_snapshot:
-            self._beginning = Beginning.CLONE if template_token is None else Beginning.TEMPLATE
-        self._token = template_token  #: of a snapshot, for credentials
         self.state = EnvironmentState.STARTING
         self.is_retired = False  #: not to be used again once its invocation has ended
         self.idle_since = 0.0
@@ -69,12 +59,8 @@ class ExecutionEnvironment:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._parts = parts
-        self._api = RuntimeApiServer(RuntimeSession(self._loop), self._loop)
-        self._life: Life | None = None
         self._log = EnvironmentLog(version, parts, self._initialization)
-        self._supplies = EnvironmentSupplies(version, parts, self._log, self._api)
-        self._sandbox: Sandbox | None = None
-        self._making = asyncio.Lock()  #: while processes are being started or killed the sandbox cannot be taken down
+        self._sandbox = EnvironmentSandbox(version, parts, self._log, self._initialization, template_token, self._life_ended)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Task[None] | None = None
         self._run: Run | None = None
@@ -103,34 +89,22 @@ class ExecutionEnvironment:
         From a snapshot, or ahead of invocations, there is no next try: it raises ServiceError or InitFailed.
         """
         try:
-            source = await self._source()
-            started = self._parts.monotonic()
-            try:
-                begun = await self._make_sandbox(source)
-            except SandboxError:
-                if source is None or not source.snapshot.is_lost:
-                    raise
-                self._supplies.give_back()  # it was lost while it was cloned, before the function could do anything: once more
-                source = await self._source()
-                started = self._parts.monotonic()
-                begun = await self._make_sandbox(source)
-            if begun is None:
+            sandbox = self._sandbox
+            if not await sandbox.make(lambda: self.state is EnvironmentState.STARTING):
                 return
-            sandbox, life = begun
             made = self._parts.monotonic()
-            limit = init_limit(self._initialization, self._beginning, self.version, self._parts)
-            failed = await life.start(sandbox, self._api, limit, sandbox.runtime)
-            self.init_seconds = self._parts.monotonic() - started
+            failed = await sandbox.init()
+            self.init_seconds = self._parts.monotonic() - sandbox.began
             if self.state is not EnvironmentState.STARTING:
                 return
-            if self._beginning is Beginning.CLONE:
-                self._limit_cpu(processors(self.memory_mb))
+            if sandbox.beginning is Beginning.CLONE:
+                sandbox.init_is_over()
                 self._log.restore_ends(failed, self.init_seconds, self._parts.monotonic() - made)
                 restore.check_restored(failed, self._parts.restore_seconds)
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
             if failed is None:
-                self._limit_cpu(processors(self.memory_mb))
+                sandbox.init_is_over()
                 self._log.init_ends(None, self.init_seconds, "init")
                 self._to(EnvironmentEvent.INITIALIZED)
                 return
@@ -145,59 +119,9 @@ class ExecutionEnvironment:
 
     async def take_snapshot(self) -> Snapshot:
         """Of a template whose Init went well. Raises CannotSnapshot, or SandboxError."""
-        assert self._life is not None and self._sandbox is not None
-        return await restore.take_snapshot(self._life, self._sandbox, self._log.output)
+        return await self._sandbox.take_snapshot()
 
-    async def _source(self) -> VersionSnapshot | None:
-        if self._beginning is not Beginning.CLONE:
-            return None
-        assert self._parts.snapshots is not None
-        source = await self._parts.snapshots.take(self.version)
-        self._token = source.token
-        return source
-
-    async def _make_sandbox(self, source: VersionSnapshot | None) -> tuple[Sandbox, Life] | None:
-        """None when it was stopped meanwhile: nobody would take the sandbox down."""
-        async with self._making:
-            if self.state is not EnvironmentState.STARTING:
-                return None
-            snapshot = None if source is None else source.snapshot
-            spec = await self._supplies.spec(self._initialization, self._beginning, self._token, snapshot)
-            sandbox = self._sandbox = await self._parts.sandboxes.start(spec)
-            if source is None:
-                self._log.init_begins("init")
-            else:
-                self._log.restore_begins()
-            life = self._begin_life()  # before the first of its processes is let in
-            await self._supplies.serve(sandbox)
-            return sandbox, life
-
-    def _limit_cpu(self, share: float | None) -> None:
-        """As on AWS, Init runs at full speed."""
-        if self._parts.has_cpu_quota and self._sandbox is not None:
-            self._sandbox.limit_cpu(share)
-
-    def _begin_life(self) -> Life:
-        version, supplies = self.version, self._supplies
-        identity = FunctionIdentity(version.function_name, version.version, version.handler, version.account_id)
-        life = Life(
-            self._loop,
-            self._log.output,
-            identity,
-            supplies.variables,
-            supplies.extension_names,
-            lambda reason: self._life_ended(life, reason),
-            self._parts.delivery_memory,
-            self._beginning,
-            restore.container_credentials(self._token, supplies.credentials, self._parts.clock),
-        )
-        self._life = life
-        self._api.renew(life.session)
-        return life
-
-    def _life_ended(self, life: Life, reason: Failure) -> None:
-        if self._life is not life:
-            return
+    def _life_ended(self, reason: Failure) -> None:
         if self.state is EnvironmentState.BUSY:
             self._fail(reason)
         elif self.state in {EnvironmentState.IDLE, EnvironmentState.FROZEN}:
@@ -217,7 +141,6 @@ class ExecutionEnvironment:
                 answer = await asyncio.shield(self._loop.create_task(self._run_after_init(run)))
             else:
                 if state is EnvironmentState.FROZEN:
-                    assert self._sandbox is not None
                     await self._sandbox.thaw()
                 self._log.invocation_begins(run)
                 answer = await self._hand_over(run)
@@ -234,7 +157,7 @@ class ExecutionEnvironment:
         return run.result(answer)
 
     async def _hand_over(self, run: Run) -> RuntimeAnswer:
-        life = self._life
+        life = self._sandbox.life
         assert life is not None
         request = run.request()
         try:
@@ -258,14 +181,12 @@ class ExecutionEnvironment:
 
     async def _run_after_init(self, run: Run) -> RuntimeAnswer:
         """Init once more, within the function's timeout, then the invocation."""
-        assert self._sandbox is not None
         self._log.init_begins("invoke")
-        self._limit_cpu(None)
-        failed = await self._begin_life().start(self._sandbox, self._api, None)
+        failed = await self._sandbox.init_again()
         if self._run is run:
             self.init_seconds = self._parts.monotonic() - run.started
             if failed is None:
-                self._limit_cpu(processors(self.memory_mb))
+                self._sandbox.init_is_over()
                 self._log.init_ends(None, self.init_seconds, "invoke")
                 self._log.invocation_begins(run)
                 return await self._hand_over(run)
@@ -323,12 +244,12 @@ class ExecutionEnvironment:
         run = self._run
         assert run is not None
         self._conclude(run, reason)
-        if self._life is not None:
-            self._life.end(TIMED_OUT if reason.status == "timeout" else RESET)
+        if self._sandbox.life is not None:
+            self._sandbox.life.end(TIMED_OUT if reason.status == "timeout" else RESET)
         self._resets += 1
         # Where /tmp is memory, what fills it would make the next process run out as well.
         # From a snapshot a new environment is as good, and as quick.
-        is_clone = self._beginning is Beginning.CLONE
+        is_clone = self._sandbox.beginning is Beginning.CLONE
         if is_clone or self._resets > MAX_RESETS or reason.reported_type == "Runtime.OutOfMemory":
             self._begin_stop()
         else:
@@ -354,12 +275,8 @@ class ExecutionEnvironment:
             self._log.invocation_begins(run)
         if reason is not None and self._log.wants_details and (run.timing is None or run.timing.done is None):
             self._log.runtime_is_done(run, reason)
-        if (
-            run.timing is not None
-            and run.timing.done is not None
-            and self._life is not None
-            and self._life.extensions.registered
-        ):
+        life = self._sandbox.life
+        if run.timing is not None and run.timing.done is not None and life is not None and life.extensions.registered:
             run.extension_overhead = self._log.span("extensionOverhead", run.timing.done, now)
         self._unreported = (run, (now - run.started) * 1000)
         if reason is not None or run.invocation.wants_log_tail:
@@ -379,14 +296,13 @@ class ExecutionEnvironment:
     def _report_unreported(self) -> None:
         if self._unreported is not None:
             (run, duration_ms), self._unreported = self._unreported, None
-            peak = None if self._sandbox is None else self._sandbox.memory_peak_bytes()
-            self._log.invocation_ends(run, duration_ms, peak)
+            self._log.invocation_ends(run, duration_ms, self._sandbox.memory_peak_bytes())
 
     # Between invocations
 
     async def freeze(self) -> None:
         """Everything inside stands still until the next invocation. To be called when it has been idle for a moment."""
-        if self.state is EnvironmentState.IDLE and self._sandbox is not None:
+        if self.state is EnvironmentState.IDLE:
             self._report_unreported()
             self._to(EnvironmentEvent.FROZE)
             await self._sandbox.freeze()
@@ -403,17 +319,7 @@ class ExecutionEnvironment:
 
     async def _reset(self, reason: Failure) -> None:
         """Kills every process. Raises SandboxError when that cannot be done."""
-        async with self._making:
-            if self.state is not EnvironmentState.RESETTING:
-                return
-            assert self._sandbox is not None and self._life is not None
-            await self._life.shut_down("timeout" if reason.status == "timeout" else "failure")
-            try:
-                async with asyncio.timeout(RESET_SECONDS):
-                    await self._sandbox.kill_all()
-            except TimeoutError as error:
-                raise SandboxError(f"its processes have not ended within {RESET_SECONDS:g} seconds") from error
-            await self._life.close()
+        await self._sandbox.kill(reason, lambda: self.state is EnvironmentState.RESETTING)
         if self.state is EnvironmentState.RESETTING:
             self._to(EnvironmentEvent.WAS_RESET)
 
@@ -423,8 +329,8 @@ class ExecutionEnvironment:
         """Takes everything down; returns when it is gone. An invocation under way fails. May be repeated."""
         run = self._run
         if run is not None:
-            if self._life is not None:
-                self._life.end()
+            if self._sandbox.life is not None:
+                self._sandbox.life.end()
             self._conclude(run, failure.stopped())
             self._resolve_end(run)
         await asyncio.shield(self._begin_stop())
@@ -439,16 +345,11 @@ class ExecutionEnvironment:
         return self._stop
 
     async def _tear_down(self) -> None:
-        if self._life is not None:
-            self._life.end()
         try:
-            async with self._making:
-                if self._life is not None and self._sandbox is not None:
-                    await self._sandbox.thaw()
-                    await self._life.shut_down("spindown")
+            await self._sandbox.shut_down()
         finally:
             try:
-                await self._supplies.take_down(self._sandbox, self._life)
+                await self._sandbox.take_down()
                 if self._tasks:
                     await asyncio.wait(self._tasks)
             finally:
