@@ -90,7 +90,7 @@ class Apt:
             return " (its keys are in a newer debian-archive-keyring than this machine's)"
         if "Unable to locate" in problem or "unmet" in problem or "held broken" in problem or "404" in problem:
             moving = [suite for suite in self.suites if suite in _MOVING]
-            return f" (Debian's {' and '.join(moving)} change every day: it may work tomorrow)" if moving else ""
+            return f" (the packages of Debian's {' and '.join(moving)} change every day: try tomorrow)" if moving else ""
         return ""
 
     def fetched(self) -> list[Path]:

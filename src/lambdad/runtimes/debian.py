@@ -32,8 +32,8 @@ async def _nothing(tree: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DebianSource:
-    """`arrange` makes the packages' tree into a language's, with its interpreter in bin/; `finish` runs that for what only it
-    can make."""
+    """`arrange` makes the packages' tree into a language's, with its interpreter in bin/; OSError or ValueError where they are
+    of another shape. `finish` runs that for what only it can make."""
 
     package: str  #: "ruby2.7"
     release: str  #: "Debian 11", for people
@@ -59,7 +59,7 @@ class DebianSource:
         await asyncio.to_thread(_trim, target)
         try:
             await asyncio.to_thread(self.arrange, target)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InstallError(f"the {self.name} is not what it was expected to be: {error}") from error
         await self.finish(target)
 

@@ -70,7 +70,7 @@ async def test_what_apt_cannot_do_is_an_install_error(
 
 @pytest.mark.parametrize(
     "suite, problem",
-    [("sid", r"404 .* \(Debian's sid change every day: it may work tomorrow\)$"), ("trixie", "404 Not Found$")],
+    [("sid", r"404 .* \(the packages of Debian's sid change every day: try tomorrow\)$"), ("trixie", "404 Not Found$")],
 )
 async def test_an_archive_that_changes_meanwhile_is_asked_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: str, problem: str

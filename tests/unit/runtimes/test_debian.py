@@ -86,10 +86,19 @@ async def test_packages_are_unpacked_without_what_only_a_system_needs(tmp_path: 
     assert not (tmp_path / "target/usr/share/doc").exists() and not (tmp_path / "target/usr/lib/x86/gconv").exists()
 
 
+def _renames(tree: Path) -> None:
+    (tree / "usr/bin/language").rename(tree / "x")
+
+
+def _unpacks(tree: Path) -> None:
+    (_only,) = tree.glob("nothing")
+
+
+@pytest.mark.parametrize("arrange", [_renames, _unpacks])
 async def test_packages_with_other_files_than_expected_are_an_install_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrange: Callable[[Path], None]
 ) -> None:
     """A release whose package was changed, say."""
     fake_apt(tmp_path / "fake", monkeypatch, mirror="echo 'http://mirror.test/debian/ stable'")
     with pytest.raises(InstallError, match="is not what it was expected to be"):
-        await source(lambda tree: (tree / "usr/bin/language").rename(tree / "x") and None).fetch(tmp_path / "target", print)
+        await source(arrange).fetch(tmp_path / "target", print)

@@ -12,7 +12,7 @@ module LambdaRuntime
     class << self
       # Whatever that raises is the function's.
       def settle
-        return unless defined?(Gem) # with RUBYOPT=--disable-gems
+        return unless defined?(Gem) # a function may say RUBYOPT=--disable-gems
 
         own = own_sdk
         ruby = Gem.default_dir # the gems that come with Ruby, which a GEM_PATH leaves out
