@@ -1,17 +1,17 @@
-"""Filter patterns of unstructured terms: `ERROR "two words" ?either ?or -not`. JSON, space-delimited and regular
-expression patterns are refused."""
+"""Filter patterns: of unstructured terms, `ERROR "two words" ?either ?or -not`, and those for JSON (`json_pattern.py`).
+Space-delimited and regular expression patterns are refused."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+from lambdad.services.logs.json_pattern import parse_json_pattern
 from lambdad.services.logs.model import invalid
 
 _TERM = re.compile(r'\s*(?P<sign>[?-]?)(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s"]+))(?=\s|$)')
 _PLAIN = re.compile(r"\w+")
 _UNSUPPORTED = {
-    "{": "JSON patterns ({ $.member = ... })",
     "[": "space-delimited patterns ([a, b, ...])",
     "%": "regular expressions (%...%)",
 }
@@ -22,6 +22,8 @@ Matches = Callable[[str], bool]
 def parse_pattern(pattern: str) -> Matches:
     """A test for messages; an empty pattern matches all."""
     pattern = pattern.strip()
+    if pattern.startswith("{"):
+        return parse_json_pattern(pattern)
     if pattern[:1] in _UNSUPPORTED:
         raise invalid(f"Invalid filter pattern: {_UNSUPPORTED[pattern[0]]} are not supported here; use terms.")
     terms = _terms(pattern)

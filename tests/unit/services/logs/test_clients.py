@@ -103,7 +103,7 @@ def story(client: Any) -> None:
     with pytest.raises(client.exceptions.ResourceAlreadyExistsException):
         client.create_log_group(logGroupName="/app/one")
     with pytest.raises(client.exceptions.InvalidParameterException):
-        client.filter_log_events(logGroupName="/app/one", filterPattern="{ $.x = 1 }")
+        client.filter_log_events(logGroupName="/app/one", filterPattern="[x, y = 1]")
     client.delete_log_group(logGroupName="/app/one")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.describe_log_streams(logGroupName="/app/one")

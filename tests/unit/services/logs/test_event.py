@@ -259,6 +259,6 @@ class TestFilter:
             {"logStreamNames": ["s"], "logStreamNamePrefix": "s"},
             {"startFromHead": False},
             {"startFromHead": False, "startTime": 1_704_067_199_999},
-            {"filterPattern": "{ $.a = 1 }"},
+            {"filterPattern": "[a, b = 1]"},
         ):
             assert (await logs.refused("FilterLogEvents", logGroupName="g", **wrong))[0] == "InvalidParameterException"

@@ -46,7 +46,6 @@ def test_terms(pattern: str, is_match: bool) -> None:
 @pytest.mark.parametrize(
     ("pattern", "complaint"),
     [
-        ('{ $.level = "error" }', "JSON patterns"),
         ("[ip, user, code=404]", "space-delimited patterns"),
         ("%ERR.R%", "regular expressions"),
         ("ERROR %x%", "regular expressions"),
