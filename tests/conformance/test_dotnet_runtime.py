@@ -110,6 +110,14 @@ def test_a_package_needs_no_library_of_aws(dotnet: Dotnet) -> None:
         assert answer(process, "as it is") == "as it is"
 
 
+def test_aspnet_is_there_as_on_aws(dotnet: Dotnet) -> None:
+    """A package that names it as its framework brings none of its assemblies along."""
+    if not list(dotnet.old.interpreter.language_root.glob("bin/shared/Microsoft.AspNetCore.App")):
+        pytest.skip("no ASP.NET Core beside this .NET, which was installed without npm")
+    with dotnet.run("Web::Web::Handle", example("aspnet")) as process:
+        assert answer(process, {}) == "?a=1%202"
+
+
 WRONG = [
     ("Example", "Invalid lambda function handler: 'Example'. The valid format is 'ASSEMBLY::TYPE::METHOD'."),
     ("Example::::X", "Invalid lambda function handler: 'Example::::X', the type is missing."),

@@ -18,6 +18,7 @@ from support.server import CACHE_DIR
 
 SOURCES = Path(__file__).parent / "dotnet"
 SDK = CACHE_DIR.parent / "dotnet-sdk"  #: where `make test-tools` puts it
+FRAMEWORK = "Microsoft.NETCore.App"
 BUILT = CACHE_DIR.parent / "dotnet-functions"
 
 
@@ -43,21 +44,26 @@ def libraries() -> Path:
 
 @functools.cache
 def example(kind: str = "functions") -> Path:
-    """The package of a folder of `SOURCES`: Example.dll, or Plain.dll without any library, or Program.dll."""
-    name = {"functions": "Example", "plain": "Plain", "program": "Program"}[kind]
+    """The package of a folder of `SOURCES`: Example.dll, or Plain.dll without any library, or Program.dll, or Web.dll."""
+    name = {"functions": "Example", "plain": "Plain", "program": "Program", "aspnet": "Web"}[kind]
     options = ("-target:exe",) if kind == "program" else ()
-    return package(name, _of(kind), *options, needs_libraries=kind == "functions")
+    framework = "Microsoft.AspNetCore.App" if kind == "aspnet" else FRAMEWORK
+    return package(name, _of(kind), *options, needs_libraries=kind == "functions", framework=framework)
 
 
-def package(name: str, sources: Sequence[Path], *options: str, needs_libraries: bool = True) -> Path:
+def package(
+    name: str, sources: Sequence[Path], *options: str, needs_libraries: bool = True, framework: str = FRAMEWORK
+) -> Path:
     """A folder as `dotnet publish` makes one, for .NET Core 3.1."""
 
     def make(folder: Path) -> None:
         for file in libraries().iterdir() if needs_libraries else ():
             shutil.copy(file, folder)
         references = sorted(libraries().iterdir()) if needs_libraries else []
+        if framework != FRAMEWORK:
+            references += compiler().sdk.glob(f"shared/{framework}/*/Microsoft.AspNetCore.Http.Abstractions.dll")
         compiler().compile(sources, folder / f"{name}.dll", *options, references=references)
-        describe(folder, name, "3.1.0")
+        describe(folder, name, "3.1.0", framework)
 
     return _made(name, [*sources, *_of("core"), *_of("serializer")], make)
 
@@ -83,10 +89,10 @@ def _made(name: str, sources: Sequence[Path], make: Callable[[Path], None]) -> P
     return folder
 
 
-def describe(folder: Path, name: str, version: str) -> None:
+def describe(folder: Path, name: str, version: str, framework: str = FRAMEWORK) -> None:
     """The two files from which the runtime learns what the package needs, and which assemblies are in it."""
-    framework = {"name": "Microsoft.NETCore.App", "version": version}
-    (folder / f"{name}.runtimeconfig.json").write_text(json.dumps({"runtimeOptions": {"framework": framework}}))
+    options = {"framework": {"name": framework, "version": version}}
+    (folder / f"{name}.runtimeconfig.json").write_text(json.dumps({"runtimeOptions": options}))
     target = f".NETCoreApp,Version=v{version.rpartition('.')[0]}"
     names = [file.stem for file in folder.glob("*.dll")]
     entries = {f"{one}/1.0.0": {"runtime": {f"{one}.dll": {}}} for one in names}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambdad.runtimes.dotnet.family import FAMILY
+from lambdad.runtimes.dotnet.wheels import SDKS
 from lambdad.runtimes.find import Places
 from lambdad.runtimes.install import InstallError
 from lambdad.runtimes.languages import install
@@ -27,7 +28,7 @@ FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
 INTERFACE = FOLDER / "interface"
 DLL = FOLDER / "client" / "Lambdad.Runtime.dll"
-SDK = NpmSource("dotnet-sdk-2.1-linux-x64@2.1.1007", 105)
+SDK = NpmSource(SDKS["dotnetcore2.1"], 110)
 #: Runs the compiler: the SDK's own runtime is from before .NET knew OpenSSL 1.1.
 RUNNERS = ("dotnetcore3.1", "dotnetcore2.1")
 _COMPILE_SECONDS = 120
