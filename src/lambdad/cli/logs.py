@@ -42,7 +42,7 @@ def logs(
       lambdad logs hello
       lambdad logs hello --follow --since 1m
       lambdad logs hello --filter ERROR --json
-    lambdad logs hello --filter '{ $.level = "ERROR" }'
+      lambdad logs hello --filter '{ $.level = "ERROR" }'
     """
     start_ms = since_ms(since, time.time())
     group = name if name.startswith("/") else f"/aws/lambda/{name}"
