@@ -45,6 +45,7 @@ exports.handler = async (event) => {
       environment: Object.entries(process.env), argv: process.argv, execArgv: process.execArgv, execPath: process.execPath,
       title: process.title, cwd: process.cwd(), pids: [process.pid, process.ppid], umask: process.umask(),
       main: require.main.filename, paths: require.main.paths, global: require('module').globalPaths,
+      children: require.main.children.map((child) => [child.id, child.children.map((each) => each.id)]),
       modules: Object.keys(require.cache), resolved: require.resolve('./app.js'), opened, descriptors,
       time: new Date(0).toString(), language: Intl.DateTimeFormat().resolvedOptions(), groups: process.getgroups().length,
       heap: v8.getHeapStatistics().heap_size_limit, limits: read('/proc/self/limits'), line: read('/proc/self/cmdline'),
@@ -183,6 +184,18 @@ def test_what_an_interpreter_reads_when_it_starts_is_honoured(
     was_waiting, answer = begun(server, name)
     assert not was_waiting
     assert ("GMT+0900" in answer["alike"]["time"]) == (name == "zone")
+
+
+def test_modules_are_found_in_the_functions_home(server: Server, primed: dict[str, Any]) -> None:
+    """Where `require` looks besides, which Node.js reads when it starts."""
+    source = PROBE + "exports.answer = require('at-home');"
+    files = {".node_modules/at-home.js": "module.exports = 42;"}
+    create(server, "at-home", source, files=files, Environment={"Variables": {"HOME": "/var/task"}})
+    was_waiting, answer = begun(server, "at-home")
+    assert was_waiting
+    own = ["/var/task/.node_modules", "/var/task/.node_libraries"]
+    places, of_language = primed["alike"]["global"][:-1], primed["alike"]["global"][-1]
+    assert answer["alike"]["global"] == [*places, *own, of_language]
 
 
 def test_a_waiting_runtime_that_is_killed_is_replaced(server: Server, primed: dict[str, Any]) -> None:

@@ -64,7 +64,10 @@ FAMILY = Family(
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
     # NODE_ENV is read by libraries alone.
-    pre_boot=start_names("NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|AWS_LAMBDA_NODEJS_.*"),
+    pre_boot=start_names(
+        "NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|ICU_.*|SIMDUTF_.*|SIMDJSON_.*|WATCH_REPORT_DEPENDENCIES"
+        "|AWS_LAMBDA_NODEJS_.*"
+    ),
     variables=variables,
     sdk=sdk,
     sources=sources,

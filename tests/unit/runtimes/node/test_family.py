@@ -73,3 +73,23 @@ def test_every_runtime_has_a_source_where_npm_has_builds(monkeypatch: pytest.Mon
     assert sources("nodejs14.x") == ()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert sources("nodejs14.x") == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE", "OPENSSL_CONF", "SSL_CERT_FILE", "SSLKEYLOGFILE"),
+        *("ICU_DATA", "ICU_TIMEZONE_FILES_DIR", "SIMDUTF_FORCE_IMPLEMENTATION", "WATCH_REPORT_DEPENDENCIES"),
+    ],
+)
+def test_what_an_interpreter_reads_when_it_starts_is_known(name: str) -> None:
+    """A function that sets one of these has an interpreter of its own."""
+    assert FAMILY.pre_boot is not None
+    assert FAMILY.pre_boot.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["NODE_ENV", "HOME", "TABLE", "NO_COLOR", "AWS_ENDPOINT_URL"])
+def test_what_is_read_later_is_no_obstacle_to_an_interpreter_that_waits(name: str) -> None:
+    """Or is read once more for the function, as HOME is."""
+    assert FAMILY.pre_boot is not None
+    assert not FAMILY.pre_boot.fullmatch(name)

@@ -2,6 +2,7 @@
 // A runtime that is started before its function is known: it makes itself ready, and waits here for the function's variables.
 
 const fs = require('fs');
+const Module = require('module');
 
 const PLACES = '_LAMBDAD_BOOT'; // "1022 1023": where the variables come from, and what to close as a sign of being ready
 const MOST_BYTES = 128 * 1024; // of a record
@@ -18,6 +19,7 @@ async function whenFunctionIsKnown() {
   if (HAS_MODULES) {
     await require('./load_module')('data:text/javascript,'); // what loads modules of that kind is itself loaded by the first
     delete require.cache[require.resolve('./load_module')];
+    module.children.pop(); // as if it had not been loaded
   }
   const [start, ready] = places.split(' ').map(Number);
   fs.closeSync(ready);
@@ -34,6 +36,7 @@ function become(variables) {
   }
   // What is as it should be is left alone: it keeps its place, and Node.js need not read it again.
   for (const [name, value] of Object.entries(variables)) if (process.env[name] !== value) process.env[name] = value;
+  if (process.env.HOME !== undefined) Module._initPaths(); // `require` looks into two folders of it
   process.chdir(process.cwd()); // to what is there now
 }
 
