@@ -7,14 +7,14 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext
 from lambdad.services.ecr.lifecycle_policy import AgedImage, MalformedLifecycle, expired, read_lifecycle
-from lambdad.services.ecr.model import Repository, RepositoryName, invalid
+from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest, invalid
 from lambdad.services.ecr.repository import existing, named
 from lambdad.services.ecr.state import EcrState
 
@@ -24,6 +24,15 @@ Request = Mapping[str, Any]
 Output = dict[str, Any]
 
 SWEEP_SECONDS = 3600.0
+_TRIES = 3  #: in one sweep, at a repository that is changed meanwhile
+
+
+class _Standing(NamedTuple):
+    """A repository as it is at one moment."""
+
+    repository: Repository
+    manifests: Mapping[str, StoredManifest]  #: by their digests
+    tags: Mapping[str, str]  #: tag -> digest
 
 
 async def put_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
@@ -74,28 +83,51 @@ class Lifecycles:
     async def sweep(self) -> None:
         """Removes what has had its time, in every repository that has a policy."""
         for repository in await self._state.records.all_repositories():
-            if repository.lifecycle and not self._stop.is_set():
+            if not repository.lifecycle or self._stop.is_set():
+                continue
+            try:
                 await self._evaluate(repository.named)
+            except Exception:
+                log.exception("The lifecycle policy of %s could not be carried out; others are.", repository.named.arn)
 
     async def _evaluate(self, name: RepositoryName) -> None:
+        """The rules are gone through beside the event loop and beside all changes, and hold for what stands as it stood."""
         records, now = self._state.records, self._state.clock()
-        async with records.changing:
-            repository = await records.repository(name)
-            if repository is None or not repository.lifecycle:
+        for _ in range(_TRIES):
+            standing = await self._standing(name)
+            if standing is None:
                 return
-            manifests = {manifest.digest: manifest for manifest in await records.manifests(name)}
-            tags: dict[str, list[str]] = {}
-            for tag, digest in (await records.tags(name)).items():
-                tags.setdefault(digest, []).append(tag)
-            aged = [AgedImage(digest, tags.get(digest, []), each.pushed_at) for digest, each in manifests.items()]
-            gone = expired(read_lifecycle(repository.lifecycle), aged, now)
-            # What an index names stays with it, and has its turn when that has gone.
-            kept = {digest for holder in manifests.values() for digest in holder.manifests}
-            for digest in gone - kept:
-                await records.delete_manifest(name, manifests[digest])
-            await records.save_repository(msgspec.structs.replace(repository, lifecycle_evaluated_at=now))
-        if gone - kept:
-            log.info("%d images of the repository %s have had their time.", len(gone - kept), name.arn)
+            gone = await asyncio.to_thread(_expired, standing, now)
+            async with records.changing:
+                if await self._standing(name) != standing:
+                    continue
+                for digest in gone:
+                    await records.delete_manifest(name, standing.manifests[digest])
+                evaluated = msgspec.structs.replace(standing.repository, lifecycle_evaluated_at=now)
+                await records.save_repository(evaluated)
+            if gone:
+                log.info("%d images of the repository %s have had their time.", len(gone), name.arn)
+            return
+        log.info("The repository %s was changed while its lifecycle policy was looked at; the next attempt follows.", name.arn)
+
+    async def _standing(self, name: RepositoryName) -> _Standing | None:
+        """None where there is nothing to carry out."""
+        records = self._state.records
+        repository = await records.repository(name)
+        if repository is None or not repository.lifecycle:
+            return None
+        manifests = {manifest.digest: manifest for manifest in await records.manifests(name)}
+        return _Standing(repository, manifests, await records.tags(name))
+
+
+def _expired(standing: _Standing, now: float) -> set[str]:
+    tags: dict[str, list[str]] = {}
+    for tag, digest in standing.tags.items():
+        tags.setdefault(digest, []).append(tag)
+    aged = [AgedImage(digest, tags.get(digest, []), each.pushed_at) for digest, each in standing.manifests.items()]
+    # What an index names stays with it, and has its turn when that has gone.
+    kept = {digest for holder in standing.manifests.values() for digest in holder.manifests}
+    return expired(read_lifecycle(standing.repository.lifecycle), aged, now) - kept
 
 
 def _existing_shape(repository: Repository) -> Output:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -11,6 +10,7 @@ import msgspec
 DAY_SECONDS = 86_400.0
 _MOST_RULES = 50
 _MOST_STARS = 4
+_MOST_NUMBER = (1 << 31) - 1
 
 
 class MalformedLifecycle(ValueError):
@@ -33,7 +33,7 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
             return True
         if self.tag_prefix_list:
             return all(any(tag.startswith(prefix) for tag in tags) for prefix in self.tag_prefix_list)
-        return all(any(_pattern(pattern).fullmatch(tag) for tag in tags) for pattern in self.tag_pattern_list)
+        return all(any(_matches(pattern, tag) for tag in tags) for pattern in self.tag_pattern_list)
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,11 +101,24 @@ def _check(selection: Selection) -> None:
         raise MalformedLifecycle("a rule has a tagPrefixList or a tagPatternList, and not both")
     if any(pattern.count("*") > _MOST_STARS for pattern in selection.tag_pattern_list):
         raise MalformedLifecycle(f"a pattern has at most {_MOST_STARS} stars")
-    if selection.count_number < 1:
-        raise MalformedLifecycle("countNumber is at least 1")
+    if not 1 <= selection.count_number <= _MOST_NUMBER:
+        raise MalformedLifecycle(f"countNumber is from 1 to {_MOST_NUMBER}")
     if (selection.count_type == "sinceImagePushed") != (selection.count_unit == "days"):
         raise MalformedLifecycle("countUnit is days with sinceImagePushed, and left out otherwise")
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
+def _matches(pattern: str, tag: str) -> bool:
+    """A star stands for any characters, and none. In one way along the tag, whatever the pattern."""
+    first, *others = pattern.split("*")
+    if not others:
+        return tag == pattern
+    *middle, last = others
+    if not tag.startswith(first):
+        return False
+    place = len(first)
+    for part in middle:
+        found = tag.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return len(tag) - len(last) >= place and tag.endswith(last)

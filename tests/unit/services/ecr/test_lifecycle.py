@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,9 @@ def age(tags: str, days: int, **more: Any) -> dict[str, Any]:
         ([age("tagged", 0 + 1, tagPatternList=["*-2", "la*st"])], {"new-prod"}),
         ([age("tagged", 1, tagPatternList=["prod-1"])], {"old-prod"}),
         ([age("tagged", 1, tagPatternList=["prod"])], set()),
+        ([age("tagged", 1, tagPatternList=["p*r*o*d*1"])], {"old-prod"}),
+        ([age("tagged", 1, tagPatternList=["prod-1*prod-1", "prod-*-1", "*o*p*", "*-1-1", "dev-1*1"])], set()),
+        ([age("tagged", 1, tagPatternList=["*"])], {"old-prod", "new-prod", "old-dev"}),
         ([number("tagged", 5, tagPrefixList=["prod"]), number("any", 1)], {"old-dev", "new-bare", "old-bare"}),
         ([number("tagged", 1, tagPrefixList=["prod"]), number("any", 2)], {"old-prod", "old-dev", "old-bare", "new-bare"}),
     ],
@@ -78,6 +81,8 @@ def test_an_image_goes_by_the_first_rule_that_is_about_it(selections: list[dict[
         "{}",
         policy(),
         policy(number("any", 0)),
+        policy(age("any", 1 << 31)),
+        policy(age("any", 10**300)),
         policy(number("any", 1), number("untagged", 1)),
         policy(number("tagged", 1)),
         policy(number("untagged", 1, tagPrefixList=["a"])),
@@ -97,6 +102,58 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
     """Also what would be one with AWS, but has no effect here."""
     with pytest.raises(MalformedLifecycle):
         read_lifecycle(text)
+
+
+def test_no_pattern_makes_the_rules_go_on_for_long() -> None:
+    """Each of its stars may stand for anything; as many rules as there may be, and an image with many tags."""
+    rules = read_lifecycle(policy(*[number("tagged", 1, tagPatternList=["*a*a*a*ab"])] * 50))
+    images = [AgedImage("many", ["a" * 120 + str(each) for each in range(1000)], 0.0)]
+    assert expired(rules, images, NOW) == set()
+
+
+async def test_what_cannot_be_carried_out_in_one_repository_keeps_no_other_from_its_turn(tmp_path: Path) -> None:
+    """Be it of another account."""
+    store = MemoryStore()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    records = EcrRecords(store, blobs)
+    state = EcrState(records, blobs, Tokens(b"x"), "0" * 12, "us-east-1", 4566, clock=lambda: NOW)
+    for account_id, text in (("0" * 12, "{}"), ("1" * 12, policy(age("any", 10)))):
+        name = RepositoryName(account_id, "us-east-1", "images")
+        await records.save_repository(Repository(*name, created_at=0.0, lifecycle=text))
+        await records.save_manifest(name, StoredManifest("a" * 64, "m", 1, 0.0, ()), "old")
+    await Lifecycles(state).sweep()
+    left = {each.account_id: len(await records.manifests(each.named)) for each in await records.all_repositories()}
+    assert left == {"0" * 12: 1, "1" * 12: 0}
+    await blobs.close()
+
+
+async def test_an_image_that_is_tagged_anew_meanwhile_does_not_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found to have had its time is looked at once more as it then stands."""
+    store = MemoryStore()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    records = EcrRecords(store, blobs)
+    state = EcrState(records, blobs, Tokens(b"x"), "0" * 12, "us-east-1", 4566, clock=lambda: NOW)
+    name, manifest = RepositoryName("0" * 12, "us-east-1", "images"), StoredManifest("a" * 64, "m", 1, 0.0, ())
+    await records.save_repository(Repository(*name, created_at=0.0, lifecycle=policy(age("untagged", 10))))
+    await records.save_manifest(name, manifest, None)
+    looks = 0
+
+    async def tagged_meanwhile(work: Callable[..., set[str]], *arguments: Any) -> set[str]:
+        nonlocal looks
+        looks += 1
+        found = work(*arguments)
+        await records.save_manifest(name, manifest, "kept")
+        return found
+
+    monkeypatch.setattr("lambdad.services.ecr.lifecycle.asyncio.to_thread", tagged_meanwhile)
+    await Lifecycles(state).sweep()
+    assert (looks, await records.tags(name)) == (2, {"kept": manifest.digest})
+    found = await records.repository(name)
+    assert found is not None
+    assert found.lifecycle_evaluated_at == NOW
+    await blobs.close()
 
 
 async def test_images_go_when_they_have_had_their_time(tmp_path: Path) -> None:
