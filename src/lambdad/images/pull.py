@@ -101,7 +101,8 @@ async def _small(source: ImageSource, descriptor: Descriptor) -> bytes:
 
 
 async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, content: AsyncGenerator[bytes, None]) -> None:
-    """Also of a part that the store has, the source must have it: else whoever knows the digest of another's could have it."""
+    """Also of a part that the store has, the source must have it, by its size and its beginning: else whoever knows the digest
+    of another's could have it."""
     size = 0
     async with aclosing(content):
         try:
@@ -109,9 +110,12 @@ async def _keep(blobs: Blobs, pins: AsyncExitStack, descriptor: Descriptor, cont
         except KeyError:
             writer = await pins.enter_async_context(blobs.receive())
         else:
-            await anext(content, b"")
             if blobs.path(descriptor.hex_digest).stat().st_size != descriptor.size:
                 raise MalformedImage(f"{descriptor.digest} is of another size than was said of it")
+            beginning = await anext(content, b"")
+            known = [piece async for piece in blobs.read(descriptor.hex_digest, end=max(1, len(beginning)))]
+            if b"".join(known) != beginning:
+                raise MalformedImage(f"what came for {descriptor.digest} is something else")
             return
         async for piece in content:
             size += len(piece)

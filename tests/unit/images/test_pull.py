@@ -82,7 +82,13 @@ async def test_a_part_of_somebody_elses_is_not_had_by_its_digest(tmp_path: Path,
         await writer.write(list(MADE.blobs.values())[-1])
         await store.commit([refer((await writer.finish()).digest, "somebody else")])
     layout = write_layout(tmp_path / "layout", {"v1": MADE})
-    (layout / "blobs/sha256" / list(MADE.blobs)[-1][7:]).unlink()
+    part = layout / "blobs/sha256" / list(MADE.blobs)[-1][7:]
+    for wrong in (b"", b"something else"):
+        part.write_bytes(wrong)
+        with pytest.raises(MalformedImage, match="something else"):
+            async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+                pass
+    part.unlink()
     with pytest.raises(MissingImage):
         async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
             pass
