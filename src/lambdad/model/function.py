@@ -328,10 +328,12 @@ class Function:
         return replace(self, latest=self.latest.woken(), serving=self.serving and self.serving.woken())
 
     def published(self, revision_id: str, now: float, description: str | None) -> tuple[Function, FunctionVersion]:
-        """`$LATEST` as the next version: ready if `$LATEST` is and there is no snapshot to be made, else to be settled."""
+        """`$LATEST` as the next version: ready if `$LATEST` is and there is no snapshot to be made, else to be settled. What an
+        update that failed could not be made ready is not."""
         number = self.last_version + 1
         version = self._as_version(str(number), revision_id, now, description)
-        if not self.latest.is_unsettled and not self.latest.is_reclaimed and not version.settles_by_itself:
+        is_ready = self.latest.state == "Active" and self.latest.update_status == "Successful"
+        if is_ready and not version.settles_by_itself:
             version = version.settled(revision_id)
         return replace(self, last_version=number, published_from=self.latest.revision_id), version
 

@@ -98,6 +98,14 @@ def test_publishing() -> None:
     assert function.settled("r4").published_from == "r4"
 
 
+def test_what_an_update_could_not_make_ready_is_made_ready_for_its_version() -> None:
+    """Or it fails there as well; it is not Active by being published."""
+    failed = Function(PENDING).settled("r2").updated(CONFIGURATION, "r3", 1.0).settled("r4", FAILURE)
+    _, version = failed.published("r5", 2.0, None)
+    assert (version.state, version.is_unsettled) == ("Pending", True)
+    assert version.settled("r5", FAILURE).state == "Failed"
+
+
 def test_runnable_version() -> None:
     """The data plane's view has the default log group and an empty environment."""
     version = PENDING.runnable()
