@@ -263,6 +263,15 @@ def test_a_function_finds_its_surroundings_clean(dotnet: Dotnet) -> None:
         assert json.loads(do(process, "month").body) == "March"
 
 
+def test_a_functions_variables_may_have_any_names(dotnet: Dotnet) -> None:
+    """None is changed by the script that starts .NET, whatever that calls its own."""
+    names = ("name", "client", "dotnet", "major", "found", "total", "line", "folder", "own", "left")
+    variables = {name: f"the function's {name}" for name in names}
+    with dotnet.run("Example::Example.Process::Handle", **variables) as process:
+        found = json.loads(do(process, "surroundings").body)["environment"]
+        assert {name: found.get(name) for name in variables} == variables
+
+
 @pytest.mark.parametrize(
     "megabytes, own, heap, first",
     [
@@ -289,8 +298,9 @@ def test_a_package_may_limit_its_heap_itself(dotnet: Dotnet, tmp_path: Path) -> 
     file = package / "Example.runtimeconfig.json"
     settings = json.loads(file.read_text())
     settings["runtimeOptions"]["configProperties"] = {"System.GC.HeapHardLimit": 50 << 20}
-    file.write_text(json.dumps(settings, indent=2))
+    file.write_text(json.dumps(settings))  # all in one line, which does not end
     with dotnet.run("Example::Example.Process::Handle", package) as process:
+        assert "COMPlus_GCHeapHardLimit" not in json.loads(do(process, "surroundings").body)["environment"]
         assert error(do(process, "replace", megabytes=60))["errorType"] == "OutOfMemoryException"
         assert json.loads(do(process, "replace", megabytes=20).body) == 200
 

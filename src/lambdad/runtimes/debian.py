@@ -85,23 +85,23 @@ def launch_script(
     `loader_folder` has a copy of the loader, for a program that looks for itself where /proc/self/exe is. With `says_its_name`
     the program takes the script for itself, which loaders before glibc 2.33 cannot bring about.
     """
-    paths = ":".join(f"$root/{path}" for path in libraries)
+    paths = ":".join(f"$_root/{path}" for path in libraries)
     export = f'export {library_variable}="${{{library_variable}:+${library_variable}:}}{paths}"\n' if library_variable else ""
-    loader = f"$root/{loader_folder}/${{loader##*/}}" if loader_folder else "$loader"
+    loader = f"$_root/{loader_folder}/${{_loader##*/}}" if loader_folder else "$_loader"
     name = '--argv0 "$0" ' if says_its_name else ""
     return f"""#!/bin/sh
-self=$0
-[ -L "$self" ] && self=$(readlink -f "$self")
-case $self in
-*/usr/bin/*) root=${{self%/usr/bin/*}} ;;
-*/bin/*) root=${{self%/bin/*}} ;;
-*) root=${{self%/lib/*}} ;;
+_self=$0
+[ -L "$_self" ] && _self=$(readlink -f "$_self")
+case $_self in
+*/usr/bin/*) _root=${{_self%/usr/bin/*}} ;;
+*/bin/*) _root=${{_self%/bin/*}} ;;
+*) _root=${{_self%/lib/*}} ;;
 esac
-for loader in "$root"/lib/*/ld-linux*.so.? "$root"/usr/lib/*/ld-linux*.so.?; do [ -f "$loader" ] && break; done
-machine=${{loader%/*}}
-machine=${{machine##*/}}
-own=$root/lib/$machine:$root/usr/lib/$machine
-{export}exec "{loader}" --library-path "$own${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}" {name}"$root/{program}" "$@"
+for _loader in "$_root"/lib/*/ld-linux*.so.? "$_root"/usr/lib/*/ld-linux*.so.?; do [ -f "$_loader" ] && break; done
+_machine=${{_loader%/*}}
+_machine=${{_machine##*/}}
+_own=$_root/lib/$_machine:$_root/usr/lib/$_machine
+{export}exec "{loader}" --library-path "$_own${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}" {name}"$_root/{program}" "$@"
 """
 
 

@@ -45,7 +45,7 @@ def test_a_program_runs_with_its_own_loader_wherever_its_tree_lies(tmp_path: Pat
     """Its own libraries come before the environment's, those of the language behind what a variable has; arguments pass. So it
     is by a link from elsewhere."""
     root, name = tree(tmp_path / "some where", loader), Path(loader).parent.name
-    put_script(root / place, launch_script("usr/bin/x", "LANGUAGE_LIB", ["usr/lib/one", "usr/lib/$machine/two"]))
+    put_script(root / place, launch_script("usr/bin/x", "LANGUAGE_LIB", ["usr/lib/one", "usr/lib/$_machine/two"]))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/link").symlink_to(root / place)
     machine = f"{root}/lib/{name}:{root}/usr/lib/{name}"
@@ -68,6 +68,16 @@ def test_a_program_may_take_the_script_or_the_folder_of_its_loader_for_its_own(t
     (root / LOADER).write_text("not this one")
     _, _, *rest = said(root / "bin/link", {})
     assert rest == ["--argv0", f"{root}/bin/link", f"{root}/bin/x", "a b", "", ""]
+
+
+def test_a_functions_variables_are_left_alone(tmp_path: Path) -> None:
+    """Whatever the script calls its own: it was given the function's with the rest of the environment."""
+    root, shown = tree(tmp_path / "tree"), "self root loader machine own"
+    put_script(root / "bin/language", launch_script("bin/x", "LANGUAGE_LIB", ["usr/lib/one"]))
+    (root / LOADER).write_text("#!/bin/sh\nprintf '%s|' " + " ".join(f"${name}" for name in shown.split()) + "\n")
+    assert said(root / "bin/language", {name: f"its-{name}" for name in shown.split()}) == [
+        f"its-{name}" for name in shown.split()
+    ]
 
 
 async def test_packages_are_unpacked_without_what_only_a_system_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,12 @@ def arrange(tree: Path, version: str) -> None:
     program = tree / f"usr/bin/ruby{version}"
     program.rename(program.with_name(f"{program.name}.bin"))
     _leave_out_others(tree, version)
-    folders = ("ruby/vendor_ruby", f"$machine/ruby/vendor_ruby/{version}.0", f"ruby/{version}.0", f"$machine/ruby/{version}.0")
+    folders = (
+        "ruby/vendor_ruby",
+        f"$_machine/ruby/vendor_ruby/{version}.0",
+        f"ruby/{version}.0",
+        f"$_machine/ruby/{version}.0",
+    )
     script = launch_script(f"usr/bin/{program.name}.bin", "RUBYLIB", [f"usr/lib/{folder}" for folder in folders])
     # Debian's changes to RubyGems name places outside of this tree.
     script = script.replace("exec ", "export DEBIAN_DISABLE_RUBYGEMS_INTEGRATION=1\nexec ", 1)
