@@ -272,6 +272,12 @@ def test_a_functions_variables_may_have_any_names(dotnet: Dotnet) -> None:
         assert {name: found.get(name) for name in variables} == variables
 
 
+def test_started_programs_do_not_inherit_the_connection(dotnet: Dotnet) -> None:
+    """Nor would one that outlives the function hold it open."""
+    with dotnet.run("Example::Example.Process::Handle") as process:
+        assert "socket:" not in json.loads(do(process, "open-files").body)
+
+
 @pytest.mark.parametrize(
     "megabytes, own, heap, first",
     [

@@ -1,6 +1,7 @@
 using System;
 using System.Collections;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.Globalization;
 using System.IO;
 using System.Runtime.InteropServices;
@@ -37,6 +38,8 @@ namespace Example
                     return Context(context);
                 case "surroundings":
                     return Surroundings();
+                case "open-files":
+                    return OpenFiles();
                 case "hash":
                     return Hash();
                 case "close":
@@ -152,6 +155,16 @@ namespace Example
                 { "framework", RuntimeInformation.FrameworkDescription },
                 { "arguments", Environment.GetCommandLineArgs() },
             };
+        }
+
+        /// <summary>Those of a program that the function starts.</summary>
+        private static object OpenFiles()
+        {
+            ProcessStartInfo listing = new ProcessStartInfo("/bin/ls", "-l /proc/self/fd") { RedirectStandardOutput = true };
+            using (System.Diagnostics.Process started = System.Diagnostics.Process.Start(listing))
+            {
+                return started.StandardOutput.ReadToEnd();
+            }
         }
 
         private static object Hash()

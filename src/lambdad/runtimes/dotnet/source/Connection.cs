@@ -11,6 +11,8 @@ namespace Lambdad.Runtime
     {
         private const int Ipv4 = 2;
         private const int Stream = 1;
+        private const int NotForChildren = 0x80000; // SOCK_CLOEXEC, of Linux alone
+        private const int CloseInChildren = 0x20006601; // FIOCLEX, of macOS
         private const int Tcp = 6;
         private const int NoDelay = 1;
         private const int Segment = 1024; // no more than what goes out in one
@@ -38,7 +40,7 @@ namespace Lambdad.Runtime
             {
                 return null;
             }
-            Connection made = new Connection(socket(Ipv4, Stream, 0));
+            Connection made = new Connection(Socket());
             name[0] = Ipv4; // where the first two bytes are a number, as on Linux
             if (connect(made.descriptor, name, name.Length) == 0)
             {
@@ -52,6 +54,18 @@ namespace Lambdad.Runtime
             }
             made.Close();
             return null;
+        }
+
+        /// <summary>No program that the function starts has it: one that goes on behind the function would hold it open.</summary>
+        private static int Socket()
+        {
+            int descriptor = socket(Ipv4, Stream | NotForChildren, 0);
+            if (descriptor < 0)
+            {
+                descriptor = socket(Ipv4, Stream, 0);
+                ioctl(descriptor, (UIntPtr)CloseInChildren);
+            }
+            return descriptor;
         }
 
         /// <summary>A `struct sockaddr_in` without its first two bytes.</summary>
@@ -119,6 +133,9 @@ namespace Lambdad.Runtime
 
         [DllImport("libc")]
         private static extern int socket(int family, int kind, int protocol);
+
+        [DllImport("libc")]
+        private static extern int ioctl(int descriptor, UIntPtr request);
 
         [DllImport("libc")]
         private static extern int connect(int descriptor, byte[] name, int length);
