@@ -67,22 +67,20 @@ class PreBootKeeper:
 
     def _boot_one(self, now: float) -> None:
         kind = self._missing(now)
-        nursery = None if kind is None else self._nurseries.get(kind.program)
-        # A spare that is taken is missed by nobody: another one is made meanwhile.
-        if kind is not None and nursery is not None and len(nursery.spares) >= self._spares > 0:
-            self._boot(nursery.spares.popleft(), kind, now)
+        if kind is not None:
+            self._boot(self._nurseries[kind.program].spares.popleft(), kind, now)
 
     def _boot(self, shell: Shell, kind: Kind, now: float) -> None:
         try:
             shell.pre_boot(kind, now)
         except OSError as error:
-            self._plan.note_boot(kind, is_failure=True)
             _log(f"no runtime of {kind.program.name} can be booted ahead of need: {error}")
+            self._note_failure(shell)
             shell.kill()
             return
         shell.nursery.pre_booted.append(shell)
         ended, booted = shell.runtime_doors
-        self._loop.watch(ended, lambda: self._note_loss(shell, kind))
+        self._loop.watch(ended, lambda: self._note_loss(shell))
         self._loop.watch(booted, lambda: self._note_booted(shell, kind))
 
     def _note_booted(self, shell: Shell, kind: Kind) -> None:
@@ -90,11 +88,18 @@ class PreBootKeeper:
         self._loop.forget(shell.runtime_doors[1])
         if not shell.has_lost_runtime:
             shell.is_booted = True
-            self._plan.note_boot(kind, is_failure=False)
+            self._plan.note_boot(kind, self._now(), is_failure=False)
 
-    def _note_loss(self, shell: Shell, kind: Kind) -> None:
-        self._plan.note_boot(kind, is_failure=True)
+    def _note_loss(self, shell: Shell) -> None:
+        self._note_failure(shell)
         self._drop(shell)
+
+    def _note_failure(self, shell: Shell) -> None:
+        """What has booted and was killed while it waited is none."""
+        kind = shell.kind
+        if kind is not None and not shell.is_booted and self._plan.note_boot(kind, self._now(), is_failure=True):
+            size = f"{kind.program.name} with {kind.memory_mb} MB"
+            _log(f"{size} does not boot ahead of need; for ten minutes its functions are started without")
 
     def _drop_what_is_of_no_use(self, now: float) -> None:
         for kind, count in self._counts().items():
@@ -102,15 +107,17 @@ class PreBootKeeper:
             for shell in fitting[: max(0, count - self._plan.kept(kind, now))]:
                 self._drop(shell)
         for shell in [shell for shell in self._shells() if not shell.is_booted]:
-            if shell.kind is not None and now - shell.asked_at > _STUCK_SECONDS:
-                self._note_loss(shell, shell.kind)
+            if now - shell.asked_at > _STUCK_SECONDS:
+                self._note_loss(shell)
 
     def _drop(self, shell: Shell) -> None:
         self.let_go(shell)
         shell.kill()
 
     def _missing(self, now: float) -> Kind | None:
-        return self._plan.missing(self._counts(), now)
+        # A spare that is taken is missed by nobody: another one is made meanwhile.
+        programs = {program for program, nursery in self._nurseries.items() if len(nursery.spares) >= self._spares > 0}
+        return self._plan.missing(self._counts(), programs, now)
 
     @property
     def _is_one_booting(self) -> bool:

@@ -137,6 +137,23 @@ async def test_a_waiting_runtime_that_dies_is_replaced(sandboxes: NamespaceSandb
         assert await run(IS_PRE_BOOTED)
 
 
+async def test_all_that_wait_may_die_at_once(tmp_path: Path) -> None:
+    """As where a machine is short of memory: they had booted, so others will."""
+    backend = NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=3)
+    await backend.open()
+    async with asked(backend, tmp_path, "one"):
+        await until_waiting(backend, {"wait1.x": 3})
+    killed = waiting_pids(backend)
+    assert len(killed) == 3
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while len(waiting_pids(backend)) < 3 or set(waiting_pids(backend)) & set(killed):
+            await asyncio.sleep(0.02)
+    await until_waiting(backend, {"wait1.x": 3})
+    await backend.close()
+
+
 async def test_what_cannot_boot_without_a_function_keeps_nobody_from_starting(
     sandboxes: NamespaceSandboxes, tmp_path: Path
 ) -> None:
