@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from lambdad.images.document import MalformedImage
 from lambdad.images.pull import pulled_layers
@@ -18,6 +19,7 @@ from lambdad.model.image import ImageUse
 from lambdad.store.base import Blobs, InsufficientStorage
 
 AT_ONCE = 4  #: images from one registry, each over one connection; no other registry's wait for a slow one
+AT_ONCE_OF_ACCOUNT = 2  #: of these, so that no account's wait for another's large ones alone
 
 
 class RemoteSources(Protocol):
@@ -31,13 +33,15 @@ class ImageFetch:
         self._sources = sources
         self._blobs = blobs
         self._turns: dict[str, asyncio.Semaphore] = {}  #: of registries, which the settings name
+        self._account_turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
-    async def fetch(self, use: ImageUse) -> Failure | None:
+    async def fetch(self, account_id: str, use: ImageUse) -> Failure | None:
         """Into the store, where the function's references keep them. At once where nothing is awaited."""
         if not use.awaits_layers:
             return None
         registry = use.uri.partition("/")[0].lower()
-        async with self._turns.setdefault(registry, asyncio.Semaphore(AT_ONCE)):
+        of_account = self._account_turns.setdefault((registry, account_id), asyncio.Semaphore(AT_ONCE_OF_ACCOUNT))
+        async with of_account, self._turns.setdefault(registry, asyncio.Semaphore(AT_ONCE)):
             try:
                 await self._fetch(use)
             except (MissingImage, MalformedReference) as error:

@@ -51,8 +51,8 @@ class ManagedPreparation(Protocol):
 
 
 class ImageFetching(Protocol):
-    async def fetch(self, use: ImageUse) -> Failure | None:
-        """The layers of an image that awaits them. A failure is the function's."""
+    async def fetch(self, account_id: str, use: ImageUse) -> Failure | None:
+        """The layers of an image that awaits them, for a function of this account, whose the failure is."""
         ...
 
 
@@ -63,6 +63,10 @@ class Retirement(Protocol):
         """Ends the idle environments of a version or of the whole function, and busy ones after their invocation, but for those
         of `revision`."""
         ...
+
+
+class _Abandoned(Exception):
+    """The function for which something was fetched is gone."""
 
 
 class Settler:
@@ -99,6 +103,8 @@ class Settler:
         self._version_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
         self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._managed_turns = asyncio.Semaphore(MANAGED_AT_ONCE)
+        self._fetches: dict[FunctionKey, set[asyncio.Task[Failure | None]]] = {}
+        functions.followers.append(self._abandon)
 
     async def start(self) -> None:
         for key in await self._records.unsettled():
@@ -169,7 +175,10 @@ class Settler:
         unsettled = _unsettled(stored)
         if not unsettled:
             return True
-        failures = await self._make_each_ready(key[0], unsettled)
+        try:
+            failures = await self._make_each_ready(key, unsettled)
+        except _Abandoned:
+            return False
         async with self._functions.change(key) as change:
             if change.stored is None or not any(each.revision_id in failures for each in _unsettled(change.stored)):
                 return False  # updated or deleted meanwhile; tags, aliases and policies may have changed as well
@@ -216,7 +225,10 @@ class Settler:
         version = None if stored is None else stored.versions.get(number)
         if stored is None or version is None or not version.is_unsettled:
             return True
-        failure = await self._fetch(version.configuration) or await self._make_ready(version.configuration)
+        try:
+            failure = await self._fetch(key, version.configuration) or await self._make_ready(version.configuration)
+        except _Abandoned:
+            return False
         if failure is None:
             try:
                 if version.has_snapshot:
@@ -239,7 +251,7 @@ class Settler:
         await self._environments.retire(*key, number)  # deleted meanwhile, and so is its snapshot
         return False
 
-    async def _make_each_ready(self, account_id: str, readings: Iterable[FunctionVersion]) -> dict[str, Failure | None]:
+    async def _make_each_ready(self, key: FunctionKey, readings: Iterable[FunctionVersion]) -> dict[str, Failure | None]:
         """By revision. What is wrong with one is no other's failure; what several need is made once."""
         made: dict[tuple[object, ...], Failure | None] = {}
         failures = {}
@@ -248,19 +260,42 @@ class Settler:
             awaits_layers = configuration.image is not None and configuration.image.awaits_layers
             needs = (*stacks_of(configuration), configuration.runtime, awaits_layers)
             if needs not in made:
-                made[needs] = await self._make_ready_in_turn(account_id, configuration)
+                made[needs] = await self._make_ready_in_turn(key, configuration)
             failures[reading.revision_id] = made[needs]
         return failures
 
-    async def _make_ready_in_turn(self, account_id: str, configuration: Configuration) -> Failure | None:
-        failure = await self._fetch(configuration)
+    async def _make_ready_in_turn(self, key: FunctionKey, configuration: Configuration) -> Failure | None:
+        failure = await self._fetch(key, configuration)
         if failure is None:
-            async with self._turn(account_id, has_image=configuration.image is not None):
+            async with self._turn(key[0], has_image=configuration.image is not None):
                 failure = await self._make_ready(configuration)
         return failure
 
-    async def _fetch(self, configuration: Configuration) -> Failure | None:
-        return None if configuration.image is None else await self._images.fetch(configuration.image)
+    async def _fetch(self, key: FunctionKey, configuration: Configuration) -> Failure | None:
+        """_Abandoned where the function is deleted meanwhile: a registry may be slow, and what comes after must not wait."""
+        if configuration.image is None:
+            return None
+        fetch = asyncio.create_task(self._images.fetch(key[0], configuration.image))
+        fetches = self._fetches.setdefault(key, set())
+        fetches.add(fetch)
+        try:
+            await asyncio.wait((fetch,))
+        except asyncio.CancelledError:
+            fetch.cancel()
+            await asyncio.wait((fetch,))
+            raise
+        finally:
+            fetches.discard(fetch)
+            if not fetches:
+                self._fetches.pop(key, None)
+        if fetch.cancelled():
+            raise _Abandoned
+        return fetch.result()
+
+    def _abandon(self, key: FunctionKey, stored: StoredFunction | None) -> None:
+        if stored is None:
+            for fetch in self._fetches.get(key, ()):
+                fetch.cancel()
 
     async def _make_ready(self, configuration: Configuration) -> Failure | None:
         try:

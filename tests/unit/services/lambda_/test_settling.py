@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from lambdad.model.image import ImageUse
 from lambdad.services.lambda_.record_keys import UNSETTLED
 from lambdad.services.lambda_.settling import IMAGES_OF_ACCOUNT
 from lambdad.store.base import Change, Put
 from support.image_layers import Entry
 from support.images import image, write_layout
-from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, World, digest_of, function_request, refused
+from support.lambda_service import ACCOUNT, OTHER_CODE, REGION, ROLE, World, digest_of, function_request, refused
 
 KEY = (ACCOUNT, REGION, "f")
 
@@ -111,6 +112,31 @@ async def test_function_deleted_while_pending(world: World) -> None:
     world.runtimes.gate.set()
     await world.settled()
     assert (await refused(world.call("GetFunction", FunctionName="f"))).code == "ResourceNotFoundException"
+
+
+async def test_a_function_made_anew_waits_for_nothing_of_the_one_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers that are being fetched for one that is deleted are not fetched to the end."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def fetch(account_id: str, use: ImageUse) -> None:
+        if begun.is_set():
+            return
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(world.state.settler._images, "fetch", fetch)  # type: ignore[attr-defined]
+    folder = write_layout(world.image_folder / "one", {"v": image([Entry("one")])})
+    request = {"FunctionName": "f", "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": f"oci:{folder}:v"}}
+    await world.call("CreateFunction", **request)
+    await begun.wait()
+    await world.call("DeleteFunction", FunctionName="f")
+    await world.call("CreateFunction", **request)
+    await ended.wait()
+    await world.settled()
+    assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["State"] == "Active"
 
 
 async def test_tags_may_change_meanwhile(world: World) -> None:
