@@ -1,5 +1,5 @@
 """apt on lists, caches and settings of its own: packages of any release of Debian's, as whatever user, with nothing of the
-machine's own touched. The mirror is the machine's."""
+machine's own touched. The mirror is the machine's; only what Debian's keys have signed is taken from it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,10 @@ class Apt:
             "Dir::Cache": folder / "cache",
             "APT::Sandbox::User": "",
             "Acquire::Languages": "none",
+            # What the machine may have allowed for archives of its own.
+            "Acquire::AllowInsecureRepositories": "false",
+            "Acquire::AllowWeakRepositories": "false",
+            "APT::Get::AllowUnauthenticated": "false",
         }
         command = ("apt-get", "--quiet=2", *(f"-o{name}={value}" for name, value in options.items()))
         return cls(folder, tuple(suites), command, settings_variables(folder))

@@ -50,6 +50,25 @@ def test_what_the_machine_has_apt_do_after_its_work_is_not_done(tmp_path: Path, 
     assert "touch it" not in told.stdout and "Post-Invoke" not in told.stdout
 
 
+@pytest.mark.skipif(apt_problem() is not None, reason="needs apt and the keys of Debian's archive")
+async def test_nothing_is_taken_that_debian_has_not_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine lets apt do so."""
+
+    async def mirror(folder: Path) -> str:
+        return f"file://{tmp_path}/debian"
+
+    (tmp_path / "debian/dists/stable/main").mkdir(parents=True)
+    (tmp_path / "debian/dists/stable/Release").write_text("Suite: stable\nDate: Thu, 26 Nov 2026 08:00:00 UTC\nSHA256:\n")
+    (tmp_path / "etc").mkdir()
+    careless = "Acquire::AllowInsecureRepositories", "Acquire::AllowWeakRepositories", "APT::Get::AllowUnauthenticated"
+    (tmp_path / "etc/apt.conf").write_text("".join(f'{name} "true";\n' for name in careless))
+    monkeypatch.setattr(apt, "_SETTINGS", tmp_path / "etc")
+    monkeypatch.setattr(apt, "_mirror", mirror)
+    made = await Apt.prepare(tmp_path / "apt", ("stable",))
+    with pytest.raises(InstallError, match="is not signed"):
+        await made.fetch(["language"], lambda line: None)
+
+
 @pytest.mark.parametrize(
     "mirror, update, problem",
     [
