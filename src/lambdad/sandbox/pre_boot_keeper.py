@@ -84,10 +84,9 @@ class PreBootKeeper:
         self._loop.watch(booted, lambda: self._note_booted(shell, kind))
 
     def _note_booted(self, shell: Shell, kind: Kind) -> None:
-        """Or it has ended, and that is about to be told."""
+        """Or it has ended without a word, and that is about to be told."""
         self._loop.forget(shell.runtime_doors[1])
-        if not shell.has_lost_runtime:
-            shell.is_booted = True
+        if shell.hear_boot():
             self._plan.note_boot(kind, self._now(), is_failure=False)
 
     def _note_loss(self, shell: Shell) -> None:

@@ -82,7 +82,7 @@ class Shell:
 
     @property
     def runtime_doors(self) -> tuple[int, int]:
-        """Of a pre-booted one, what becomes readable when the runtime has ended, and when it has booted."""
+        """Of a pre-booted one, what becomes readable when the runtime has ended, and when it has booted or has ended."""
         return self.doors[_COMMANDS], self.doors[_CONNECTION]
 
     @property
@@ -91,6 +91,11 @@ class Shell:
         told = select.poll()
         told.register(self.doors[_COMMANDS], select.POLLIN)
         return bool(told.poll(0))
+
+    def hear_boot(self) -> bool:
+        """What a runtime says when it has booted, and nothing else, is read before anybody else has its connection."""
+        self.is_booted = bool(os.read(self.doors[_CONNECTION], 1))
+        return self.is_booted
 
     def pre_boot(self, kind: Kind, now: float) -> None:
         """Has the runtime begin, within the bounds of its function-to-be, but with hardly any of a processor that others want.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lambdad.model.file_system import FileSystem
 from lambdad.model.runtime_program import RuntimeProgram, StartCommand
 from lambdad.sandbox.base import Sandbox
 from lambdad.sandbox.namespace import NamespaceSandboxes
@@ -33,6 +35,7 @@ if IS_PRE_BOOTED:
     start, ready = map(int, places.split())
     if os.environ.get("TZ") == ":Broken":
         sys.exit(1)
+    os.write(ready, b".")
     os.close(ready)
     record = os.read(start, 1 << 17)
     os.close(start)
@@ -198,6 +201,29 @@ async def test_a_runtime_that_is_not_wanted_after_all_ends(sandboxes: NamespaceS
     peer.close()
     await sandbox.stop()
     os.close(again.log_pipe)
+
+
+async def test_a_waiting_runtime_loses_the_network_and_gets_a_file_system(tmp_path: Path) -> None:
+    """As a spare would: before the function is there."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "there").write_text("before")
+    arn = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-00000000000000000"
+    backend = NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=1, network="nat", file_systems={arn: folder})
+    await backend.open()
+    way_out = "import socket; result = socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect_ex(('192.0.2.1', 9))"
+    changes = {"has_network": False, "file_system": FileSystem(arn, "/mnt/files")}
+    try:
+        async with asked(backend, tmp_path, "one") as (_, run):
+            assert await run(way_out) == 0
+            await until_waiting(backend, {"wait1.x": 1})
+        async with asked(backend, tmp_path, "two", **changes) as (_, run):
+            assert await run(IS_PRE_BOOTED)
+            assert await run(way_out) == errno.ENETUNREACH
+            assert await run("result = open('/mnt/files/there').read()") == "before"
+    finally:
+        await backend.close()
 
 
 async def test_close_ends_those_that_wait(tmp_path: Path) -> None:

@@ -37,10 +37,11 @@ def serve(connection_fd):
 def pre_boot(start_fd, connection_fd, memory_mb):
     """As `serve`, before there is a function: os.environ holds what every function of the runtime begins with. Never returns.
 
-    The client finds in _LAMBDAD_BOOT the numbers of two descriptors. It makes ready whatever does not depend on a function, closes
-    the second, which says that it has, and waits for a record on the first (SOCK_SEQPACKET, read as from a file): the function's
-    variables, a JSON object. An empty one is the end. It closes the first as well, makes these its environment, enters its working
-    directory once more, since the function's files are there now, and goes on as if it had just been started.
+    The client finds in _LAMBDAD_BOOT the numbers of two descriptors. It makes ready whatever does not depend on a function, writes
+    one byte to the second, which says that it has, closes that, and waits for a record on the first (SOCK_SEQPACKET, read as from a
+    file): the function's variables, a JSON object. An empty one is the end. It closes the first as well, makes these its
+    environment, enters its working directory once more, since the function's files are there now, and goes on as if it had just
+    been started.
     """
     os.environ["_LAMBDAD_BOOT"] = "%d %d" % (start_fd, connection_fd)
     problem = _become(memory_mb)

@@ -4,7 +4,7 @@
 const fs = require('fs');
 const Module = require('module');
 
-const PLACES = '_LAMBDAD_BOOT'; // "1022 1023": where the variables come from, and what to close as a sign of being ready
+const PLACES = '_LAMBDAD_BOOT'; // "1022 1023": where the variables come from, and where to say that it is ready
 const MOST_BYTES = 128 * 1024; // of a record
 const HAS_MODULES = Number(process.versions.node.split('.')[0]) >= 14;
 
@@ -22,6 +22,7 @@ async function whenFunctionIsKnown() {
     module.children.pop(); // as if it had not been loaded
   }
   const [start, ready] = places.split(' ').map(Number);
+  fs.writeSync(ready, '.');
   fs.closeSync(ready);
   const record = Buffer.alloc(MOST_BYTES);
   const length = fs.readSync(start, record, 0, MOST_BYTES, null);
