@@ -16,7 +16,7 @@ from lambdad.model.image import PLATFORMS, ImageCommand
 
 MOST_BYTES = 4 << 20  #: of one document, the distribution API's own limit
 MOST_LAYERS = 127  #: of an image that is to run
-_MOST_PARTS = 4200  #: of a manifest, as in ECR
+_MOST_PARTS = 4200  #: of a manifest, as in ECR, and of an index
 _MOST_COMMAND_BYTES = 64 << 10  #: what starts an image, with its variables: more than AWS's own 16 KB for a function's
 T = TypeVar("T")
 
@@ -127,6 +127,8 @@ def read_document(data: bytes, media_type: str = "") -> Manifest | Index:
         raise MalformedImage("its manifest is of an old schema: only the second is read")
     if document.manifests is not None and (document.layers is not None or document.config is not None):
         raise MalformedImage("its manifest is two in one: an index and one of layers")  # each reader would take its own
+    if document.manifests is not None and len(document.manifests) > _MOST_PARTS:
+        raise MalformedImage(f"its index names {len(document.manifests)} manifests; {_MOST_PARTS} are possible")
     if document.manifests is not None and kind not in MANIFESTS:
         return Index(kind or OCI_INDEX, _checked(document.manifests))
     if document.config is None or document.layers is None or kind in INDEXES:

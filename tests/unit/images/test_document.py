@@ -78,6 +78,7 @@ def test_a_configuration_says_what_is_run() -> None:
         (changed(MADE.manifest, layers=None), "no configuration and layers"),
         (changed(MADE.manifest, layers=[{**described(b"x", TAR), "digest": "md5:1"}]), "md5"),
         (changed(MADE.manifest, layers=[json.loads(MADE.manifest)["layers"][0]] * 5000), "5000 layers"),
+        (json.dumps({"schemaVersion": 2, "manifests": [described(b"x", MANIFEST)] * 5000}).encode(), "5000 manifests"),
         (changed(MADE.manifest, manifests=[]), "two in one"),
         (changed(MADE.manifest, mediaType=DOCKER_LIST), "no configuration and layers"),
         (changed(MADE.manifest, layers=[{**described(b"x", TAR), "size": -1}]), "less than no bytes"),
