@@ -57,9 +57,9 @@ class EnvironmentSupplies:
             token,
             is_provisioned=initialization is Initialization.PROVISIONED,
         )
-        boot = None
-        if beginning is Beginning.INIT and not brings_libraries(task_root, opt_root):
-            boot = boot_with(version, self.variables)
+        boot = boot_with(version, self.variables) if beginning is Beginning.INIT else None
+        if boot is not None and brings_libraries(task_root, opt_root):
+            boot = None
         return SandboxSpec(
             sandbox_id=parts.new_id(),
             program=program,

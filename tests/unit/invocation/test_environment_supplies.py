@@ -10,7 +10,7 @@ from lambdad.invocation.environment_log import EnvironmentLog
 from lambdad.invocation.environment_supplies import EnvironmentSupplies
 from lambdad.invocation.initialization import Initialization
 from lambdad.runtime_api.server import RuntimeApiServer
-from lambdad.runtime_api.session import RuntimeSession
+from lambdad.runtime_api.session import Beginning, RuntimeSession
 
 
 def supplies_of(world, version) -> EnvironmentSupplies:
@@ -60,3 +60,18 @@ async def test_another_spec_after_giving_back(world, version):
     assert spec.environment["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
     await supplies.take_down(None, None)
     assert (world.code.held, world.revoked) == (0, world.minted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "beginning", "may"),
+    [
+        ({"runtime": "nodejs20.x"}, Beginning.INIT, True),
+        ({"runtime": "nodejs20.x"}, Beginning.TEMPLATE, False),
+        ({"runtime": "nodejs20.x", "environment": {"NODE_OPTIONS": "--no-warnings"}}, Beginning.INIT, False),
+        ({}, Beginning.INIT, False),
+    ],
+)
+async def test_who_may_begin_in_a_runtime_that_waits(world, version, settings, beginning, may):
+    """Node.js functions that set nothing of what it reads at its start, and no template of a snapshot."""
+    spec = await supplies_of(world, version(**settings)).spec(Initialization.ON_DEMAND, beginning)
+    assert (spec.boot is not None) == may
