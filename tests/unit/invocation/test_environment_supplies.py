@@ -73,5 +73,7 @@ async def test_another_spec_after_giving_back(world, version):
 )
 async def test_who_may_begin_in_a_runtime_that_waits(world, version, settings, beginning, may):
     """Node.js functions that set nothing of what it reads at its start, and no template of a snapshot."""
-    spec = await supplies_of(world, version(**settings)).spec(Initialization.ON_DEMAND, beginning)
+    supplies = supplies_of(world, version(**settings))
+    spec = await supplies.spec(Initialization.ON_DEMAND, beginning)
+    supplies.give_back()
     assert (spec.boot is not None) == may
