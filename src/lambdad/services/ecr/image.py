@@ -19,6 +19,7 @@ Request = Mapping[str, Any]
 Output = dict[str, Any]
 
 _PAGE = 100
+_MOST_ANSWERED_BYTES = 16 << 20  #: of manifests in one answer, which is made in memory
 
 
 async def put_image(state: EcrState, context: RequestContext, request: Request) -> Output:
@@ -140,7 +141,7 @@ async def describe_images(state: EcrState, context: RequestContext, request: Req
 async def batch_get_image(state: EcrState, context: RequestContext, request: Request) -> Output:
     name = named(context, request)
     await existing(state, name)
-    images, failures = [], []
+    images, failures, left = [], [], _MOST_ANSWERED_BYTES
     for each in request["imageIds"]:
         manifest = await _identified(state, name, each)
         if manifest is None:
@@ -154,6 +155,9 @@ async def batch_get_image(state: EcrState, context: RequestContext, request: Req
         except KeyError:
             failures.append(_failure(each))
             continue
+        left -= len(data)
+        if left < 0:
+            raise invalid(f"The images' manifests have more than {_MOST_ANSWERED_BYTES} bytes: ask for fewer at a time.")
         images.append({**_image(name, manifest, each.get("imageTag")), "imageManifest": data.decode()})
     return {"images": images, "failures": failures}
 
