@@ -11,7 +11,7 @@ import pytest
 
 from support.server import Server
 
-PROVIDER = "registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws_*"
+PROVIDER = "*/hashicorp/aws/*/*/terraform-provider-aws_*"
 #: Folders that may hold copies of providers, as `terraform init -plugin-dir` takes them.
 PLUGIN_FOLDERS = (Path.home() / ".terraform.d", Path("/usr/local/share/terraform"), Path("/usr/share/terraform"), Path("/opt"))
 DONE, DIFFERS = 0, 2  #: exit codes of a plan with -detailed-exitcode
