@@ -254,7 +254,7 @@ def test_a_function_finds_its_surroundings_clean(dotnet: Dotnet) -> None:
     with dotnet.run("Example::Example.Process::Handle", _LAMBDA_TELEMETRY_LOG_FD="1") as process:
         found = json.loads(do(process, "surroundings").body)
         assert found["temporary"] == []
-        assert found["folder"] == str(example())
+        assert found["folder"] == str(example().resolve())
         assert "_LAMBDA_TELEMETRY_LOG_FD" not in found["environment"]
         assert found["framework"].startswith(".NET Core 3.1")
         assert json.loads(do(process, "hash").body) == hmac.digest(b"key", b"text", "sha256").hex()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +15,15 @@ from pathlib import Path
 from lambdad.errors import SandboxError, StartupError
 from lambdad.model.runtime_program import RuntimeProgram
 from lambdad.model.runtime_version import RuntimeVersion, runtime_version
+from lambdad.runtimes.built_folder import building, publish
 from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.family import Family
-from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Finder, Finders, Interpreter, InterpreterFinder, Places, own_interpreter
 from lambdad.runtimes.held_languages import HeldLanguages
 from lambdad.runtimes.install import Installer, InstallError, Progress, installed_packages
 from lambdad.runtimes.languages import advice, languages_dir
-from lambdad.runtimes.sdk import Sdk, try_sdk
+from lambdad.runtimes.sdk import Sdk
+from lambdad.runtimes.sdk_store import SdkStore
 
 RETRY_SECONDS = 600.0  #: between two tries to fetch an SDK
 _FORMAT = "2"  #: goes into a folder's name; a new one makes all folders anew
@@ -51,7 +50,7 @@ class RuntimePrograms:
         self._looking = asyncio.Lock()
         self._substitutes = substitutes or {}
         self._finder = finder
-        self._installer = installer  #: in the place of each SDK's own
+        self._sdks = SdkStore(cache_dir / "sdks", installer)
         self._progress = progress
         self._monotonic = monotonic
         self._retry_seconds = retry_seconds
@@ -165,30 +164,18 @@ class RuntimePrograms:
     async def _build(self, interpreter: Interpreter) -> RuntimeProgram:
         runtime = interpreter.runtime
         name = folder_name(interpreter)
-        self._folder.mkdir(parents=True, exist_ok=True)
         folder = self._folder / name
         if not folder.is_dir():
-            async with file_lock(self._folder / f".{name}.lock"):
+            async with building(self._folder, name) as content:
                 if not folder.is_dir():
-                    folder = await self._build_locked(interpreter, name)
+                    folder = await self._fill(interpreter, name, content)
         if folder.name == name:
             self._without_sdk.pop(runtime, None)
         return program_of(interpreter, folder)
 
-    async def _build_locked(self, interpreter: Interpreter, name: str) -> Path:
-        """Under the lock nobody else builds this folder, so what an earlier, killed builder left may be removed."""
-        for rubbish in self._folder.glob(f".building-{name}-*"):
-            await asyncio.to_thread(shutil.rmtree, rubbish, ignore_errors=True)
-        building = Path(tempfile.mkdtemp(prefix=f".building-{name}-", dir=self._folder))
-        try:
-            return await self._fill(interpreter, name, building)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
-
-    async def _fill(self, interpreter: Interpreter, name: str, building: Path) -> Path:
-        content = building / "content"
+    async def _fill(self, interpreter: Interpreter, name: str, content: Path) -> Path:
         sdk = sdk_of(interpreter)
-        if sdk is not None and not await self._fetch_sdk(sdk, interpreter, content):
+        if sdk is not None and not await self._lay_out_sdk(sdk, interpreter, content):
             name += "-without-sdk"
         if (self._folder / name).is_dir():
             return self._folder / name
@@ -197,18 +184,15 @@ class RuntimePrograms:
         await family_of(interpreter).finish(interpreter, content)
         return await asyncio.to_thread(publish, content, self._folder / name)
 
-    async def _fetch_sdk(self, sdk: Sdk, interpreter: Interpreter, content: Path) -> bool:
+    async def _lay_out_sdk(self, sdk: Sdk, interpreter: Interpreter, content: Path) -> bool:
         """False, and nothing in `content`, when it cannot be had."""
         runtime = interpreter.runtime
-        self._progress(f"Fetching the AWS SDK for {runtime}")
         self._tried_at[runtime] = self._monotonic()
         try:
-            await (self._installer or sdk.installer).install(sdk.requirements, content, self._progress)
-            await try_sdk(sdk, interpreter, content)
+            await self._sdks.lay_out(sdk, interpreter, content, self._progress)
         except InstallError as error:
             self._without_sdk[runtime] = f"{runtime} has no AWS SDK ({sdk.use} fails): {error}"
             self._progress(self._without_sdk[runtime])
-            await asyncio.to_thread(shutil.rmtree, content, ignore_errors=True)
             return False
         return True
 
@@ -297,17 +281,7 @@ def copy_client(content: Path, interpreter: Interpreter) -> None:
     for name, file in client_files(interpreter.runtime).items():
         copy = content / name
         copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.unlink(missing_ok=True)  # it may be a link to a file of the SDK
         shutil.copyfile(file, copy)
     manifest = {family_of(interpreter).name: ".".join(map(str, interpreter.version)), "packages": installed_packages(content)}
     (content / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-
-
-def publish(content: Path, destination: Path) -> Path:
-    """Makes the tree readable for every sandbox's user, durable, and visible under its name in one step."""
-    content.chmod(0o755)
-    for path in content.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-    os.sync()
-    content.rename(destination)
-    return destination

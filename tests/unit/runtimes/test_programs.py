@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -168,6 +170,31 @@ async def test_a_missing_sdk_is_fetched_later(tmp_path: Path) -> None:
     assert (rich.runtime_dir / "boto3").is_dir()
     assert made.problems() == {}
     await made.close()
+
+
+async def test_a_new_client_needs_no_new_sdk(tmp_path: Path) -> None:
+    """What was fetched before is what a new version of lambdad takes, offline too; its own files do not get into that."""
+    await (await programs(tmp_path, FakeInstaller())).prepare(OURS)
+    shutil.rmtree(tmp_path / "cache/runtimes")  # as if it had another name
+    made = await programs(tmp_path, FakeInstaller(failure="offline"))
+    program = await made.prepare(OURS)
+    assert made.problems() == {}
+    assert (program.runtime_dir / "boto3/__init__.py").read_text() == "version = 1\n"
+    (fetched,) = (tmp_path / "cache/sdks").glob("python*")
+    assert (fetched / "bootstrap.py").read_text() == "hostile = True\n"
+    assert (program.runtime_dir / "bootstrap.py").read_text() != "hostile = True\n"
+    assert (fetched / "boto3/__init__.py").samefile(program.runtime_dir / "boto3/__init__.py"), "it is there once"
+
+
+async def test_where_files_cannot_be_linked_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every file system can."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    program = await (await programs(tmp_path, FakeInstaller())).prepare(OURS)
+    assert (program.runtime_dir / "boto3/__init__.py").stat().st_nlink == 1
 
 
 async def test_close_gives_up_a_retry(tmp_path: Path) -> None:
