@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lambdad.errors import ServiceError
@@ -44,6 +45,14 @@ class CodeStore(Protocol):
         ...
 
 
+@dataclass(eq=False, slots=True)
+class _Unpacking:
+    """An image that is being unpacked, layer by layer."""
+
+    wanted: frozenset[Stack]
+    made: set[Stack] = field(default_factory=set)  #: for it, and for no image that is there
+
+
 class Archives:
     def __init__(
         self,
@@ -62,6 +71,7 @@ class Archives:
         self._unzipped_bytes = unzipped_bytes
         self._image_seconds = image_seconds
         self._held: Counter[str] = Counter()
+        self._unpackings: list[_Unpacking] = []
 
     @asynccontextmanager
     async def receive(self, content: AsyncIterator[bytes]) -> AsyncIterator[CodeArchive]:
@@ -102,23 +112,42 @@ class Archives:
     async def unpack_image(self, image: ImageUse) -> Failure | None:
         """Layer by layer. A failure where it is not fit to be run, or there is no room for it: then nothing of what was made
         for it stays. What nothing refers to is gone afterwards as well: a function may be deleted meanwhile."""
-        made: list[Stack] = []
+        unpacking = _Unpacking(frozenset(image.stacks()))
+        self._unpackings.append(unpacking)
         try:
-            async with asyncio.timeout(self._image_seconds):
-                failure = await self._unpack_layers(image, made)
-        except TimeoutError:
-            failure = Failure("InvalidImage", f"The image cannot be unpacked within {self._image_seconds:.0f} seconds.")
+            failure = await self._unpack_in_time(image, unpacking)
+            if failure is None:
+                for other in self._unpackings:
+                    other.made -= unpacking.wanted
+            else:
+                await self._discard_made(image, unpacking)
         finally:
+            self._unpackings.remove(unpacking)
             await self.release(image.stacks())
-        if failure is not None:
-            for stack in reversed(made):
-                await self._code_store.discard(stack)
         return failure
 
-    async def _unpack_layers(self, image: ImageUse, made: list[Stack]) -> Failure | None:
+    async def _unpack_in_time(self, image: ImageUse, unpacking: _Unpacking) -> Failure | None:
+        try:
+            async with asyncio.timeout(self._image_seconds):
+                return await self._unpack_layers(image, unpacking.made)
+        except TimeoutError:
+            return Failure("InvalidImage", f"The image cannot be unpacked within {self._image_seconds:.0f} seconds.")
+
+    async def _discard_made(self, image: ImageUse, unpacking: _Unpacking) -> None:
+        """What another image needs that is just being unpacked goes with that one, should it fail as well."""
+        for stack in reversed(image.stacks()):
+            if stack not in unpacking.made:
+                continue
+            others = [other for other in self._unpackings if other is not unpacking and stack in other.wanted]
+            if others:
+                others[0].made.add(stack)
+            else:
+                await self._code_store.discard(stack)
+
+    async def _unpack_layers(self, image: ImageUse, made: set[Stack]) -> Failure | None:
         for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
             if not self._code_store.has(stack):
-                made.append(stack)
+                made.add(stack)
             report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
             if report.refusal == "no-room":
                 return Failure("InsufficientCapacity", f"The image cannot be unpacked: {report.detail}.")

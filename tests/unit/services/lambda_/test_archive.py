@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from lambdad.model.image import Image, ImageCommand, ImageLayer, ImageUse
-from lambdad.sandbox.base import UnpackReport
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.archive import Archives, refused_zip
-from support.lambda_service import ACCOUNT, CODE, REGION, World, digest_of, function_request, zip_of
+from support.image_layers import Entry
+from support.images import image, write_layout
+from support.lambda_service import ACCOUNT, CODE, REGION, ROLE, World, digest_of, function_request, zip_of
 
 BAD_ZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
 LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"
@@ -139,3 +142,37 @@ async def test_an_image_that_fails_leaves_no_trees(world: World, report: UnpackR
         assert failure is not None
         assert failure.code == code
     assert not any(world.code_store.has(stack) for stack in use.stacks())
+
+
+@pytest.mark.parametrize("others_layers", [[], ["more"]])
+async def test_a_layer_that_another_image_needs_stays_when_one_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch, others_layers: list[str]
+) -> None:
+    """It was unpacked for the one that fails, later. When the other fails as well, it goes."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    unpack_layer = world.sandboxes.unpack_layer
+
+    async def failing(layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        if below is None:
+            return await unpack_layer(layer, below, destination, limits)
+        begun.set()
+        await go_on.wait()
+        return UnpackReport(0, "link", "x")
+
+    monkeypatch.setattr(world.sandboxes, "unpack_layer", failing)
+    for name, layers in (("f", ["fails"]), ("g", others_layers)):
+        made = image([Entry("base")], *([Entry(layer)] for layer in layers))
+        uri = f"oci:{write_layout(world.image_folder / name, {'v': made})}:v"
+        await world.call("CreateFunction", FunctionName=name, Role=ROLE, PackageType="Image", Code={"ImageUri": uri})
+        await begun.wait()
+    if not others_layers:
+        await world.settled("g")
+    go_on.set()
+    for name in ("f", "g"):
+        await world.settled(name)
+    stored = await world.state.functions.find((ACCOUNT, REGION, "g"))
+    assert stored is not None
+    latest = stored.function.latest
+    assert latest.configuration.image is not None
+    is_there = world.code_store.has(latest.configuration.image.stacks()[0])
+    assert (latest.state, is_there) == (("Failed", False) if others_layers else ("Active", True))
