@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,9 @@ from lambdad.cli.client import JsonOption
 from lambdad.cli.failure import CommandError
 from lambdad.cli.output import print_table
 from lambdad.config import Settings, read
+
+if TYPE_CHECKING:
+    from lambdad.runtimes.find import Interpreter
 
 COLUMNS = ("RUNTIME", "STATE", "DETAIL")
 _LOOK_SECONDS = 0.2
@@ -87,12 +91,21 @@ def install(
     source = usable_source(runtime)
     try:
         with _bar(runtime, 0 if source is None else source.megabytes, languages_dir(folder)) as progress:
-            interpreter = asyncio.run(install_language(runtime, folder, progress))
+            interpreter = asyncio.run(_until_terminated(install_language(runtime, folder, progress)))
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
     except InstallError as error:
         raise CommandError(f"{runtime} was not installed: {error}") from error
     except OSError as error:
         raise CommandError(f"{runtime} was not installed: {error.strerror}: {error.filename}") from error
     typer.echo(f"{runtime} is ready: {'.'.join(map(str, interpreter.version))} at {interpreter.executable}")
+
+
+async def _until_terminated(work: Coroutine[Any, Any, Interpreter]) -> Interpreter:
+    """SIGTERM gives it up, as Ctrl-C does: what it has started ends, and nothing of it is left behind."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _settings(cache_dir: str | None) -> Settings:

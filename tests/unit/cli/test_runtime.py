@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import Result
 
 from lambdad.runtimes.families import FAMILY_OF
+from support.processes import is_running
 
 Run = Callable[..., Result]
 
@@ -52,6 +54,20 @@ def test_an_installed_runtime_is_ready(run: Run, npm: Path, tmp_path: Path) -> N
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "v18.1.2\n"
     listed = json.loads(run("runtime", "list", "--json", "--cache-dir", str(tmp_path / "cache")).stdout)
     assert {"runtime": "nodejs18.x", "state": "ready", "detail": f"18.1.2 at {program}"} in listed
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_installation_that_is_ended_leaves_nothing_behind(npm: Path, tmp_path: Path, number: int, status: int) -> None:
+    """Neither what it has fetched so far nor who fetches."""
+    os.mkfifo(npm / "started")
+    (npm / "npm").write_text(f"#!/bin/sh\necho $$ >{npm}/started\nexec sleep 1000\n")
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "lambdad", "runtime", "install", "nodejs18.x"]
+    with subprocess.Popen([*command, "--cache-dir", str(tmp_path / "cache")], stderr=subprocess.DEVNULL) as process:
+        fetching = int((npm / "started").read_text())
+        process.send_signal(number)
+        assert process.wait(20) == status
+    assert not is_running(fetching)
+    assert [path.name for path in (tmp_path / "cache/languages").iterdir()] == [".nodejs18.x.lock"]
 
 
 def test_what_cannot_be_installed_is_one_sentence(run: Run, npm: Path, tmp_path: Path) -> None:
