@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 INSTALL_SECONDS = 300.0
+#: By itself npm waits for more than a minute in all before it gives up where there is no registry.
+NPM_RETRIES = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 _LONGEST_LINE = 1 << 20  #: bytes; a longer one comes in parts
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
@@ -63,7 +65,7 @@ class NpmInstaller:
         options = [
             *("--prefix", str(target), "--cache", str(cache)),
             *("--no-update-notifier", "--no-progress", "--loglevel=error", "--logs-max=0"),
-            *("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"),
+            *NPM_RETRIES,
         ]
         # Offline it would try each package in turn, minutes in all, so it gets one of them first.
         first = requirements[:1]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lambdad.runtimes.install import CommandError, InstallError, Progress, npm_problem, run
+from lambdad.runtimes.install import NPM_RETRIES, CommandError, InstallError, Progress, npm_problem, run
 
 FETCH_SECONDS = 900.0
 #: What Python's libraries say of archives that are cut short, broken, or packed in a way that they do not know.
@@ -66,7 +66,7 @@ class NpmSource:
         folder = target.absolute().with_name(target.name + "-package")  # npm and pip run elsewhere
         folder.mkdir()
         options = ("--pack-destination", str(folder), "--cache", str(folder / "cache"), "--loglevel", "error")
-        await _run(("npm", "pack", self.package, *options), progress, self.name)
+        await _run(("npm", "pack", self.package, *options, *NPM_RETRIES), progress, self.name)
         found = list(folder.glob("*.tgz"))
         if len(found) != 1:
             raise InstallError(f"npm left {len(found)} packages where one was to be")

@@ -75,9 +75,10 @@ async def test_a_hostile_tarball_is_refused(npm: Path, tmp_path: Path, name: str
 
 
 async def test_what_npm_cannot_get_is_an_error_with_its_words(npm: Path, tmp_path: Path) -> None:
-    """The package is named."""
+    """The package is named; npm is not to try for minutes."""
     with pytest.raises(InstallError, match=r"the npm package tool@9 could not be fetched: .*E404"):
         await NpmSource("tool@9", 1).fetch(tmp_path / "made", lambda line: None)
+    assert "--fetch-retry-maxtimeout=5000" in (tmp_path / "asked").read_text().split()
 
 
 async def test_a_package_of_another_shape_is_an_error(npm: Path, tmp_path: Path) -> None:
