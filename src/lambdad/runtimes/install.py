@@ -18,6 +18,8 @@ INSTALL_SECONDS = 300.0
 #: By itself npm waits for more than a minute in all before it gives up where there is no registry.
 NPM_RETRIES = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 _LONGEST_LINE = 1 << 20  #: bytes; a longer one comes in parts
+#: What npm writes behind the reason: where in its own code that was, an object's members, and advice.
+_BESIDE_THE_REASON = re.compile(r"npm (error|ERR!)(\s\s.*|\s*\}?|\s(A complete log|If you are behind a proxy).*)")
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
 
@@ -118,7 +120,7 @@ def _without_addresses(text: str) -> str:
 
 
 class CommandError(Exception):
-    """A command ended with a status other than 0; the text is the end of what it wrote."""
+    """A command ended with a status other than 0; the text is the end of what it wrote, as far as that says why."""
 
 
 async def run(
@@ -135,7 +137,7 @@ async def run(
         assert process.stdout is not None
         async for line in _lines(process.stdout):
             text = line.decode("utf-8", "replace").rstrip()
-            last = [*last[-4:], text] if text else last
+            last = [*last[-4:], text] if text and not _BESIDE_THE_REASON.fullmatch(text) else last
             progress(text)
         status = await process.wait()
     if status != 0:

@@ -32,6 +32,18 @@ async def test_a_failed_command_tells_its_last_words() -> None:
         await run(["/bin/sh", "-c", "exit 3"], 10, lambda line: None)
 
 
+async def test_of_what_npm_writes_the_reason_is_told() -> None:
+    """Not what stands behind it: a stack trace, the members of an object, advice."""
+    said = (
+        "npm error code ECONNREFUSED\nnpm error FetchError: request to it failed, reason: connect ECONNREFUSED 127.0.0.1:9\n"
+        "npm error     at emit (node:events:524:28) {\nnpm error   errno: 'ECONNREFUSED',\nnpm error   type: 'x'\n"
+        "npm error }\nnpm error\nnpm error If you are behind a proxy, see it.\nnpm error A complete log of this run is there."
+    )
+    with pytest.raises(CommandError) as caught:
+        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 10, lambda line: None)
+    assert str(caught.value) == " ".join(said.splitlines()[:2])
+
+
 async def test_a_command_over_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
     """Nothing of it is left running."""
     script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
