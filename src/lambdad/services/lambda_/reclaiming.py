@@ -27,6 +27,7 @@ from lambdad.store.base import Conflict
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 3600.0
+RESTORE_PAUSE_SECONDS = 30.0  #: between two tries to make a version ready that could not be: anybody may invoke it
 
 
 class Settling(Protocol):
@@ -60,6 +61,7 @@ class Reclaimer:
         self._sweep_seconds = sweep_seconds
         self._clock = clock
         self._uses: dict[tuple[FunctionKey, str], float] = {}  #: since the last sweep
+        self._woken_at: dict[tuple[FunctionKey, str], float] = {}  #: in the pause, or since the last sweep
         self._stop = asyncio.Event()
 
     def note_use(self, key: FunctionKey, version: str) -> None:
@@ -67,11 +69,21 @@ class Reclaimer:
         self._uses[key, version] = self._clock()
 
     async def wake(self, key: FunctionKey, version: str) -> None:
-        """Has an Inactive version made ready again; Pending on return. Others that ask for it meanwhile change nothing."""
+        """Has an Inactive version made ready again; Pending on return. Others that ask for it meanwhile change nothing.
+
+        It stays Inactive where that has just failed, until the pause is over.
+        """
         self.note_use(key, version)
         async with self._settler.after(key), self._functions.change(key) as change:
-            if change.stored is not None and (woken := _woken(change.stored, version)) is not None:
-                await change.save(woken)
+            if change.stored is None or (woken := _woken(change.stored, version)) is None:
+                return
+            if _has_failed(change.stored, version) and self._has_just_woken(key, version):
+                return
+            self._woken_at[key, version] = self._clock()
+            await change.save(woken)
+
+    def _has_just_woken(self, key: FunctionKey, version: str) -> bool:
+        return 0 <= self._clock() - self._woken_at.get((key, version), float("-inf")) < RESTORE_PAUSE_SECONDS
 
     async def run(self) -> None:
         while not self._stop.is_set():
@@ -92,6 +104,7 @@ class Reclaimer:
 
     async def sweep(self) -> None:
         """Takes back from those that are idle now."""
+        self._woken_at = {woken: at for woken, at in self._woken_at.items() if self._has_just_woken(*woken)}
         for use in await self._write_uses():
             if self._stop.is_set():
                 return
@@ -157,6 +170,12 @@ def _woken(stored: StoredFunction, version: str) -> StoredFunction | None:
         if reading is not None:
             return replace(stored, versions={**stored.versions, version: reading.woken()})
     return None
+
+
+def _has_failed(stored: StoredFunction, version: str) -> bool:
+    """Whether it is Inactive because it could not be made ready again, and not because it was idle."""
+    reading = _reading(stored, version)
+    return reading is not None and reading.state_reason_code != "Idle"
 
 
 def woken_for_provisioned(stored: StoredFunction) -> StoredFunction:

@@ -12,7 +12,7 @@ from msgspec.structs import replace as with_members
 from lambdad.errors import SandboxError
 from lambdad.model.event import decode_event
 from lambdad.model.function import Failure
-from lambdad.services.lambda_.reclaiming import Reclaimer
+from lambdad.services.lambda_.reclaiming import RESTORE_PAUSE_SECONDS, Reclaimer
 from lambdad.services.lambda_.record_keys import LAST_USES
 from lambdad.services.lambda_.records import LastUse
 from lambdad.services.lambda_.resolve import EventFunctions
@@ -378,7 +378,7 @@ async def test_a_version_of_an_idle_function(world: World, uri: str) -> None:
 
 
 async def test_what_cannot_be_restored_is_inactive_again(world: World, uri: str) -> None:
-    """With the reason; every further invocation tries once more."""
+    """With the reason; an invocation half a minute later tries once more, and one before does not."""
     await create(world, uri)
     await pass_days(world, 14)
     lost = await lose_layer(world)
@@ -386,6 +386,11 @@ async def test_what_cannot_be_restored_is_inactive_again(world: World, uri: str)
         await refused(world.call("Invoke", FunctionName="f", Payload=b"{}"))
         assert (await state_of(world))[0] == "Pending"
         await world.settled()
+        world.now[0] += RESTORE_PAUSE_SECONDS - 1
+        error = await refused(world.call("Invoke", FunctionName="f", Payload=b"{}"))
+        assert error.code == "CodeArtifactUserPendingException"
+        assert (await state_of(world))[0] == "Inactive"
+        world.now[0] += 1
         state, code, reason = await state_of(world)
         assert (state, code) == ("Inactive", "InternalError")
         assert lost.name in reason
@@ -408,6 +413,7 @@ async def test_a_version_that_cannot_be_restored_fails_no_update(world: World, u
     assert (await shown(world))["LastUpdateStatus"] == "Successful"
     assert (await state_of(world, "1"))[:2] == ("Inactive", "InternalError")
     lost.with_suffix(".lost").rename(lost)
+    world.now[0] += RESTORE_PAUSE_SECONDS
     await refused(world.call("Invoke", FunctionName="f", Qualifier="1", Payload=b"{}"))
     await world.call("UpdateFunctionCode", FunctionName="f", ImageUri=written(world, "three"))
     await lose_layer(world)
@@ -423,6 +429,7 @@ async def test_a_snapshot_that_cannot_be_made_again(world: World) -> None:
     failures = [Failure("FunctionError.RuntimeInitError", "init failed"), SandboxError("no room on the disk")]
     reasons = [("FunctionError.RuntimeInitError", "init failed"), ("InternalError", "no room on the disk")]
     for failure, reason in zip(failures, reasons, strict=True):
+        world.now[0] += RESTORE_PAUSE_SECONDS
         world.snapshots.outcomes.append(failure)
         await refused(world.call("Invoke", FunctionName="f", Qualifier="1", Payload=b"{}"))
         await world.settled()
