@@ -62,9 +62,12 @@ def environment_variables(
     }
 
 
-def boot_with(version: Version, variables: Mapping[str, str]) -> Mapping[str, str] | None:
-    """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`."""
-    names = family_of(version.runtime).pre_boot if version.image is None else None
+def boot_with(version: Version, interpreter: str, variables: Mapping[str, str]) -> Mapping[str, str] | None:
+    """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`.
+
+    `interpreter` is the name of the runtime that runs it: another than its own where the settings say so.
+    """
+    names = family_of(version.runtime).pre_boot(interpreter) if version.image is None else None
     return None if names is None else boot_variables(_replaceable(version.runtime), variables, names)
 
 

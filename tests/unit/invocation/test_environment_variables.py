@@ -108,15 +108,26 @@ def test_frames(version):
         ("nodejs20.x", {"NODE_OPTIONS": "--no-warnings"}, False),
         ("nodejs20.x", {"TZ": "Europe/Berlin"}, False),
         ("nodejs20.x", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, False),
+        ("java25", {"STAGE": "test"}, True),
+        ("java25", {"JAVA_TOOL_OPTIONS": "-Xint"}, False),
+        ("java21", {}, False),
         ("python3.12", {}, False),
         ("provided.al2023", {}, False),
     ],
 )
 def test_what_a_runtime_may_be_booted_with(version, runtime, own, may):
-    """What every function of it begins with, and nothing of this one; of Node.js only, unless the function differs there."""
+    """What every function of it begins with, and nothing of this one, unless it differs in what is read at a start."""
     made = version("hello", runtime=runtime, environment=own)
-    booted = boot_with(made, environment_variables(made, CREDENTIALS, "stream"))
+    booted = boot_with(made, runtime, environment_variables(made, CREDENTIALS, "stream"))
     assert (booted is not None) == may
     if booted is not None:
         assert not {"STAGE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "_HANDLER", "AWS_LAMBDA_FUNCTION_NAME"} & booted.keys()
         assert booted["PATH"].startswith("/var/lang/bin:")
+
+
+def test_an_older_java_that_stands_in_is_not_booted_ahead_of_need(version):
+    """It could not take on a function's variables, though the runtime's own Java can."""
+    made = version("hello", runtime="java25")
+    variables = environment_variables(made, CREDENTIALS, "stream")
+    assert boot_with(made, "java25", variables) is not None
+    assert boot_with(made, "java21", variables) is None

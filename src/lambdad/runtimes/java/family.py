@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lambdad.errors import SandboxError
+from lambdad.model.pre_boot import start_names
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -28,6 +29,9 @@ RUNTIMES = {
     21: ("java21",),
     25: ("java25",),
 }
+#: From this release on Java can give its process another environment: see PreBoot.java.
+OLDEST_PRE_BOOTED = 22
+START_NAMES = start_names(r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*")
 #: The newest of each release that PyPI has, and for which machines; of 8 it has none.
 WHEELS = {
     11: ("11.0.13.1", ("x86_64",)),
@@ -86,19 +90,26 @@ def options(feature: int) -> tuple[str, ...]:
         *(("-XX:SharedArchiveFile=/var/runtime/client.jsa", "-Xlog:cds=off") if feature > 8 else ()),
         *(("-XX:Flags=/var/runtime/flags",) if feature >= 17 else ()),
         *(("-Dfile.encoding=UTF-8",) if feature < 18 else ()),  # from then on it is
-        *_opened(feature),
+        *_permissions(feature),
         "-Djava.net.preferIPv4Stack=true",
     )
 
 
-def _opened(feature: int) -> tuple[str, ...]:
-    """What OldEnvironment.java changes, on Java 11; 8 knows no such bounds, and from 17 on it changes nothing."""
+def _permissions(feature: int) -> tuple[str, ...]:
+    """For what OldEnvironment.java changes, on Java 11; 8 knows no such bounds, and from 17 on it changes nothing. And for what
+    CLibrary.java calls; functions have it as well, whose libraries would be warned of from Java 24 on."""
+    if feature >= OLDEST_PRE_BOOTED:
+        return ("--enable-native-access=ALL-UNNAMED",)
     return ("--add-opens=java.base/java.util=ALL-UNNAMED",) if feature == 11 else ()
 
 
 def release(runtime: str) -> int:
     """17 of java17.al2023."""
     return next(release for release, names in RUNTIMES.items() if runtime in names)
+
+
+def pre_boot(runtime: str) -> re.Pattern[str] | None:
+    return START_NAMES if release(runtime) >= OLDEST_PRE_BOOTED else None
 
 
 def sources(runtime: str) -> Sequence[Source]:
@@ -135,7 +146,7 @@ async def _add_archive(interpreter: Interpreter, content: Path) -> None:
     classes, archive = content.parent / "classes", content / "client.jsa"
 
     async def java(*arguments: str) -> None:
-        command = [str(interpreter.executable), "-XX:+UseSerialGC", *_opened(interpreter.version[0]), *arguments]
+        command = [str(interpreter.executable), "-XX:+UseSerialGC", *_permissions(interpreter.version[0]), *arguments]
         await run(command, ARCHIVE_SECONDS, lambda line: None, task)
 
     try:
@@ -160,6 +171,7 @@ FAMILY = Family(
     client=CLIENT,
     lookup=Lookup(re.compile("java"), ("-XshowSettings:properties", "-version"), read, speaks_on_standard_error=True),
     start=start,
+    pre_boot=pre_boot,
     has_old_key_names=True,
     sources=sources,
     advice=advice,

@@ -56,6 +56,12 @@ def sources(runtime: str) -> Sequence[Source]:
     return [NpmSource(f"node-linux-{machine}@{major}", _MEGABYTES[int(major)])]
 
 
+#: NODE_ENV is read by libraries alone.
+START_NAMES = start_names(
+    "NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|ICU_.*|SIMDUTF_.*|SIMDJSON_.*|WATCH_REPORT_DEPENDENCIES"
+    "|AWS_LAMBDA_NODEJS_.*"
+)
+
 FAMILY = Family(
     name="node",
     language="Node.js",
@@ -63,11 +69,7 @@ FAMILY = Family(
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
-    # NODE_ENV is read by libraries alone.
-    pre_boot=start_names(
-        "NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|ICU_.*|SIMDUTF_.*|SIMDJSON_.*|WATCH_REPORT_DEPENDENCIES"
-        "|AWS_LAMBDA_NODEJS_.*"
-    ),
+    pre_boot=lambda runtime: START_NAMES,
     variables=variables,
     sdk=sdk,
     sources=sources,

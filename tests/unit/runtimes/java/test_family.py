@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.runtimes.find import Interpreter, Places
-from lambdad.runtimes.java.family import FAMILY, options, read, start
+from lambdad.runtimes.java.family import FAMILY, START_NAMES, options, read, start
 
 SETTINGS = """Property settings:
     file.encoding = UTF-8
@@ -75,18 +75,40 @@ def test_it_is_started_where_a_sandbox_shows_it() -> None:
 
 
 def test_each_release_gets_the_options_that_it_knows() -> None:
-    """Java 8 has no archives, 11 needs a package opened, 17 and newer compile once."""
+    """Java 8 has no archives, 11 needs a package opened, 17 and newer compile once, 25 may call the C library."""
     archive, opened = "-XX:SharedArchiveFile=/var/runtime/client.jsa", "--add-opens=java.base/java.util=ALL-UNNAMED"
     flags, utf8 = "-XX:Flags=/var/runtime/flags", "-Dfile.encoding=UTF-8"
-    special = {archive, opened, flags, utf8}
+    native = "--enable-native-access=ALL-UNNAMED"
+    special = {archive, opened, flags, utf8, native}
     assert {feature: special & set(options(feature)) for feature in (8, 11, 17, 21, 25)} == {
         8: {utf8},
         11: {archive, opened, utf8},
         17: {archive, flags, utf8},
         21: {archive, flags},
-        25: {archive, flags},
+        25: {archive, flags, native},
     }
     assert all("-XX:MaxHeapSize={memory_kb:85:65536}k" in options(feature) for feature in (8, 11, 17, 21, 25))
+
+
+def test_only_what_can_change_its_own_environment_is_booted_ahead_of_need() -> None:
+    """Java 22 and newer can."""
+    assert [name for name in FAMILY.runtimes if FAMILY.pre_boot(name) is not None] == ["java25"]
+
+
+@pytest.mark.parametrize(
+    "name", ["JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "CLASSPATH", "GLIBCXX_TUNABLES"]
+)
+def test_what_a_machine_reads_when_it_starts_is_known(name: str) -> None:
+    """A function that sets one of these has a machine of its own."""
+    assert START_NAMES.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["HOME", "PATH", "TMPDIR", "TABLE", "SPRING_PROFILES_ACTIVE", "http_proxy", "AWS_ENDPOINT_URL"]
+)
+def test_what_is_read_later_is_no_obstacle_to_a_machine_that_waits(name: str) -> None:
+    """Or never: the folders of user.home and java.io.tmpdir are none of the environment."""
+    assert not START_NAMES.fullmatch(name)
 
 
 def test_java_is_looked_for_where_it_usually_is(tmp_path: Path) -> None:

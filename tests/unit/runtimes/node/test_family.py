@@ -10,7 +10,7 @@ import pytest
 
 from lambdad.runtimes.family import inside
 from lambdad.runtimes.find import Interpreter
-from lambdad.runtimes.node.family import FAMILY, read_answers, sources, start, variables
+from lambdad.runtimes.node.family import FAMILY, START_NAMES, read_answers, sources, start, variables
 
 
 def interpreter(executable: str, root: str, major: int = 20) -> Interpreter:
@@ -84,12 +84,11 @@ def test_every_runtime_has_a_source_where_npm_has_builds(monkeypatch: pytest.Mon
 )
 def test_what_an_interpreter_reads_when_it_starts_is_known(name: str) -> None:
     """A function that sets one of these has an interpreter of its own."""
-    assert FAMILY.pre_boot is not None
-    assert FAMILY.pre_boot.fullmatch(name)
+    assert START_NAMES.fullmatch(name)
+    assert all(FAMILY.pre_boot(runtime) is START_NAMES for runtime in FAMILY.runtimes)
 
 
 @pytest.mark.parametrize("name", ["NODE_ENV", "HOME", "TABLE", "NO_COLOR", "AWS_ENDPOINT_URL"])
 def test_what_is_read_later_is_no_obstacle_to_an_interpreter_that_waits(name: str) -> None:
     """Or is read once more for the function, as HOME is."""
-    assert FAMILY.pre_boot is not None
-    assert not FAMILY.pre_boot.fullmatch(name)
+    assert not START_NAMES.fullmatch(name)

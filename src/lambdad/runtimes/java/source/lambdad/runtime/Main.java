@@ -20,6 +20,7 @@ public final class Main {
 
     /** `arguments[0]` is the folder of the layers. */
     public static void main(String[] arguments) {
+        PreBoot.awaitFunction();
         Map<String, String> environment = System.getenv();
         FunctionLogger logger =
                 FunctionLogger.open(environment.getOrDefault("_LAMBDA_TELEMETRY_LOG_FD", ""), environment);

@@ -42,6 +42,7 @@ public final class Rehearsal {
             copy("/rehearsed/" + name + ".rehearsal", new File(classes, name + ".class"));
         }
         String root = new File("").getAbsolutePath();
+        PreBoot.rehearse();
         FunctionLogger logger = FunctionLogger.open("1", System.getenv());
         try {
             Main.run("127.0.0.1:" + listener.getLocalPort(), "rehearsed.Function", root, "/opt", logger);

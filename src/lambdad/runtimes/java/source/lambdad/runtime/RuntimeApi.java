@@ -96,6 +96,10 @@ final class RuntimeApi {
         read();
     }
 
+    void close() throws IOException {
+        socket.close();
+    }
+
     private void send(String path, byte[] body, int length, String headers) throws IOException {
         if (length > MAX_RESPONSE_BYTES) {
             sendTooLong(message(path, body, length, headers, new byte[0]));
