@@ -93,7 +93,7 @@ def comparable(answer: dict[str, Any]) -> dict[str, Any]:
         alike[way] = [re.sub(f"^({OWN})=.*", r"\1", line) for line in alike[way]]
     del alike["found"]
     alike["mounts"] = re.sub(r"uid=\d+|gid=\d+|lambdad-\w+", "", alike["mounts"])
-    kept = [line for line in alike["status"].splitlines() if re.match("Cap|Sig|Shd|NoNew|Seccomp|Umask|NS|Threads", line)]
+    kept = [line for line in alike["status"].splitlines() if re.match("Cap|Sig|Shd|NoNew|Seccomp|Umask|NS", line)]
     alike["status"] = kept
     alike["stat"] = re.sub(r".*\) ", "", alike["stat"]).split()[2:4]
     return alike

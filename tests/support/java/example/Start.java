@@ -8,9 +8,11 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.lang.management.BufferPoolMXBean;
+import java.lang.management.GarbageCollectorMXBean;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryUsage;
 import java.lang.management.RuntimeMXBean;
+import java.lang.management.ThreadMXBean;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -38,8 +40,15 @@ public final class Start implements RequestHandler<Map<String, Object>, Map<Stri
         RuntimeMXBean machine = ManagementFactory.getRuntimeMXBean();
         MemoryUsage heap = ManagementFactory.getMemoryMXBean().getHeapMemoryUsage();
         alike.put("threads", threads());
-        alike.put("tasks", texts("/proc/self/task", "comm"));
+        alike.put("tasks", tasks());
         alike.put("next thread", Arrays.asList(new Thread().getName(), new Thread().getId()));
+        ThreadMXBean counted = ManagementFactory.getThreadMXBean();
+        alike.put("thread counts", Arrays.asList(counted.getTotalStartedThreadCount(), counted.getPeakThreadCount()));
+        List<Long> collections = new ArrayList<>();
+        for (GarbageCollectorMXBean collector : ManagementFactory.getGarbageCollectorMXBeans()) {
+            collections.add(collector.getCollectionCount());
+        }
+        alike.put("collections", collections);
         alike.put("connections", text("/proc/self/net/tcp").split("\n").length);
         alike.put("libraries", libraries());
         alike.put("descriptors", descriptors());
@@ -104,13 +113,17 @@ public final class Start implements RequestHandler<Map<String, Object>, Map<Stri
         return map.entrySet().stream().map(e -> Arrays.asList(e.getKey(), e.getValue())).collect(Collectors.toList());
     }
 
-    private static List<String> texts(String folder, String name) throws IOException {
-        List<String> texts = new ArrayList<>();
-        for (String each : names(folder)) {
-            texts.add(text(folder + "/" + each + "/" + name));
+    /** But for the compiler's, of which there are as many as have something to compile. */
+    private static List<String> tasks() throws IOException {
+        List<String> tasks = new ArrayList<>();
+        for (String number : names("/proc/self/task")) {
+            String name = text("/proc/self/task/" + number + "/comm");
+            if (!name.matches("C[12] .*\\s*")) {
+                tasks.add(name);
+            }
         }
-        Collections.sort(texts);
-        return texts;
+        Collections.sort(tasks);
+        return tasks;
     }
 
     private static TreeSet<String> libraries() throws IOException {
