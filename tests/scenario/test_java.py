@@ -93,6 +93,14 @@ def test_a_function_in_java_finds_what_it_finds_on_aws(function: Function) -> No
     assert [function.do("calls")[0] for _ in range(2)] == [3, 4]
 
 
+def test_letters_of_every_alphabet_are_in_variables_and_names_of_files(server: Server) -> None:
+    """Whether or not this machine has the locale that LANG names, without which Java knows none but ASCII's."""
+    word = "grün€こ"
+    function = Function(server, "java-letters", Environment={"Variables": {"WORD": word}})
+    assert function.do("letters")[0] == [word, word]
+    function.client.delete_function(**function.named)
+
+
 def test_what_it_logs_are_events_of_the_log(server: Server, function: Function) -> None:
     """A message with several lines is one event, however it was written; an exception is one with its stack."""
     function.do("log")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from lambdad.errors import SandboxError
@@ -32,6 +35,7 @@ RUNTIMES = {
 #: From this release on Java can give its process another environment: see PreBoot.java.
 OLDEST_PRE_BOOTED = 22
 START_NAMES = start_names(r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*")
+_LC_CTYPE_MASK = 1  #: of newlocale(3), on Linux
 #: The newest of each release that PyPI has, and for which machines; of 8 it has none.
 WHEELS = {
     11: ("11.0.13.1", ("x86_64",)),
@@ -108,6 +112,26 @@ def release(runtime: str) -> int:
     return next(release for release, names in RUNTIMES.items() if runtime in names)
 
 
+def variables(runtime: str) -> Mapping[str, str]:
+    """Java reads variables and names of files in the locale's encoding, which is ASCII where the machine lacks AWS's locale.
+
+    LC_CTYPE is not enough: Java takes all categories together or none.
+    """
+    return {} if _has_locale("en_US.UTF-8") else {"LC_ALL": "C.UTF-8"}
+
+
+@cache
+def _has_locale(name: str) -> bool:
+    if sys.platform != "linux":
+        return True  # macOS has it
+    library = ctypes.CDLL(None)
+    library.newlocale.restype = ctypes.c_void_p
+    found = ctypes.c_void_p(library.newlocale(_LC_CTYPE_MASK, name.encode(), None))
+    if found:
+        library.freelocale(found)
+    return bool(found)
+
+
 def pre_boot(runtime: str) -> re.Pattern[str] | None:
     return START_NAMES if release(runtime) >= OLDEST_PRE_BOOTED else None
 
@@ -171,6 +195,7 @@ FAMILY = Family(
     client=CLIENT,
     lookup=Lookup(re.compile("java"), ("-XshowSettings:properties", "-version"), read, speaks_on_standard_error=True),
     start=start,
+    variables=variables,
     pre_boot=pre_boot,
     has_old_key_names=True,
     sources=sources,

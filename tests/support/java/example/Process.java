@@ -8,6 +8,8 @@ import com.amazonaws.services.lambda.runtime.RequestHandler;
 import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 
 import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -53,6 +55,8 @@ public class Process implements RequestHandler<Map<String, Object>, Object> {
             case "sleep":
                 sleep(60_000);
                 return null;
+            case "letters":
+                return letters();
             case "surroundings":
                 return surroundings();
             case "hostile":
@@ -86,6 +90,17 @@ public class Process implements RequestHandler<Map<String, Object>, Object> {
         found.put("machine", System.getProperty("java.vm.info"));
         found.put("wrapped", System.getProperty("wrapped"));
         return found;
+    }
+
+    private static Object letters() {
+        File file = new File("/tmp/letters", System.getenv("WORD"));
+        file.getParentFile().mkdir();
+        try {
+            Files.write(file.toPath(), new byte[0]);
+        } catch (IOException refused) {
+            throw new IllegalStateException(refused);
+        }
+        return Arrays.asList(System.getenv("WORD"), file.getParentFile().list()[0]);
     }
 
     private static int deeper(int depth) {
