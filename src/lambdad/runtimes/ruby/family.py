@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lambdad.model.pre_boot import start_names
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -57,6 +58,9 @@ def advice(runtime: str) -> str:
     return f'{text}; or let another stand in for it, in the settings file: [runtimes] "{runtime}" = "{_NEAREST[runtime]}"'
 
 
+#: TEST_BUNDLED_GEMS_FAKE_RBCONFIG is Ruby's own; Debian's RubyGems has settings.
+START_NAMES = start_names("RUBY.*|GEM_.*|BUNDLE.*|DEBIAN_.*|TEST_BUNDLED_GEMS_.*")
+
 FAMILY = Family(
     name="ruby",
     language="Ruby",
@@ -65,6 +69,7 @@ FAMILY = Family(
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile(r"ruby(\d\.\d)?"), _PROBE, read_answers),
     start=start,
+    pre_boot=lambda runtime: START_NAMES,
     variables=variables,
     sdk=sdk,
     sources=sources,

@@ -2,6 +2,7 @@
 
 # The runtime client of the Ruby runtimes: loads the function and runs it for the Runtime API. Ruby 2.5 and every later one.
 
+require_relative 'lambda_runtime_boot'
 require_relative 'lambda_runtime_client'
 require_relative 'lambda_runtime_context'
 require_relative 'lambda_runtime_fault'
@@ -17,6 +18,8 @@ module LambdaRuntime
   class << self
     # Serves until it is killed.
     def main
+      Boot.wait
+      load_libraries
       Process.settle
       Log.set_up
       client = Client.new(ENV['AWS_LAMBDA_RUNTIME_API'].to_s)
@@ -31,6 +34,13 @@ module LambdaRuntime
     end
 
     private
+
+    # Not before the function is known: it may bring its own.
+    def load_libraries
+      require 'json'
+      require 'stringio'
+      require 'time'
+    end
 
     def load(client, pid)
       Gems.settle

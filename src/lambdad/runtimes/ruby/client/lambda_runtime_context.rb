@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require 'json'
-
 module LambdaRuntime
   # The context object that handlers get. The client context and the identity are hashes, or nil.
   class Context

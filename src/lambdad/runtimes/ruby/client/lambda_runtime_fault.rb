@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require 'json'
-
 module LambdaRuntime
   # An exception that the function let out, as AWS's Ruby runtimes tell it.
   class Fault

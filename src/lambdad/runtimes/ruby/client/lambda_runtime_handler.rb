@@ -1,8 +1,5 @@
 # frozen_string_literal: true
 
-require 'json'
-require 'stringio'
-
 module LambdaRuntime
   # What the function's handler string names: "file.method" or "file.Class.method", the class perhaps in modules ("A::B").
   class Handler
@@ -36,20 +33,23 @@ module LambdaRuntime
         text = body.dup.force_encoding(Encoding::UTF_8)
         return text unless content_type.nil? || content_type.empty? || content_type == 'application/json'
 
-        JSON.parse(text, QUIRKS)
+        JSON.parse(text, quirks)
       end
 
       # Body and content type. An IO's content goes out as it is.
       def response(value)
         return [value.read.to_s, 'application/unknown'] if value.is_a?(StringIO) || value.is_a?(IO)
 
-        [JSON.generate(value, QUIRKS), 'application/json']
+        [JSON.generate(value, quirks), 'application/json']
+      end
+
+      private
+
+      # Old releases of the library want to be told that a document may be a mere number or string.
+      def quirks
+        @quirks ||= JSON::VERSION.start_with?('1.') ? { quirks_mode: true } : {}
       end
     end
-
-    # Old releases of the library want to be told that a document may be a mere number or string.
-    QUIRKS = JSON::VERSION.start_with?('1.') ? { quirks_mode: true } : {}
-    private_constant :QUIRKS
   end
 end
 

@@ -1,8 +1,5 @@
 # frozen_string_literal: true
 
-require 'json'
-require 'time'
-
 module LambdaRuntime
   # Messages in frames, as the platform reads them from `_LAMBDA_TELEMETRY_LOG_FD`: each is one log event, whatever is in it.
   #
