@@ -226,10 +226,10 @@ class TestRefusals:
 
     def test_a_stopped_function(self, exact: Server, invocation_type: str) -> None:
         """A reserve of 0 refuses who waits, with AWS's body; an event is taken, a dry run too."""
-        if "stopped-exact" not in [found["FunctionName"] for found in exact.client("lambda").list_functions()["Functions"]]:
-            exact.create_function("stopped-exact", FUNCTION)
-            exact.client("lambda").put_function_concurrency(FunctionName="stopped-exact", ReservedConcurrentExecutions=0)
-        answer = post(exact, b"{}", name="stopped-exact", X_Amz_Invocation_Type=invocation_type)
+        name = f"stopped-exact-{invocation_type}"
+        exact.create_function(name, FUNCTION)
+        exact.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        answer = post(exact, b"{}", name=name, X_Amz_Invocation_Type=invocation_type)
         if invocation_type != "RequestResponse":
             assert (answer.status, answer.body) == ({"Event": 202, "DryRun": 204}[invocation_type], b"")
             return

@@ -86,7 +86,7 @@ async def install(runtime: str, cache_dir: Path, progress: Progress) -> Interpre
     sources = _usable_sources(runtime)
     if not sources:
         raise InstallError(advice(runtime))
-    folder = languages_dir(cache_dir)
+    folder = languages_dir(cache_dir).absolute()  # programs in it are run, and links lead to it
     folder.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     async with file_lock(folder / f".{runtime}.lock"):

@@ -87,6 +87,17 @@ async def test_an_installed_language_is_taken_up_by_a_running_server(source: Fak
     assert (await made.prepare(RUNTIME)).runtime_dir != first.runtime_dir
 
 
+async def test_a_cache_folder_may_be_named_from_where_one_stands(
+    source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed there runs from elsewhere too."""
+    monkeypatch.chdir(tmp_path)
+    interpreter = await install(RUNTIME, Path("cache"), lambda line: None)
+    assert interpreter.executable.is_absolute()
+    monkeypatch.chdir("/")
+    assert (tmp_path / "cache/languages" / RUNTIME / "bin/node").is_file()
+
+
 @pytest.mark.parametrize(
     "change, reason",
     [
