@@ -81,14 +81,19 @@ class InitConnection:
         self._oom_kills = oom_kills
         self._known_oom_kills = 0
         self._processes: dict[int, InitProcess] = {}
+        self._early_end: ExitStatus | None = None  #: of the runtime that waited, before anybody had adopted it
         self._requests: dict[int, _Request] = {}
         self._numbers = itertools.count(_FIRST_RUNTIME + 1)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(commands, self._hear)
 
     def adopt_first_runtime(self, log_pipe: int, connection: socket.socket) -> InitProcess:
-        """The runtime that waited for its function, and has now been sent it."""
-        return self._add(_FIRST_RUNTIME, log_pipe, connection)
+        """The runtime that waited for its function, and has now been sent it, unless it has ended meanwhile."""
+        process = self._add(_FIRST_RUNTIME, log_pipe, connection)
+        if self._early_end is not None:
+            self._processes.pop(_FIRST_RUNTIME, None)
+            process.note_end(self._early_end)
+        return process
 
     async def run(self, path: str, environment: Mapping[str, str]) -> InitProcess:
         command = {"do": "run", "path": path, "environment": environment}
@@ -221,6 +226,8 @@ class InitConnection:
             process = self._processes.pop(record["ended"], None)
             if process is not None:
                 process.note_end(self._status(record["code"], record["signal"]))
+            elif record["ended"] == _FIRST_RUNTIME:
+                self._early_end = self._status(record["code"], record["signal"])
             return
         request = self._requests.pop(record["done"] if "done" in record else record["refused"], None)
         if request is None or request.answer.done():

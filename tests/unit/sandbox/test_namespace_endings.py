@@ -265,3 +265,22 @@ async def test_a_sandbox_killed_in_the_making_is_made_again(tmp_path: Path) -> N
             os.kill(made.pop(), signal.SIGKILL)
             await (await waiting).stop()
     await sandboxes.close()
+
+
+async def test_a_runtime_that_dies_before_it_is_begun_is_told_of(tmp_path: Path) -> None:
+    """It waits while extensions start. Whoever has it begun then hears of its end, or would wait for ever."""
+    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
+    await sandboxes.open()
+    spec = make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task"), waits_with_runtime=True)
+    sandbox = await sandboxes.start(spec)
+    [runtime] = [child for pid in pids(cgroup_name(sandboxes)) for child in children(pid)]
+    os.kill(runtime, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while is_running(runtime):
+            await asyncio.sleep(0.01)
+        (await sandbox.open_socket()).close()  # answered after what was told before
+        process = await sandbox.run_runtime(spec.environment)
+        assert await process.exited() == ExitStatus(signal=signal.SIGKILL)
+    await sandbox.stop()
+    os.close(process.log_pipe)
+    await sandboxes.close()
