@@ -40,7 +40,7 @@ exports.handler = async (event) => {
   if (event && event.exits) process.exit(3);
   return {
     started, marked: marked || null, inherited: process.env.SECRET || null, uid: process.getuid(),
-    tmp: fs.readdirSync('/tmp'),
+    tmp: fs.readdirSync('/tmp'), limit: Error.stackTraceLimit, wrapped: process.env.WRAPPED || null,
     alike: {
       environment: Object.entries(process.env), argv: process.argv, execArgv: process.execArgv, execPath: process.execPath,
       title: process.title, cwd: process.cwd(), pids: [process.pid, process.ppid], umask: process.umask(),
@@ -178,12 +178,13 @@ def test_what_an_interpreter_reads_when_it_starts_is_honoured(
     server: Server, primed: dict[str, Any], name: str, settings: dict[str, Any]
 ) -> None:
     """Such a function gets an interpreter of its own."""
-    files = {"wrap": '#!/bin/sh\nexec "$@"\n', **({"lib/libx.so.1": ""} if name == "library" else {})}
-    source = PROBE + "exports.limit = Error.stackTraceLimit;"
-    create(server, name, source, files=files, **settings)
+    files = {"wrap": '#!/bin/sh\nexport WRAPPED=yes\nexec "$@"\n', **({"lib/libx.so.1": ""} if name == "library" else {})}
+    create(server, name, files=files, **settings)
     was_waiting, answer = begun(server, name)
     assert not was_waiting
+    assert (answer["limit"] == 50) == (name == "options")
     assert ("GMT+0900" in answer["alike"]["time"]) == (name == "zone")
+    assert (answer["wrapped"] == "yes") == (name == "wrapped")
 
 
 def test_modules_are_found_in_the_functions_home(server: Server, primed: dict[str, Any]) -> None:
