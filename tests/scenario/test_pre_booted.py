@@ -224,20 +224,19 @@ def test_a_burst_of_first_invocations_is_served(server: Server, primed: dict[str
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_nothing_that_waits_outlives_the_server(tmp_path: Path, way: str) -> None:
     """Asked to stop, or killed."""
-    server = Server(tmp_path, "--pre-booted", "2").start()
-    if RUNTIME not in server.health()["runtimes"]["available"]:
-        server.stop()
-        pytest.skip(f"no interpreter for {RUNTIME}")
-    create(server, "one")
-    server.invoke("one")
-    until_waiting(server, 2)
-    processes = [open_process(pid) for pid in waiting(server)]
-    assert len(processes) == 2
-    if way == "stop":
-        assert server.stop() == 0
-    else:
-        server.kill()
-    assert all(map(has_ended, processes))
+    with running(tmp_path, "--pre-booted", "2") as server:
+        if RUNTIME not in server.health()["runtimes"]["available"]:
+            pytest.skip(f"no interpreter for {RUNTIME}")
+        create(server, "one")
+        server.invoke("one")
+        until_waiting(server, 2)
+        processes = [open_process(pid) for pid in waiting(server)]
+        assert len(processes) == 2
+        if way == "stop":
+            assert server.stop() == 0
+        else:
+            server.kill()
+        assert all(map(has_ended, processes))
 
 
 @pytest.mark.long
