@@ -384,9 +384,14 @@ async def test_a_part_that_breaks_off_is_not_taken(blobs: FileBlobs, tmp_path: P
 
 
 @contextmanager
-def endless_registry(said: bytes) -> Iterator[str]:
-    """Takes one connection, says this again and again without an end, or nothing, until the other side has closed."""
+def endless_registry(said: bytes) -> Iterator[tuple[str, threading.Event]]:
+    """Takes one connection, says this again and again without an end, or nothing, until the other side has closed.
+
+    Yields the address, and what is set when the connection has been taken.
+    """
+    taken = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
 
         def has_ended(connection: socket.socket) -> bool:
             try:
@@ -395,23 +400,30 @@ def endless_registry(said: bytes) -> Iterator[str]:
                 return False
 
         def serve() -> None:
-            connection = listener.accept()[0]
+            try:
+                connection = listener.accept()[0]
+            except TimeoutError:
+                return
             with connection:
+                taken.set()
                 connection.settimeout(0.01)
                 with contextlib.suppress(ConnectionError):
                     while not has_ended(connection):
                         connection.send(said)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        thread.join()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}", taken
+        finally:
+            thread.join(60)
+        assert not thread.is_alive(), "the connection is still there"
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"x"], ids=["silence", "patience", "a letter"])
 async def test_a_registry_has_so_long_and_no_longer(said: bytes) -> None:
     """However it goes about it; the connection is given up."""
-    with endless_registry(said) as host:
+    with endless_registry(said) as (host, _):
         source = RegistryRepository(Registry(host, is_insecure=True), "team/app", seconds=0.3)
         with pytest.raises(MissingImage, match=f"{host} has not sent it within"):
             await source.document("v1")
@@ -422,10 +434,10 @@ async def test_a_registry_has_so_long_and_no_longer(said: bytes) -> None:
 
 async def test_whoever_gives_up_leaves_no_connection_behind() -> None:
     """The registry sees its end, though it never said anything."""
-    with endless_registry(b"") as host:
+    with endless_registry(b"") as (host, taken):
         source = RegistryRepository(Registry(host, is_insecure=True), "team/app")
         asking = asyncio.create_task(source.document("v1"))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(taken.wait, 30)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking

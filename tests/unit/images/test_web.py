@@ -66,16 +66,23 @@ def serving(certificate: Path, serve: Callable[[socket.socket], None]) -> Iterat
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
 
         def run() -> None:
-            plain = listener.accept()[0]
-            with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+            with (
+                contextlib.suppress(OSError),
+                listener.accept()[0] as plain,
+                context.wrap_socket(plain, server_side=True) as connection,
+            ):
                 serve(connection)
 
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        yield f"https://localhost:{listener.getsockname()[1]}/v2/x?y=z"
-        thread.join()
+        try:
+            yield f"https://localhost:{listener.getsockname()[1]}/v2/x?y=z"
+        finally:
+            thread.join(60)
+        assert not thread.is_alive(), "the connection is still there"
 
 
 def test_an_answer_comes_over_tls(trusted: Path) -> None:
