@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import json
@@ -80,12 +81,14 @@ def _made(name: str, sources: Sequence[Path], make: Callable[[Path], None]) -> P
     if not folder.is_dir():
         BUILT.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=BUILT, prefix=f".{name}-"))
-        building.chmod(0o755)
-        make(building)
         try:
-            building.rename(folder)
-        except OSError:  # another process was first
-            shutil.rmtree(building)
+            building.chmod(0o755)
+            make(building)
+            with contextlib.suppress(OSError):  # another process was first
+                building.rename(folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        assert folder.is_dir()
     return folder
 
 
