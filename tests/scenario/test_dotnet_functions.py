@@ -71,7 +71,8 @@ def test_a_function_in_dotnet_finds_what_it_finds_on_aws(function: Function) -> 
     assert function.do("hash")[1] == ""
     has_cultures = "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT" not in variables
     assert function.do("month")[0] == ("März" if has_cultures else "March")
-    assert [function.do("calls")[0] for _ in range(2)] == [5, 6]
+    first, second = (function.do("calls")[0] for _ in range(2))
+    assert second == first + 1
 
 
 def test_what_it_logs_are_events_of_the_log(server: Server, function: Function) -> None:
