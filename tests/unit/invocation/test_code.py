@@ -20,11 +20,13 @@ class Unpacker:
         self.calls = 0
         self.merged = []
         self.report = UnpackReport(10)
+        self.begun = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
 
     async def unpack(self, archive, destination, limits):
         self.calls += 1
+        self.begun.set()
         await self.go.wait()
         if self.report.refusal is None:
             destination.mkdir()
@@ -98,8 +100,8 @@ async def test_a_layer_that_is_being_merged_stays(code, unpacker):
     """One that is discarded meanwhile goes when the merging is over."""
     unpacker.go.clear()
     merging = asyncio.create_task(code.unpack(("a", "b"), LIMITS))
-    while unpacker.calls == 0:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await unpacker.begun.wait()
     await code.discard(("a",))
     unpacker.go.set()
     assert (await merging).refusal is None

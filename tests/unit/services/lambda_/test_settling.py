@@ -268,8 +268,9 @@ async def test_nobody_waits_for_the_images_of_another_account(world: World) -> N
     await world.create("of-zip")
     assert (await world.call("GetFunctionConfiguration", FunctionName="of-zip"))["State"] == "Active"
     await create(other, 1)
-    while len(world.sandboxes.begun) < IMAGES_OF_ACCOUNT + 2:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while len(world.sandboxes.begun) < IMAGES_OF_ACCOUNT + 2:
+            await asyncio.sleep(0)
     world.sandboxes.gate.set()
     for number in range(20):
         await world.settled(f"f{number}")
