@@ -225,14 +225,12 @@ _NAMES = [
     "many_lines",
     "wrapper",
 ]
-_HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @functools.cache
 def _program() -> bytes:
-    holder = tempfile.TemporaryDirectory(prefix="lambdad-go-cases-")
-    _HOLDERS.append(holder)
-    return built(_PROGRAM, Path(holder.name))
+    with tempfile.TemporaryDirectory(prefix="lambdad-go-cases-") as folder:
+        return built(_PROGRAM, Path(folder))
 
 
 def _write(name: str, folder: Path, interpreter: Interpreter) -> str:
