@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from lambdad.model.star_pattern import fits
+
 DAY_SECONDS = 86_400.0
 _MOST_RULES = 50
 _MOST_STARS = 4
@@ -33,7 +35,7 @@ class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
             return True
         if self.tag_prefix_list:
             return all(any(tag.startswith(prefix) for tag in tags) for prefix in self.tag_prefix_list)
-        return all(any(_matches(pattern, tag) for tag in tags) for pattern in self.tag_pattern_list)
+        return all(any(fits(tag, pattern.split("*")) for tag in tags) for pattern in self.tag_pattern_list)
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,20 +107,3 @@ def _check(selection: Selection) -> None:
         raise MalformedLifecycle(f"countNumber is from 1 to {_MOST_NUMBER}")
     if (selection.count_type == "sinceImagePushed") != (selection.count_unit == "days"):
         raise MalformedLifecycle("countUnit is days with sinceImagePushed, and left out otherwise")
-
-
-def _matches(pattern: str, tag: str) -> bool:
-    """A star stands for any characters, and none. In one way along the tag, whatever the pattern."""
-    first, *others = pattern.split("*")
-    if not others:
-        return tag == pattern
-    *middle, last = others
-    if not tag.startswith(first):
-        return False
-    place = len(first)
-    for part in middle:
-        found = tag.find(part, place)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return len(tag) - len(last) >= place and tag.endswith(last)

@@ -226,7 +226,7 @@ class Settler:
         if stored is None or version is None or not version.is_unsettled:
             return True
         try:
-            failure = await self._fetch(key, version.configuration) or await self._make_ready(version.configuration)
+            failure = await self._make_ready_in_turn(key, version.configuration)
         except _Abandoned:
             return False
         if failure is None:
@@ -257,8 +257,9 @@ class Settler:
         failures = {}
         for reading in readings:
             configuration = reading.configuration
-            awaits_layers = configuration.image is not None and configuration.image.awaits_layers
-            needs = (*stacks_of(configuration), configuration.runtime, awaits_layers)
+            image = configuration.image
+            source = image.uri if image is not None and image.awaits_layers else None
+            needs = (*stacks_of(configuration), configuration.runtime, source)
             if needs not in made:
                 made[needs] = await self._make_ready_in_turn(key, configuration)
             failures[reading.revision_id] = made[needs]

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lambdad.model.star_pattern import fits
 from lambdad.services.logs.model import invalid
 
 Matches = Callable[[str], bool]
@@ -170,14 +171,14 @@ def _compare(sign: str, value: str, *, is_quoted: bool) -> Test:
     if sign in _ORDER:
         if not is_number:
             raise invalid(f"Invalid filter pattern: {sign} compares numbers, not {value[:40]!r}.")
-        order, limit = _ORDER[sign], float(value)
+        order, limit = _ORDER[sign], _number(value)
         return lambda found: _is_number(found) and bool(order(found, limit))
-    pieces = value.split("*")
+    pieces, number = value.split("*"), _number(value) if is_number else None
 
     def is_equal(found: Any) -> bool:
-        if is_number and _is_number(found):
-            return bool(found == float(value))
-        return isinstance(found, str) and _fits(found, pieces)
+        if number is not None and _is_number(found):
+            return bool(found == number)
+        return isinstance(found, str) and fits(found, pieces)
 
     def differs(found: Any) -> bool:
         return not is_equal(found)
@@ -185,22 +186,10 @@ def _compare(sign: str, value: str, *, is_quoted: bool) -> Test:
     return is_equal if sign == "=" else differs
 
 
+def _number(value: str) -> int | float:
+    """Whole ones as such: ids are larger than a float tells apart."""
+    return int(value) if value.lstrip("+-").isdecimal() else float(value)
+
+
 def _is_number(found: Any) -> bool:
     return isinstance(found, int | float) and not isinstance(found, bool)
-
-
-def _fits(text: str, pieces: list[str]) -> bool:
-    """Whether the pieces are in the text in their order, the first at its beginning and the last at its end."""
-    first, *middle = pieces
-    if not middle:
-        return text == first
-    last = middle.pop()
-    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in middle:
-        at = text.find(piece, at, end)
-        if at < 0:
-            return False
-        at += len(piece)
-    return True

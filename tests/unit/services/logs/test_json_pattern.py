@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lambdad.errors import ServiceError
 from lambdad.services.logs.pattern import parse_pattern
 
-EVENT = """{"level": "ERROR", "code": 404, "ratio": 0.25, "user": {"name": "Ada L.", "id-no": "17"}, "none": null, "on": true,
-"items": [{"sku": "a-1", "count": 2}, {"sku": "b*2", "count": 5}], "a.b": "dotted", "quote": "say \\"hi\\"", "empty": ""}"""
+EVENT = """{"level": "ERROR", "code": 404, "long": 9007199254740993, "ratio": 0.25, "user": {"name": "Ada L.", "id-no": "17"},
+"none": null, "on": true, "items": [{"sku": "a-1", "count": 2}, {"sku": "b*2", "count": 5}], "a.b": "dotted",
+"quote": "say \\"hi\\"", "empty": ""}"""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,11 @@ EVENT = """{"level": "ERROR", "code": 404, "ratio": 0.25, "user": {"name": "Ada 
         ("{ $.code >= 404 && $.code < 500 }", True),
         ("{ $.code > 404 }", False),
         ("{ $.ratio <= .25 }", True),
+        ("{ $.long = 9007199254740993 }", True),
+        ("{ $.long = 9007199254740992 }", False),
+        ("{ $.long != 9007199254740993 }", False),
+        ("{ $.long > 9007199254740992 }", True),
+        ("{ $.long < 1e400 }", True),
         ("{ $.level > 3 }", False),
         ("{ $.on > 0 }", False),
         ("{ $.on IS TRUE }", True),
