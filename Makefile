@@ -63,11 +63,11 @@ docs: $(VENV)/.installed-dev ## write the generated pages of docs/reference agai
 java-client: $(VENV)/bin/python ## build the jar of the Java runtimes' client again; wants javac of a JDK 17
 	@PYTHONPATH=src $(BIN)/python -m lambdad.runtimes.java.jar
 
-clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-
 dotnet-client: $(VENV)/.installed ## build the DLL of the .NET runtimes' client again; fetches the SDK of .NET Core 2.1 from npm
 	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk build
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "lambdad needs Python 3.11 or newer; none found on PATH (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }

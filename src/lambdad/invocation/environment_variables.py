@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lambdad.model.image import ImageUse
 from lambdad.model.log_settings import DEFAULT_LEVEL
-from lambdad.model.pre_boot import boot_variables
+from lambdad.model.pre_boot import may_begin_booted
 from lambdad.model.version import Version
 from lambdad.runtimes.catalog import CUSTOM_RUNTIMES
 from lambdad.runtimes.families import family_of
@@ -62,13 +62,16 @@ def environment_variables(
     }
 
 
-def boot_with(version: Version, interpreter: str, variables: Mapping[str, str]) -> Mapping[str, str] | None:
+def boot_with(version: Version, running_runtime: str, variables: Mapping[str, str]) -> Mapping[str, str] | None:
     """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`.
 
-    `interpreter` is the name of the runtime that runs it: another than its own where the settings say so.
+    `running_runtime` is the identifier of what runs it: another than its own where the settings say so.
     """
-    names = family_of(version.runtime).pre_boot(interpreter) if version.image is None else None
-    return None if names is None else boot_variables(_replaceable(version.runtime), variables, names)
+    names = family_of(version.runtime).start_names(running_runtime) if version.image is None else None
+    if names is None:
+        return None
+    defaults = _replaceable(version.runtime)
+    return defaults if may_begin_booted(defaults, variables, names) else None
 
 
 def _managed(version: Version) -> Mapping[str, str]:

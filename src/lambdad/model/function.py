@@ -94,8 +94,8 @@ class Configuration:
             return self.image.image.blobs()
         return (self.code.digest, *(layer.code.digest for layer in self.layers))
 
-    def with_layers(self) -> Configuration:
-        """All that its image is made of is in the store."""
+    def with_stored_image(self) -> Configuration:
+        """Once all that its image is made of is in the store."""
         if self.image is None or not self.image.awaits_layers:
             return self
         return replace(self, image=replace(self.image, awaits_layers=False))
@@ -171,7 +171,7 @@ class FunctionVersion:
             of_state = Failure(self.state_reason_code or "Idle", self.state_reason or IDLE)
         return replace(
             self,
-            configuration=self.configuration if failure else self.configuration.with_layers(),
+            configuration=self.configuration if failure else self.configuration.with_stored_image(),
             revision_id=revision_id,
             state=state,
             state_reason=of_state.reason if of_state else None,
@@ -179,6 +179,17 @@ class FunctionVersion:
             update_status=update_status,
             update_reason=of_update.reason if of_update else None,
             update_reason_code=of_update.code if of_update else None,
+        )
+
+    def _restored(self, failure: Failure | None) -> FunctionVersion:
+        """Code and configuration are what they were, and so is the revision."""
+        on_success, on_failure = SETTLING[(self.state, self.update_status)]
+        state, _ = on_failure if failure else on_success
+        return replace(
+            self,
+            state=state,
+            state_reason=failure.reason if failure else None,
+            state_reason_code=failure.code if failure else None,
         )
 
     def updated(self, configuration: Configuration, revision_id: str, now: float) -> FunctionVersion:
@@ -193,17 +204,6 @@ class FunctionVersion:
             update_status=update_status,
             update_reason=CREATING,
             update_reason_code="Creating",
-        )
-
-    def _restored(self, failure: Failure | None) -> FunctionVersion:
-        """Code and configuration are what they were, and so is the revision."""
-        on_success, on_failure = SETTLING[(self.state, self.update_status)]
-        state, _ = on_failure if failure else on_success
-        return replace(
-            self,
-            state=state,
-            state_reason=failure.reason if failure else None,
-            state_reason_code=failure.code if failure else None,
         )
 
     def reclaimed(self) -> FunctionVersion:

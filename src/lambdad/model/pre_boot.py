@@ -16,15 +16,13 @@ _OF_EVERY_PROGRAM = (
 )
 
 
-def start_names(of_interpreter: str) -> re.Pattern[str]:
+def start_pattern(of_interpreter: str) -> re.Pattern[str]:
     """The names of variables that are read at the start; `of_interpreter` is an expression for those of one language."""
     return re.compile(f"{_OF_EVERY_PROGRAM}|{of_interpreter}")
 
 
-def boot_variables(
-    defaults: Mapping[str, str], environment: Mapping[str, str], names: re.Pattern[str]
-) -> Mapping[str, str] | None:
-    """What the runtime is booted with: `defaults`, which every function of it begins with. None for a function whose
-    `environment` has something else under one of `names`: it is to be started by itself."""
+def may_begin_booted(defaults: Mapping[str, str], environment: Mapping[str, str], names: re.Pattern[str]) -> bool:
+    """Not a function whose `environment` has something else under one of `names` than `defaults`, which a waiting runtime
+    was booted with: it is to be started by itself."""
     differing = (name for name in {*defaults, *environment} if defaults.get(name) != environment.get(name))
-    return None if any(names.fullmatch(name) for name in differing) else defaults
+    return not any(names.fullmatch(name) for name in differing)

@@ -32,10 +32,14 @@ async def building(parent: Path, name: str) -> AsyncIterator[Path]:
 
 def publish(content: Path, destination: Path) -> Path:
     """Makes the tree readable for every sandbox's user, durable, and visible under its name in one step."""
-    content.chmod(0o755)
-    for path in content.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+    open_to_all(content)
     os.sync()
     content.rename(destination)
     return destination
+
+
+def open_to_all(root: Path) -> None:
+    """Every sandbox's user reads it, whatever the package and the umask said."""
+    for path in [root, *root.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

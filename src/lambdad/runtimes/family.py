@@ -40,7 +40,7 @@ class Family:
     start: Callable[[Interpreter], StartCommand] | None = None
     #: Of an interpreter, by its runtime, that can be booted before there is a function: the names of the variables that
     #: it reads once, when it starts. What its client has to do for that: see `zygote_program.pre_boot`.
-    pre_boot: Callable[[str], re.Pattern[str] | None] = lambda runtime: None
+    start_names: Callable[[str], re.Pattern[str] | None] = lambda runtime: None
     #: Variables of this runtime which a function may replace (NODE_PATH), besides those of all.
     variables: Callable[[str], Mapping[str, str]] = lambda runtime: {}
     #: PATH and LD_LIBRARY_PATH begin with those of /var/lang.

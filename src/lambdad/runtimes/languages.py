@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambdad.runtimes.built_folder import open_to_all
 from lambdad.runtimes.families import FAMILY_OF
 from lambdad.runtimes.file_lock import file_lock
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
@@ -104,7 +105,7 @@ async def _install_from(source: Source, runtime: str, folder: Path, progress: Pr
     building = Path(tempfile.mkdtemp(prefix=f".building-{runtime}-", dir=folder))
     try:
         await source.fetch(building / "content", progress)
-        await asyncio.to_thread(_open_to_all, building / "content")
+        await asyncio.to_thread(open_to_all, building / "content")
         await _try(runtime, building, source)
         await asyncio.to_thread(_publish, building, folder / runtime)
     finally:
@@ -129,13 +130,6 @@ async def _find(runtime: str, root: Path, folder: Path) -> Interpreter:
     if runtime not in found:
         raise InstallError(f"there is no {FAMILY_OF[runtime].language} for {runtime} in {root}")
     return found[runtime]
-
-
-def _open_to_all(root: Path) -> None:
-    """Every sandbox's user reads it, whatever the package and the umask said."""
-    for path in [root, *root.rglob("*")]:
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _clear_away(folder: Path, runtime: str) -> None:

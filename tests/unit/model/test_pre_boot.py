@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lambdad.model.pre_boot import boot_variables, start_names
+from lambdad.model.pre_boot import may_begin_booted, start_pattern
 
-NAMES = start_names("NODE_.*|UV_.*")
+NAMES = start_pattern("NODE_.*|UV_.*")
 DEFAULTS = {"PATH": "/bin", "LANG": "en_US.UTF-8", "TZ": ":UTC", "NODE_PATH": "/opt/nodejs"}
 
 
@@ -20,7 +20,7 @@ DEFAULTS = {"PATH": "/bin", "LANG": "en_US.UTF-8", "TZ": ":UTC", "NODE_PATH": "/
 )
 def test_what_no_interpreter_reads_when_it_starts_is_no_obstacle(own: dict[str, str]) -> None:
     """Any other variables, and those that are as they would be anyway. The runtime is booted with nothing of them."""
-    assert boot_variables(DEFAULTS, {**DEFAULTS, **own}, NAMES) == DEFAULTS
+    assert may_begin_booted(DEFAULTS, {**DEFAULTS, **own}, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_what_no_interpreter_reads_when_it_starts_is_no_obstacle(own: dict[str, 
 def test_what_is_read_when_a_program_starts_needs_a_start(name: str) -> None:
     """Whatever the value, an empty one included."""
     for value in ("x", ""):
-        assert boot_variables(DEFAULTS, {**DEFAULTS, name: value}, NAMES) is None
+        assert not may_begin_booted(DEFAULTS, {**DEFAULTS, name: value}, NAMES)
 
 
 def test_what_is_missing_differs_too() -> None:
     """A function without a variable that the runtime would have been booted with."""
-    assert boot_variables(DEFAULTS, {name: DEFAULTS[name] for name in ("PATH", "LANG", "NODE_PATH")}, NAMES) is None
+    assert not may_begin_booted(DEFAULTS, {name: DEFAULTS[name] for name in ("PATH", "LANG", "NODE_PATH")}, NAMES)

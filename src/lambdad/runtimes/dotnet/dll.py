@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambdad.runtimes.dotnet.dotnet_source import SDK_MEGABYTES, SDKS
 from lambdad.runtimes.dotnet.family import FAMILY
-from lambdad.runtimes.dotnet.wheels import SDKS
 from lambdad.runtimes.find import Places
 from lambdad.runtimes.install import InstallError
 from lambdad.runtimes.languages import install
@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
 INTERFACE = FOLDER / "interface"
 DLL = FOLDER / "client" / "Lambdad.Runtime.dll"
-SDK = NpmSource(SDKS["dotnetcore2.1"], 110)
+SDK = NpmSource(SDKS["dotnetcore2.1"], SDK_MEGABYTES)
 #: Runs the compiler: the SDK's own runtime is from before .NET knew OpenSSL 1.1.
 RUNNERS = ("dotnetcore3.1", "dotnetcore2.1")
 _COMPILE_SECONDS = 120
@@ -107,10 +107,12 @@ def main(cache_dir: Path, sdk: Path, command: str) -> None:
     """`command` is "build", or "fetch" for what a build needs alone."""
     try:
         compiler = asyncio.run(get_compiler(cache_dir, sdk))
+        if command == "build":
+            build(compiler, DLL)
     except InstallError as error:
         raise SystemExit(f"{error}.") from error
-    if command == "build":
-        build(compiler, DLL)
+    except subprocess.CalledProcessError as error:  # what is wrong with the sources is on the compiler's standard output
+        raise SystemExit(error.stdout) from error
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lambdad.model.runtime_program import StartCommand
-from lambdad.runtimes.dotnet.wheels import sources
+from lambdad.runtimes.dotnet.dotnet_source import sources
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
 

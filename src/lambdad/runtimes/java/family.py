@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lambdad.errors import SandboxError
-from lambdad.model.pre_boot import start_names
+from lambdad.model.pre_boot import start_pattern
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -34,7 +34,7 @@ RUNTIMES = {
 }
 #: From this release on Java can give its process another environment: see PreBoot.java.
 OLDEST_PRE_BOOTED = 22
-START_NAMES = start_names(r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*")
+START_NAMES = start_pattern(r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*")
 _LC_CTYPE_MASK = 1  #: of newlocale(3), on Linux
 #: The newest of each release that PyPI has, and for which machines; of 8 it has none.
 WHEELS = {
@@ -132,7 +132,7 @@ def _has_locale(name: str) -> bool:
     return bool(found)
 
 
-def pre_boot(runtime: str) -> re.Pattern[str] | None:
+def start_names(runtime: str) -> re.Pattern[str] | None:
     return START_NAMES if release(runtime) >= OLDEST_PRE_BOOTED else None
 
 
@@ -196,7 +196,7 @@ FAMILY = Family(
     lookup=Lookup(re.compile("java"), ("-XshowSettings:properties", "-version"), read, speaks_on_standard_error=True),
     start=start,
     variables=variables,
-    pre_boot=pre_boot,
+    start_names=start_names,
     has_old_key_names=True,
     sources=sources,
     advice=advice,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lambdad.model.pre_boot import start_names
+from lambdad.model.pre_boot import start_pattern
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -57,7 +57,7 @@ def sources(runtime: str) -> Sequence[Source]:
 
 
 #: NODE_ENV is read by libraries alone.
-START_NAMES = start_names(
+START_NAMES = start_pattern(
     "NODE_(?!ENV$).*|UV_.*|V8_.*|OPENSSL_.*|SSL_CERT_.*|SSLKEYLOGFILE|ICU_.*|SIMDUTF_.*|SIMDJSON_.*|WATCH_REPORT_DEPENDENCIES"
     "|AWS_LAMBDA_NODEJS_.*"
 )
@@ -69,7 +69,7 @@ FAMILY = Family(
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile("node"), ("--version",), read_answers),
     start=start,
-    pre_boot=lambda runtime: START_NAMES,
+    start_names=lambda runtime: START_NAMES,
     variables=variables,
     sdk=sdk,
     sources=sources,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lambdad.model.pre_boot import start_names
+from lambdad.model.pre_boot import start_pattern
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
 from lambdad.runtimes.find import Interpreter, Lookup
@@ -59,7 +59,7 @@ def advice(runtime: str) -> str:
 
 
 #: TEST_BUNDLED_GEMS_FAKE_RBCONFIG is Ruby's own; Debian's RubyGems has settings.
-START_NAMES = start_names("RUBY.*|GEM_.*|BUNDLE.*|DEBIAN_.*|TEST_BUNDLED_GEMS_.*")
+START_NAMES = start_pattern("RUBY.*|GEM_.*|BUNDLE.*|DEBIAN_.*|TEST_BUNDLED_GEMS_.*")
 
 FAMILY = Family(
     name="ruby",
@@ -69,7 +69,7 @@ FAMILY = Family(
     client=Path(__file__).parent / "client",
     lookup=Lookup(re.compile(r"ruby(\d\.\d)?"), _PROBE, read_answers),
     start=start,
-    pre_boot=lambda runtime: START_NAMES,
+    start_names=lambda runtime: START_NAMES,
     variables=variables,
     sdk=sdk,
     sources=sources,

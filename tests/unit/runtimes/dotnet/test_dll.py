@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from lambdad.runtimes.dotnet import dll
 from lambdad.runtimes.dotnet.dll import DLL, build, digest
 from support.dotnet_function import compiler
 
@@ -15,3 +19,18 @@ def test_the_dll_is_what_its_compiler_makes_of_the_sources(tmp_path: Path) -> No
     """Byte for byte, so that nothing is in it that nobody can read."""
     build(compiler(), tmp_path / DLL.name)
     assert (tmp_path / DLL.name).read_bytes() == DLL.read_bytes()
+
+
+def test_what_is_wrong_with_the_sources_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the compiler's own words, which it writes to its standard output."""
+
+    async def found(cache_dir: Path, sdk: Path) -> dll.Compiler:
+        return dll.Compiler(tmp_path, tmp_path, sdk)
+
+    def refuse(compiler: dll.Compiler, target: Path) -> None:
+        raise subprocess.CalledProcessError(1, ["csc"], output="Main.cs(1,1): error CS1002: ; expected\n")
+
+    monkeypatch.setattr(dll, "get_compiler", found)
+    monkeypatch.setattr(dll, "build", refuse)
+    with pytest.raises(SystemExit, match=r"Main\.cs\(1,1\): error CS1002"):
+        dll.main(tmp_path, tmp_path, "build")

