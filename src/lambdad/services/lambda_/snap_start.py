@@ -16,7 +16,9 @@ MAX_TMP_MB = 512
 
 #: What becomes of a published version by its runtime, when it asks for SnapStart.
 CLONED = "a snapshot when a version is published, of which each environment is a clone, with hooks"
-REFUSED = "refused; each environment has an Init of its own, in a sandbox that may be made ahead of need (--spares)"
+REFUSED = (
+    "refused; each environment has an Init of its own, in a sandbox that may be made ahead of need (--spares, --pre-booted)"
+)
 
 
 def check_snap_start(state: LambdaState, configuration: Configuration) -> None:

@@ -122,7 +122,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
         **_VALUES,
         **_ARCHITECTURES,
         **_CONCURRENCY,
-        "PackageType": "Image only with --isolation namespace",
+        "PackageType": "Image not with --isolation process, which has no root to put it in",
         "Code.ImageUri": _IMAGES,
         "Code.S3ObjectStorageMode": _COPY,
     },
