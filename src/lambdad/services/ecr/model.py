@@ -18,6 +18,14 @@ class RepositoryName(NamedTuple):
     region: str
     name: str
 
+    @classmethod
+    def of_arn(cls, arn: str) -> RepositoryName | None:
+        """None where it is no repository's."""
+        fields = arn.split(":", 5)
+        if len(fields) != 6 or fields[:3] != ["arn", "aws", "ecr"] or not fields[5].startswith("repository/"):
+            return None
+        return cls(fields[4], fields[3], fields[5].removeprefix("repository/"))
+
     @property
     def arn(self) -> str:
         return f"arn:aws:ecr:{self.region}:{self.account_id}:repository/{self.name}"

@@ -51,10 +51,8 @@ async def delete_repository_policy(state: EcrState, context: RequestContext, req
 
 async def resource_policy(state: EcrState, arn: str) -> PolicyDocument | None:
     """Of a repository."""
-    fields = arn.split(":", 5)
-    if len(fields) != 6 or not fields[5].startswith("repository/"):
-        return None
-    repository = await state.records.repository(RepositoryName(fields[4], fields[3], fields[5].removeprefix("repository/")))
+    name = RepositoryName.of_arn(arn)
+    repository = await state.records.repository(name) if name is not None else None
     return policy_of(repository) if repository is not None else None
 
 

@@ -136,12 +136,12 @@ def registry_host(state: EcrState, account_id: str, region: str) -> str:
 
 
 def name_of_arn(context: RequestContext, arn: str) -> RepositoryName:
-    fields = arn.split(":", 5)
-    if len(fields) != 6 or fields[:3] != ["arn", "aws", "ecr"] or not fields[5].startswith("repository/"):
+    name = RepositoryName.of_arn(arn)
+    if name is None:
         raise invalid(f"Invalid parameter at 'resourceArn' failed to satisfy constraint: '{arn[:200]}' is no repository")
-    if fields[3] != context.region:
-        raise invalid(f"Invalid parameter at 'resourceArn' failed to satisfy constraint: it is in another Region, {fields[3]}")
-    return RepositoryName(fields[4], fields[3], fields[5].removeprefix("repository/"))
+    if name.region != context.region:
+        raise invalid(f"Invalid parameter at 'resourceArn' failed to satisfy constraint: it is in another Region, {name.region}")
+    return name
 
 
 def _shape(state: EcrState, repository: Repository) -> Output:
