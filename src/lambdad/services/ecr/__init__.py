@@ -38,7 +38,7 @@ _REASONS = {
         "BatchGetRepositoryScanningConfiguration DescribeImageScanFindings GetRegistryScanningConfiguration "
         "PutImageScanningConfiguration PutRegistryScanningConfiguration StartImageScan"
     ),
-    "what a lifecycle policy would do is not shown beforehand": ("GetLifecyclePolicyPreview StartLifecyclePolicyPreview"),
+    "what a lifecycle policy would do is not shown beforehand": "GetLifecyclePolicyPreview StartLifecyclePolicyPreview",
     "images are not archived, and pulls are not counted": (
         "DeregisterPullTimeUpdateExclusion ListPullTimeUpdateExclusions RegisterPullTimeUpdateExclusion UpdateImageStorageClass"
     ),
@@ -54,12 +54,12 @@ _REASONS = {
         "CreateRepositoryCreationTemplate DeleteRepositoryCreationTemplate DescribeRepositoryCreationTemplates "
         "UpdateRepositoryCreationTemplate"
     ),
-    "registries have no policies: repositories have them": ("DeleteRegistryPolicy GetRegistryPolicy PutRegistryPolicy"),
+    "registries have no policies: repositories have them": "DeleteRegistryPolicy GetRegistryPolicy PutRegistryPolicy",
     "images are not signed": (
         "DeleteSigningConfiguration DescribeImageSigningStatus GetSigningConfiguration ListImageReferrers "
         "PutSigningConfiguration"
     ),
-    "accounts have no settings of their own": ("GetAccountSetting PutAccountSetting"),
+    "accounts have no settings of their own": "GetAccountSetting PutAccountSetting",
 }
 
 SERVICE = Service(
