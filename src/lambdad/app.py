@@ -185,7 +185,7 @@ async def _build(settings: Settings, parts: AsyncExitStack, clock: Callable[[], 
     events = EventQueue(store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), blobs)
     ecr = _ecr_state(settings, store, blobs, identities, directory, sock.getsockname()[1], clock)
-    places = _image_places(settings, ecr, directory if is_enforced else None)
+    places = _image_places(settings, ecr)
     lambda_ = _lambda_state(
         functions,
         blobs,
@@ -499,19 +499,17 @@ def _image_room(settings: Settings) -> Room:
     )
 
 
-def _image_places(settings: Settings, ecr: EcrState, directory: Directory | None) -> ImagePlaces:
-    """`directory` is asked for who may pull what, unless it is None."""
-    right = PullRight(ecr, directory.subject_of) if directory is not None else None
+def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
+    right = PullRight(ecr)
 
     async def check_pull(context: RequestContext, account_id: str, region: str, repository: str, function_arn: str) -> None:
-        if right is not None:
-            await right.check(context, RepositoryName(account_id, region, repository), function_arn)
+        await right.check(context, RepositoryName(account_id, region, repository), function_arn)
 
     return ImagePlaces(
         lambda account_id, region, repository: OwnImages(ecr, RepositoryName(account_id, region, repository)),
         settings.image_folders,
         settings.registries,
-        check_pull=check_pull,
+        check_pull=check_pull if ecr.subject_of is not None else None,
         pull_seconds=settings.image_pull_seconds,
     )
 

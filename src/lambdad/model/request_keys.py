@@ -64,6 +64,11 @@ class RequestKeys:
         return next(((value,) for name, value in tags.items() if name.lower() == wanted), None)
 
 
+def resource_tag_keys(service: str, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The condition keys for the tags of a resource: `aws:ResourceTag/KEY`, and the service's own name for them."""
+    return {f"{prefix}:resourcetag/{key.lower()}": (value,) for key, value in tags.items() for prefix in ("aws", service)}
+
+
 def _tags_in(parameters: Parameters) -> dict[str, str]:
     given = parameters.get("Tags") or parameters.get("tags") or {}
     if isinstance(given, Mapping):

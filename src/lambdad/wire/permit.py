@@ -9,7 +9,7 @@ from lambdad.model.permission import Parameters, Permission
 from lambdad.model.policy_document import PolicyDocument
 from lambdad.model.policy_evaluation import Question, Subject, asks_for_resource_tags, decide, refusal_text
 from lambdad.model.request import Principal, RequestContext
-from lambdad.model.request_keys import RequestKeys
+from lambdad.model.request_keys import RequestKeys, resource_tag_keys
 from lambdad.model.service import BoundService
 from lambdad.wire.dialect import Dialect
 
@@ -82,9 +82,7 @@ async def _resource_tags(bound: BoundService, arn: str) -> dict[str, tuple[str, 
     """As condition keys; a resource that is not there yet has none."""
     if bound.service.resource_tags is None:
         return {}
-    tags = await bound.service.resource_tags(bound.state, arn)
-    prefixes = ("aws", bound.service.name)
-    return {f"{prefix}:resourcetag/{key.lower()}": (value,) for key, value in tags.items() for prefix in prefixes}
+    return resource_tag_keys(bound.service.name, await bound.service.resource_tags(bound.state, arn))
 
 
 def refusal(dialect: Dialect, message: str) -> ServiceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lambdad.model.service import Service
 from lambdad.services.ecr import image, lifecycle, policy, repository
 from lambdad.services.ecr.permissions import PERMISSIONS
+from lambdad.services.ecr.right import resource_tags
 
 OPERATIONS = {
     "BatchCheckLayerAvailability": image.batch_check_layer_availability,
@@ -75,6 +76,7 @@ SERVICE = Service(
     },
     permissions=PERMISSIONS,
     resource_policy=policy.resource_policy,
+    resource_tags=resource_tags,
     refusal_code="InvalidParameterException",
     refusal_status=400,
 )

@@ -10,10 +10,10 @@ import msgspec
 
 from lambdad.errors import ServiceError
 from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument, read_policy
-from lambdad.model.policy_evaluation import Question, decide
 from lambdad.model.request import RequestContext
 from lambdad.services.ecr.model import Repository, RepositoryName, invalid
 from lambdad.services.ecr.repository import existing, named
+from lambdad.services.ecr.right import may
 from lambdad.services.ecr.state import EcrState
 
 Request = Mapping[str, Any]
@@ -27,10 +27,10 @@ PULLING = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 async def set_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
     name, text = named(context, request), request["policyText"]
     document = _read(text)
-    if not request.get("force"):
-        _check_way_back(state, context, name, document)
     async with state.records.changing:
         repository = await existing(state, name)
+        if not request.get("force") and not may(state, context, repository, document, ("ecr:SetRepositoryPolicy",)):
+            raise invalid("The policy would keep its setter from setting another one: say so with the parameter force.")
         await state.records.save_repository(msgspec.structs.replace(repository, policy=text))
     return _shape(name, text)
 
@@ -86,15 +86,6 @@ def _read(text: str) -> PolicyDocument:
     except MalformedPolicy as error:
         message = "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'"
         raise invalid(f"{message} ({error})") from error
-
-
-def _check_way_back(state: EcrState, context: RequestContext, name: RepositoryName, document: PolicyDocument) -> None:
-    if state.subject_of is None:
-        return
-    subject = state.subject_of(context.principal)
-    question = Question("ecr:SetRepositoryPolicy", name.arn, (subject.keys or {}).get)
-    if not decide(subject, question, resource_policy=document, resource_account=name.account_id).is_allowed:
-        raise invalid("The policy would keep its setter from setting another one: say so with the parameter force.")
 
 
 def _existing_policy(repository: Repository) -> str:

@@ -7,15 +7,14 @@ be let as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lambdad.errors import ServiceError
 from lambdad.model.policy_document import PolicyDocument
-from lambdad.model.policy_evaluation import Question, Subject, admits, decide, has_statement
+from lambdad.model.policy_evaluation import Question, admits, has_statement
 from lambdad.model.policy_principal import Names
-from lambdad.model.request import Principal, RequestContext
-from lambdad.services.ecr.model import Repository, RepositoryName
+from lambdad.model.request import RequestContext
+from lambdad.services.ecr.model import RepositoryName
 from lambdad.services.ecr.policy import PULLING, admit_lambda, policy_of
+from lambdad.services.ecr.right import may
 from lambdad.services.ecr.state import EcrState
 
 _LAMBDA = Names(service="lambda.amazonaws.com")
@@ -23,38 +22,28 @@ _CHANGING = ("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy")
 
 
 class PullRight:
-    def __init__(self, state: EcrState, subject_of: Callable[[Principal], Subject]) -> None:
+    def __init__(self, state: EcrState) -> None:
         self._state = state
-        self._subject_of = subject_of
 
     async def check(self, context: RequestContext, name: RepositoryName, function_arn: str) -> None:
         """ServiceError unless the caller may make this function of an image in there. Whoever asks for one in a repository of
         the own account that is not there hears that later."""
         repository = await self._state.records.repository(name)
-        subject = self._subject_of(context.principal)
         is_own = name.account_id == context.account_id
         if repository is None:
             if is_own:
                 return
             raise _refused()
         policy = policy_of(repository)
-        if not is_own and not self._may(subject, repository, policy, PULLING):
+        if not is_own and not may(self._state, context, repository, policy, PULLING):
             raise _refused()
         if _lets_lambda(policy, name, function_arn):
             return
-        if not is_own or _forbids_lambda(policy, name, function_arn) or not self._may(subject, repository, policy, _CHANGING):
+        if not is_own or _forbids_lambda(policy, name, function_arn):
+            raise _refused()
+        if not may(self._state, context, repository, policy, _CHANGING):
             raise _refused()
         await admit_lambda(self._state, name)
-
-    def _may(
-        self, subject: Subject, repository: Repository, policy: PolicyDocument | None, actions: tuple[str, ...]
-    ) -> bool:  # fmt: skip
-        keys = subject.keys or {}
-        arn, owner = repository.named.arn, repository.account_id
-        return all(
-            decide(subject, Question(action, arn, keys.get), resource_policy=policy, resource_account=owner).is_allowed
-            for action in actions
-        )
 
 
 def _questions(name: RepositoryName, function_arn: str) -> list[Question]:

@@ -140,7 +140,9 @@ def name_of_arn(context: RequestContext, arn: str) -> RepositoryName:
     if name is None:
         raise invalid(f"Invalid parameter at 'resourceArn' failed to satisfy constraint: '{arn[:200]}' is no repository")
     if name.region != context.region:
-        raise invalid(f"Invalid parameter at 'resourceArn' failed to satisfy constraint: it is in another Region, {name.region}")
+        raise invalid(
+            f"Invalid parameter at 'resourceArn' failed to satisfy constraint: it is in another Region, {name.region}"
+        )
     return name
 
 

@@ -1,0 +1,115 @@
+"""Who may make functions of the images in a repository, and who may set its policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.model.policy_document import Kind, read_policy
+from lambdad.model.policy_evaluation import Subject
+from lambdad.model.policy_principal import Names
+from lambdad.services.ecr.model import Repository, RepositoryName
+from lambdad.services.ecr.policy import set_repository_policy
+from lambdad.services.ecr.pull_right import PullRight
+from lambdad.services.ecr.records import EcrRecords
+from lambdad.services.ecr.right import resource_tags
+from lambdad.services.ecr.state import EcrState
+from lambdad.services.ecr.token import Tokens
+from lambdad.store.files import FileBlobs
+from lambdad.store.memory import MemoryStore
+from support.lambda_service import ACCOUNT, REGION, context, refused
+
+NAME = RepositoryName(ACCOUNT, REGION, "images")
+ANN = f"arn:aws:iam::{ACCOUNT}:user/ann"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:made"
+PULLING = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+#: Each of a request as `context` makes it, to a repository with the tag Team=red.
+CONDITIONS = [
+    ("IpAddress", "aws:SourceIp", "127.0.0.0/8"),
+    ("StringEquals", "aws:RequestedRegion", REGION),
+    ("Bool", "aws:SecureTransport", "false"),
+    ("StringEquals", "aws:ResourceAccount", ACCOUNT),
+    ("StringEquals", "aws:ResourceTag/Team", "red"),
+    ("StringEquals", "ecr:ResourceTag/Team", "red"),
+]
+
+
+def allow(action: Any, **elements: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, **elements}
+
+
+def policy(*statements: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def let_ann(state: EcrState, *statements: Mapping[str, Any]) -> None:
+    """Whoever asks is Ann, with these statements."""
+    documents = [read_policy(policy({"Resource": "*", **each}), Kind.IDENTITY) for each in statements]
+    subject = Subject(ANN, ACCOUNT, Names(ACCOUNT, exact=(ANN,)), identity=tuple(documents))
+    state.subject_of = lambda principal: subject
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[EcrState]:
+    """With one repository. Whoever asks is Ann, who may do everything with it."""
+    store = MemoryStore()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    made = EcrState(EcrRecords(store, blobs), blobs, Tokens(b"x"), ACCOUNT, REGION, 4566)
+    await made.records.save_repository(Repository(*NAME, created_at=0.0, tags={"Team": "red"}))
+    let_ann(made, allow("ecr:*"))
+    yield made
+    await blobs.close()
+
+
+async def text_of(state: EcrState) -> str:
+    found = await state.records.repository(NAME)
+    assert found is not None
+    return found.policy
+
+
+async def put(state: EcrState, *statements: Mapping[str, Any]) -> str:
+    """As the repository's policy."""
+    text = policy(*statements)
+    request = {"repositoryName": "images", "policyText": text, "force": True}
+    await set_repository_policy(state, context("SetRepositoryPolicy"), request)
+    return text
+
+
+@pytest.mark.parametrize(("operator", "key", "value"), CONDITIONS)
+async def test_whoever_may_change_the_policy_by_a_condition_makes_functions(
+    state: EcrState, operator: str, key: str, value: str
+) -> None:  # fmt: skip
+    """And whoever is kept from it by one does not."""
+    condition = {operator: {key: value}}
+    let_ann(state, allow("ecr:*"), {**allow("ecr:*", Condition=condition), "Effect": "Deny"})
+    error = await refused(PullRight(state).check(context("CreateFunction"), NAME, FUNCTION))
+    assert (error.code, await text_of(state)) == ("AccessDeniedException", "")
+    let_ann(state, allow("ecr:*", Condition=condition))
+    await PullRight(state).check(context("CreateFunction"), NAME, FUNCTION)
+    assert "lambda.amazonaws.com" in await text_of(state)
+
+
+@pytest.mark.parametrize(("operator", "key", "value"), CONDITIONS)
+async def test_a_policy_with_a_way_back_by_a_condition_needs_no_force(
+    state: EcrState, operator: str, key: str, value: str
+) -> None:  # fmt: skip
+    """One that keeps its setter out does."""
+    let_ann(state)
+    setter = allow("ecr:SetRepositoryPolicy", Principal={"AWS": ANN}, Condition={operator: {key: value}})
+    request = {"repositoryName": "images", "policyText": policy(setter)}
+    answer = await set_repository_policy(state, context("SetRepositoryPolicy"), request)
+    assert answer["policyText"] == await text_of(state) == request["policyText"]
+    request["policyText"] = policy(setter, {**setter, "Effect": "Deny"})
+    error = await refused(set_repository_policy(state, context("SetRepositoryPolicy"), request))
+    assert (error.code, "force" in error.message) == ("InvalidParameterException", True)
+
+
+async def test_policies_may_ask_for_the_tags_of_a_repository(state: EcrState) -> None:
+    """One that is not there has none."""
+    assert await resource_tags(state, NAME.arn) == {"Team": "red"}
+    assert await resource_tags(state, NAME.arn + "s") == await resource_tags(state, "*") == {}
