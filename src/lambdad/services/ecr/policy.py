@@ -60,24 +60,22 @@ def policy_of(repository: Repository) -> PolicyDocument | None:
     return _read(repository.policy) if repository.policy else None
 
 
-async def admit_lambda(state: EcrState, name: RepositoryName) -> None:
-    """Has the functions of the repository's account pull from it, as Lambda sees to it in the name of its caller."""
-    async with state.records.changing:
-        repository = await existing(state, name)
-        document: dict[str, Any] = {"Version": "2008-10-17", "Statement": []}
-        if repository.policy:
-            document = json.loads(repository.policy)
-        stated = document["Statement"]
-        others = [each for each in (stated if isinstance(stated, list) else [stated]) if each.get("Sid") != LAMBDAS_OWN]
-        own = {
-            "Sid": LAMBDAS_OWN,
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": list(PULLING),
-            "Condition": {"StringLike": {"aws:sourceArn": f"arn:aws:lambda:{name.region}:{name.account_id}:function:*"}},
-        }
-        text = json.dumps({**document, "Statement": [*others, own]})
-        await state.records.save_repository(msgspec.structs.replace(repository, policy=text))
+def admitting_lambda(repository: Repository) -> Repository:
+    """With the functions of its account let in to pull from it, as Lambda sees to it in the name of its caller."""
+    document: dict[str, Any] = {"Version": "2008-10-17", "Statement": []}
+    if repository.policy:
+        document = json.loads(repository.policy)
+    stated = document["Statement"]
+    others = [each for each in (stated if isinstance(stated, list) else [stated]) if each.get("Sid") != LAMBDAS_OWN]
+    functions = f"arn:aws:lambda:{repository.region}:{repository.account_id}:function:*"
+    own = {
+        "Sid": LAMBDAS_OWN,
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": list(PULLING),
+        "Condition": {"StringLike": {"aws:sourceArn": functions}},
+    }
+    return msgspec.structs.replace(repository, policy=json.dumps({**document, "Statement": [*others, own]}))
 
 
 def _read(text: str) -> PolicyDocument:

@@ -13,7 +13,7 @@ from lambdad.model.policy_evaluation import Question, admits, has_statement
 from lambdad.model.policy_principal import Names
 from lambdad.model.request import RequestContext
 from lambdad.services.ecr.model import RepositoryName
-from lambdad.services.ecr.policy import PULLING, admit_lambda, policy_of
+from lambdad.services.ecr.policy import PULLING, admitting_lambda, policy_of
 from lambdad.services.ecr.right import may
 from lambdad.services.ecr.state import EcrState
 
@@ -28,22 +28,23 @@ class PullRight:
     async def check(self, context: RequestContext, name: RepositoryName, function_arn: str) -> None:
         """ServiceError unless the caller may make this function of an image in there. Whoever asks for one in a repository of
         the own account that is not there hears that later."""
-        repository = await self._state.records.repository(name)
         is_own = name.account_id == context.account_id
-        if repository is None:
-            if is_own:
+        async with self._state.records.changing:
+            repository = await self._state.records.repository(name)
+            if repository is None:
+                if is_own:
+                    return
+                raise _refused()
+            policy = policy_of(repository)
+            if not is_own and not may(self._state, context, repository, policy, PULLING):
+                raise _refused()
+            if _lets_lambda(policy, name, function_arn):
                 return
-            raise _refused()
-        policy = policy_of(repository)
-        if not is_own and not may(self._state, context, repository, policy, PULLING):
-            raise _refused()
-        if _lets_lambda(policy, name, function_arn):
-            return
-        if not is_own or _forbids_lambda(policy, name, function_arn):
-            raise _refused()
-        if not may(self._state, context, repository, policy, _CHANGING):
-            raise _refused()
-        await admit_lambda(self._state, name)
+            if not is_own or _forbids_lambda(policy, name, function_arn):
+                raise _refused()
+            if not may(self._state, context, repository, policy, _CHANGING):
+                raise _refused()
+            await self._state.records.save_repository(admitting_lambda(repository))
 
 
 def _questions(name: RepositoryName, function_arn: str) -> list[Question]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from lambdad.model.policy_document import Kind, read_policy
@@ -113,3 +115,39 @@ async def test_policies_may_ask_for_the_tags_of_a_repository(state: EcrState) ->
     """One that is not there has none."""
     assert await resource_tags(state, NAME.arn) == {"Team": "red"}
     assert await resource_tags(state, NAME.arn + "s") == await resource_tags(state, "*") == {}
+
+
+class Waited(asyncio.Lock):
+    """Tells that somebody wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_wanted = asyncio.Event()
+
+    async def acquire(self) -> Literal[True]:
+        self.is_wanted.set()
+        return await super().acquire()
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_what_is_changed_while_lambda_is_let_in_counts(state: EcrState, is_deleted: bool) -> None:
+    """A repository that goes is missed later, when its image is; a denial that comes is kept, and obeyed."""
+    held = state.records.changing = Waited()
+    await held.acquire()
+    held.is_wanted.clear()
+    checking = asyncio.create_task(PullRight(state).check(context("CreateFunction"), NAME, FUNCTION))
+    await held.is_wanted.wait()
+    found = await state.records.repository(NAME)
+    assert found is not None
+    denial = policy(allow(PULLING, Principal={"Service": "lambda.amazonaws.com"}) | {"Effect": "Deny"})
+    if is_deleted:
+        await state.records.delete_repository(NAME)
+    else:
+        await state.records.save_repository(msgspec.structs.replace(found, policy=denial))
+    held.release()
+    if is_deleted:
+        await checking
+        assert await state.records.repository(NAME) is None
+    else:
+        assert (await refused(checking)).code == "AccessDeniedException"
+        assert await text_of(state) == denial
