@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +23,8 @@ Output = dict[str, Any]
 
 #: Of the statement that Lambda adds where a caller who may do so makes a function of an image.
 LAMBDAS_OWN = "LambdaECRImageRetrievalPolicy"
+MOST_CHARACTERS = 10240  #: of a policy
+_ALL_FUNCTIONS = re.compile(r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:\*")
 PULLING = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
@@ -61,21 +65,61 @@ def policy_of(repository: Repository) -> PolicyDocument | None:
 
 
 def admitting_lambda(repository: Repository) -> Repository:
-    """With the functions of its account let in to pull from it, as Lambda sees to it in the name of its caller."""
+    """With the functions of its account let in to pull from it, as Lambda sees to it in the name of its caller. What its owner
+    has stated stays. ServiceError where the policy would be longer than SetRepositoryPolicy takes it."""
     document: dict[str, Any] = {"Version": "2008-10-17", "Statement": []}
     if repository.policy:
         document = json.loads(repository.policy)
     stated = document["Statement"]
-    others = [each for each in (stated if isinstance(stated, list) else [stated]) if each.get("Sid") != LAMBDAS_OWN]
+    statements: list[dict[str, Any]] = list(stated) if isinstance(stated, list) else [stated]
     functions = f"arn:aws:lambda:{repository.region}:{repository.account_id}:function:*"
-    own = {
-        "Sid": LAMBDAS_OWN,
+    for number, statement in enumerate(statements):
+        others = _let_in_before(statement)
+        if others:
+            statements[number] = _own(statement["Sid"], [*others, functions])
+            break
+    else:
+        statements.append(_own(_free_sid(statements), functions))
+    text = json.dumps({**document, "Statement": statements}, separators=(",", ":"))
+    if len(text) > MOST_CHARACTERS:
+        raise ServiceError(
+            "InvalidParameterValueException",
+            f"Lambda cannot add its permissions to the policy of the repository {repository.name}: it would have {len(text)}"
+            f" characters, and {MOST_CHARACTERS} is the most.",
+            status=400,
+        )
+    return msgspec.structs.replace(repository, policy=text)
+
+
+def _own(sid: str, functions: str | list[str]) -> dict[str, Any]:
+    return {
+        "Sid": sid,
         "Effect": "Allow",
         "Principal": {"Service": "lambda.amazonaws.com"},
         "Action": list(PULLING),
         "Condition": {"StringLike": {"aws:sourceArn": functions}},
     }
-    return msgspec.structs.replace(repository, policy=json.dumps({**document, "Statement": [*others, own]}))
+
+
+def _let_in_before(statement: Mapping[str, Any]) -> list[str]:
+    """All functions of which accounts and Regions it lets in, if Lambda has added it; else none."""
+    sid = statement.get("Sid")
+    try:
+        functions = statement["Condition"]["StringLike"]["aws:sourceArn"]
+    except (KeyError, TypeError):
+        return []
+    if not isinstance(sid, str) or not sid.startswith(LAMBDAS_OWN) or statement != _own(sid, functions):
+        return []
+    listed = [functions] if isinstance(functions, str) else functions
+    if not isinstance(listed, list):
+        return []
+    return listed if all(isinstance(each, str) and _ALL_FUNCTIONS.fullmatch(each) for each in listed) else []
+
+
+def _free_sid(statements: Sequence[Mapping[str, Any]]) -> str:
+    taken = {statement.get("Sid") for statement in statements}
+    numbered = (f"{LAMBDAS_OWN}{number}" for number in itertools.count(2))
+    return next(sid for sid in itertools.chain((LAMBDAS_OWN,), numbered) if sid not in taken)
 
 
 def _read(text: str) -> PolicyDocument:

@@ -151,3 +151,62 @@ async def test_what_is_changed_while_lambda_is_let_in_counts(state: EcrState, is
     else:
         assert (await refused(checking)).code == "AccessDeniedException"
         assert await text_of(state) == denial
+
+
+def of_lambda(sid: str, functions: Any) -> dict[str, Any]:
+    """As Lambda adds it."""
+    condition = {"StringLike": {"aws:sourceArn": functions}}
+    return {"Sid": sid, **allow(PULLING, Principal={"Service": "lambda.amazonaws.com"}, Condition=condition)}
+
+
+SID, ALL = "LambdaECRImageRetrievalPolicy", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*"
+ELSEWHERE = "arn:aws:lambda:eu-west-1:210987654321:function:*"
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        of_lambda(SID, f"{ALL[:-1]}another"),
+        of_lambda(SID, ["arn:aws:lambda:*:*:function:a", ELSEWHERE]),
+        {**of_lambda(SID, ELSEWHERE), "Action": PULLING[:1]},
+        {**of_lambda(SID, ELSEWHERE), "Effect": "Deny"},
+        {**of_lambda(SID, ELSEWHERE), "Condition": {"StringEquals": {"aws:SourceAccount": "210987654321"}}},
+        {**of_lambda(SID, ELSEWHERE), "Condition": {"Bool": {"aws:SecureTransport": "true"}}, "Principal": "*"},
+    ],
+)
+async def test_what_the_owner_has_stated_stays(state: EcrState, narrower: dict[str, Any]) -> None:
+    """Under the name of Lambda's own statement too, which then has another. It is added once."""
+    await put(state, narrower)
+    for _ in range(2):
+        await PullRight(state).check(context("CreateFunction"), NAME, FUNCTION)
+        assert json.loads(await text_of(state))["Statement"] == [narrower, of_lambda(f"{SID}2", ALL)]
+
+
+async def test_lambdas_own_statement_lets_in_more(state: EcrState) -> None:
+    """Where the one that it added once lets in other functions only."""
+    theirs = {**allow("ecr:*", Principal={"AWS": ANN}), "Sid": f"{SID}2"}
+    await put(state, theirs, of_lambda(SID, ELSEWHERE))
+    await PullRight(state).check(context("CreateFunction"), NAME, FUNCTION)
+    assert json.loads(await text_of(state))["Statement"] == [theirs, of_lambda(SID, [ELSEWHERE, ALL])]
+
+
+async def test_a_policy_without_room_for_lambda_is_left_as_it_is(state: EcrState) -> None:
+    """Who makes the function hears why; with just so much room Lambda is let in."""
+    most = 10240
+
+    async def fill(length: int) -> str:
+        statement = allow("ecr:ListImages", Principal={"AWS": ANN})
+        padding = length - len(json.dumps({"Statement": [{**statement, "Sid": ""}]}, separators=(",", ":")))
+        text = json.dumps({"Statement": [{**statement, "Sid": "a" * padding}]}, separators=(",", ":"))
+        request = {"repositoryName": "images", "policyText": text, "force": True}
+        await set_repository_policy(state, context("SetRepositoryPolicy"), request)
+        return text
+
+    room = most - len(json.dumps(of_lambda(SID, ALL), separators=(",", ":"))) - 1
+    text = await fill(room + 1)
+    error = await refused(PullRight(state).check(context("CreateFunction"), NAME, FUNCTION))
+    assert (error.code, "10241 characters" in error.message) == ("InvalidParameterValueException", True)
+    assert await text_of(state) == text
+    await fill(room)
+    await PullRight(state).check(context("CreateFunction"), NAME, FUNCTION)
+    assert len(await text_of(state)) == most
