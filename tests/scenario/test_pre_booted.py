@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from lambdad.runtimes.node.family import MAJORS
 from support.namespaces import has_ended, open_process
+from support.pre_booted import masked
 from support.processes import command_line, descendants
 from support.server import ROLE, Server, running, wait_until, zipped
 
@@ -75,12 +75,6 @@ def create(server: Server, name: str, source: str = PROBE, file: str = "app.js",
     server.wait_active(name)
 
 
-def until_waiting(server: Server, count: int = 1, runtime: str = RUNTIME) -> float:
-    """The time at which it was seen that so many wait."""
-    wait_until(lambda: server.health()["pre_booted"].get(runtime, 0) == count, 60, f"{count} {runtime} to wait")
-    return time.time()
-
-
 def waiting(server: Server) -> list[int]:
     """Those of this server that are in no function's hands: nothing of one is mounted."""
     return [pid for pid in descendants(server.process.pid) if is_waiting(pid)]
@@ -96,7 +90,7 @@ def is_waiting(pid: int) -> bool:
 
 def begun(server: Server, name: str, runtime: str = RUNTIME) -> tuple[bool, dict[str, Any]]:
     """Whether a function's first invocation, with one runtime waiting, was run by that; and what it answered."""
-    seen = until_waiting(server, runtime=runtime)
+    seen = server.wait_for_pre_booted(runtime)
     answer = server.invoke(name)
     return answer["started"] < seen * 1000, answer
 
@@ -121,11 +115,9 @@ def check_alike(ordinary: dict[str, Any], answer: dict[str, Any]) -> None:
     """But for what is each function's own, of which only its own is there."""
     assert (answer["marked"], answer["inherited"], answer["tmp"]) == (None, "mine", [])
     assert answer["uid"] != ordinary["uid"]
-    own = {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "SECRET"}
-    own |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "_X_AMZN_TRACE_ID"}
     both = [dict(each["alike"]) for each in (ordinary, answer)]
     for each in both:
-        each["environment"] = [[name, None if name in own else value] for name, value in each["environment"]]
+        each["environment"] = masked(each["environment"])
     for name in both[0]:
         assert both[1][name] == both[0][name], name
 
@@ -152,12 +144,12 @@ def test_es_modules_and_failures_are_as_ever(server: Server, primed: dict[str, A
     create(server, "a-module", MODULE, "app.mjs")
     assert begun(server, "a-module")[0]
     create(server, "broken", "throw new RangeError('at load');")
-    until_waiting(server)
+    server.wait_for_pre_booted(RUNTIME)
     client = server.client("lambda")
     answer = json.loads(client.invoke(FunctionName="broken")["Payload"].read())
     assert (answer["errorType"], answer["errorMessage"]) == ("RangeError", "at load")
     create(server, "exits")
-    until_waiting(server)
+    server.wait_for_pre_booted(RUNTIME)
     assert "Runtime.ExitError" in client.invoke(FunctionName="exits", Payload=b'{"exits": true}')["Payload"].read().decode()
     again = server.invoke("exits")
     assert again["alike"]["pids"] != primed["alike"]["pids"]  # in the same sandbox, and not booted before
@@ -201,7 +193,7 @@ def test_modules_are_found_in_the_functions_home(server: Server, primed: dict[st
 
 def test_a_waiting_runtime_that_is_killed_is_replaced(server: Server, primed: dict[str, Any]) -> None:
     """And the next function does not notice."""
-    until_waiting(server)
+    server.wait_for_pre_booted(RUNTIME)
     [pid] = waiting(server)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: waiting(server) not in ([], [pid]), 60, "another one")
@@ -212,7 +204,7 @@ def test_a_waiting_runtime_that_is_killed_is_replaced(server: Server, primed: di
 def test_a_burst_of_first_invocations_is_served(server: Server, primed: dict[str, Any]) -> None:
     """More than there are runtimes that wait: each has an environment of its own, one of them the one that waited."""
     create(server, "burst")
-    seen = until_waiting(server)
+    seen = server.wait_for_pre_booted(RUNTIME)
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: server.invoke("burst", {"milliseconds": 3000}), range(12)))
     users = {answer["uid"] for answer in answers}
@@ -229,7 +221,7 @@ def test_nothing_that_waits_outlives_the_server(tmp_path: Path, way: str) -> Non
             pytest.skip(f"no interpreter for {RUNTIME}")
         create(server, "one")
         server.invoke("one")
-        until_waiting(server, 2)
+        server.wait_for_pre_booted(RUNTIME, 2)
         processes = [open_process(pid) for pid in waiting(server)]
         assert len(processes) == 2
         if way == "stop":

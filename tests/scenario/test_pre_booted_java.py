@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from support.java_runtime import compiled, javac
-from support.server import ROLE, Server, running, wait_until, zipped
+from support.pre_booted import OWN, masked
+from support.server import ROLE, Server, running, zipped
 
 RUNTIME = "java25"
 
@@ -44,8 +44,7 @@ def create(server: Server, name: str, **variables: str) -> None:
 
 def begun(server: Server, name: str) -> tuple[bool, dict[str, Any]]:
     """Whether a function's first invocation, with one machine waiting, was run by that; and what it answered."""
-    wait_until(lambda: server.health()["pre_booted"].get(RUNTIME, 0) == 1, 60, f"one {RUNTIME} to wait")
-    seen = time.time()
+    seen = server.wait_for_pre_booted(RUNTIME)
     answer = server.invoke(name)
     return answer["started"] < seen * 1000, answer
 
@@ -81,16 +80,16 @@ def test_a_function_cannot_tell_whether_its_machine_was_there_before(server: Ser
     assert seen["given"] == ["ONE=1"]
 
 
-OWN = "AWS_LAMBDA_(FUNCTION_NAME|LOG_GROUP_NAME|LOG_STREAM_NAME)|AWS_(ACCESS_KEY|SECRET_KEY)|AWS_ACCESS_KEY_ID"
-OWN += "|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|SECRET"
+#: There are the keys' older names as well; the trace is a property, and no variable.
+OWN_OF_JAVA = (OWN - {"_X_AMZN_TRACE_ID"}) | {"AWS_ACCESS_KEY", "AWS_SECRET_KEY"}
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:
     """Without what is each function's own."""
     alike = dict(answer["alike"])
-    alike["environment"] = [[name, None if re.fullmatch(OWN, name) else value] for name, value in alike["environment"]]
+    alike["environment"] = masked(alike["environment"], OWN_OF_JAVA)
     for way in ("inherited", "copied", "executed"):
-        alike[way] = [re.sub(f"^({OWN})=.*", r"\1", line) for line in alike[way]]
+        alike[way] = [re.sub(f"^({'|'.join(OWN_OF_JAVA)})=.*", r"\1", line) for line in alike[way]]
     del alike["found"]
     alike["mounts"] = re.sub(r"uid=\d+|gid=\d+|lambdad-\w+", "", alike["mounts"])
     kept = [line for line in alike["status"].splitlines() if re.match("Cap|Sig|Shd|NoNew|Seccomp|Umask|NS", line)]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.server import ROLE, Server, running, wait_until, zipped
+from support.pre_booted import masked
+from support.server import ROLE, Server, running, zipped
 
 pytestmark = pytest.mark.root
 
@@ -64,9 +65,6 @@ end
 """
 #: Whoever sets one of Ruby's variables gets an interpreter of its own.
 APART = {"Variables": {"RUBY_APART": "1"}}
-OWN = {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "SECRET"} | {
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "_X_AMZN_TRACE_ID")
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def create(place: Place, name: str, source: str = PROBE, **settings: Any) -> Non
 def begun(place: Place, name: str, event: Any = None, runtime: str | None = None) -> tuple[bool, dict[str, Any]]:
     """Whether a function's first invocation, with one runtime waiting, was run by that; and what it answered."""
     runtime = runtime or place.runtime
-    wait_until(lambda: place.server.health()["pre_booted"].get(runtime, 0) == 1, 60, f"one {runtime} to wait")
+    place.server.wait_for_pre_booted(runtime)
     answer = place.server.invoke(name, event)
     return answer["waited"], answer
 
@@ -128,7 +126,7 @@ def check_alike(place: Place, ordinary: dict[str, Any], answer: dict[str, Any]) 
     assert "SECRET=mine" in answer["child"]
     both = [dict(each["alike"]) for each in (ordinary, answer)]
     for each in both:
-        each["environment"] = [[name, None if name in OWN else value] for name, value in each["environment"]]
+        each["environment"] = masked(each["environment"])
         if not place.keeps_order:
             each["environment"].sort()
     for name in both[0]:
@@ -212,7 +210,7 @@ def test_what_ruby_reads_when_it_starts_is_honoured(place: Place, primed: dict[s
 def test_failures_are_as_ever(place: Place, primed: dict[str, Any]) -> None:
     """What does not load is an error of Init; what ends is started again, and not in an interpreter that waited."""
     create(place, "broken", "raise RangeError, 'at load'")
-    wait_until(lambda: place.server.health()["pre_booted"].get(place.runtime, 0) == 1, 60, "one to wait")
+    place.server.wait_for_pre_booted(place.runtime)
     client = place.server.client("lambda")
     answer = json.loads(client.invoke(FunctionName="broken")["Payload"].read())
     assert (answer["errorType"], answer["errorMessage"]) == ("Init<RangeError>", "at load")

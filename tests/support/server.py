@@ -162,6 +162,11 @@ class Server:
         assert "FunctionError" not in answer, payload
         return payload
 
+    def wait_for_pre_booted(self, runtime: str, count: int = 1) -> float:
+        """Until so many wait for a function; the time at which that was seen."""
+        wait_until(lambda: self.health()["pre_booted"].get(runtime, 0) == count, 60, f"{count} {runtime} to wait")
+        return time.time()
+
     def messages(self, group: str) -> list[str]:
         """Every line of a log group; none while the group is not there."""
         logs = self.client("logs")
