@@ -6,7 +6,6 @@ The functions are those of `tests/support/runtime_cases.py`, where clients alone
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -83,12 +82,6 @@ class Place:
         self.create(name, folder, self.functions.write(case, folder, self.interpreter), **settings)
         return name
 
-    def failure(self, name: str, event: Any = None, **options: Any) -> dict[str, Any]:
-        answer = self.server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
-        payload = answer["Payload"].read()
-        assert answer.get("FunctionError") == "Unhandled", payload
-        return dict(json.loads(payload))
-
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -104,7 +97,7 @@ def never_loaded(own_server: Server, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("never-loaded")
     with ThreadPoolExecutor(len(places)) as pool:
         names = [place.create_bad("import_hangs", folder / place.runtime, Timeout=1) for place in places]
-        yield [pool.submit(place.failure, name) for place, name in zip(places, names, strict=True)]
+        yield [pool.submit(place.server.failure, name) for place, name in zip(places, names, strict=True)]
 
 
 @pytest.fixture(scope="module", params=[family.name for family in FAMILIES])
@@ -139,11 +132,11 @@ def test_no_failure_reaches_the_next_invocation(place: Place, tmp_path: Path) ->
     for alias in (*BAD, "hang", "echo", "many_lines"):
         lambda_.create_alias(FunctionName=name, Name=alias, FunctionVersion="1")
     with ThreadPoolExecutor(1) as pool:
-        hanging = pool.submit(place.failure, name, Qualifier="hang")  # in an environment of its own while the others run
+        hanging = pool.submit(place.server.failure, name, Qualifier="hang")  # in an environment of its own while the others run
         for case, event in BAD.items():
             if place.functions.dash(CASE[case], place.runtime) is not None:
                 continue
-            _check(place, case, place.failure(name, event, Qualifier=case))
+            _check(place, case, place.server.failure(name, event, Qualifier=case))
             assert place.server.invoke(name, [case], Qualifier="echo") == [case]
         failure = hanging.result()
     assert failure["errorType"] == "Sandbox.Timedout"
@@ -189,13 +182,13 @@ def test_a_function_that_cannot_be_loaded_says_so_each_time_and_can_be_mended(pl
     assert isinstance(expected, Refusal)
     name = place.create_bad(case, tmp_path / case)
     for _ in range(2):
-        failure = place.failure(name)
+        failure = place.server.failure(name)
         assert failure["errorType"] == expected.error_type
         text = _text(failure) if failure["errorMessage"].startswith("RequestId: ") else failure["errorMessage"]
         assert re.search(expected.message, text), failure
     name = place.create_bad("exit_at_import", tmp_path / "exit")
     for _ in range(2):
-        failure = place.failure(name)
+        failure = place.server.failure(name)
         assert (failure["errorType"], _text(failure)) == ("Runtime.ExitError", "Runtime exited with error: exit status 3")
     (tmp_path / "good").mkdir()
     good = place.functions.write("echo", tmp_path / "good", place.interpreter)

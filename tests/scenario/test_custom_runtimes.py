@@ -179,12 +179,6 @@ def create(server: Server, name: str, files: dict[str, str | bytes], *executable
     server.wait_active(name)
 
 
-def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    assert answer["FunctionError"] == "Unhandled"
-    return dict(json.loads(answer["Payload"].read()))
-
-
 @pytest.mark.parametrize("runtime", ["provided", "provided.al2", "provided.al2023"])
 def test_a_shell_script_is_a_runtime(server: Server, runtime: str) -> None:
     """The loop of AWS's tutorial in shell and curl answers, fails, and answers again, in one and the same environment."""
@@ -194,7 +188,7 @@ def test_a_shell_script_is_a_runtime(server: Server, runtime: str) -> None:
     create(server, name, {"bootstrap": SHELL}, Runtime=runtime)
     for event in (1, {"k": "v"}, "fail", 2):
         if event == "fail":
-            assert failed(server, name, event) == {"errorType": "Function.Asked", "errorMessage": "as asked"}
+            assert server.failure(name, event) == {"errorType": "Function.Asked", "errorMessage": "as asked"}
         else:
             assert server.invoke(name, event) == {"handler": "app.handler", "pwd": "/var/task", "event": event}
     lines = server.messages(f"/aws/lambda/{name}")
@@ -229,7 +223,7 @@ def test_a_bootstrap_that_cannot_be_run_is_an_invalid_entrypoint(
     """The invoker gets AWS's error type and text with the request id in it."""
     name = "entrypoint-" + request.node.callspec.id
     create(server, name, files, *executable)
-    answer = failed(server, name)
+    answer = server.failure(name)
     assert answer["errorType"] == "Runtime.InvalidEntrypoint"
     request_id, _, text = answer["errorMessage"].removeprefix("RequestId: ").partition(" Error: ")
     assert (len(request_id), text) == (36, problem)
@@ -284,7 +278,7 @@ def test_the_guides_example_runs_a_node_that_the_package_carries(server: Server)
     server.wait_active("carried-node")
     expected = {"node": "/var/task/bin/node", "wrapped": None}
     assert server.invoke("carried-node", {"k": 1}) == {"event": {"k": 1}, **expected}
-    assert failed(server, "carried-node", "fail") == {"errorMessage": "as asked", "errorType": "RangeError"}
+    assert server.failure("carried-node", "fail") == {"errorMessage": "as asked", "errorType": "RangeError"}
     assert server.invoke("carried-node", 2) == {"event": 2, **expected}
 
 

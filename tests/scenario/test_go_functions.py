@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -26,12 +25,6 @@ def create(server: Server, name: str, program: bytes, **settings: Any) -> None:
     server.wait_active(name)
 
 
-def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    assert answer["FunctionError"] == "Unhandled"
-    return dict(json.loads(answer["Payload"].read()))
-
-
 def test_a_go_program_is_a_function(server: Server, program: bytes) -> None:
     """It finds AWS's variables, answers, fails in its own words, and goes on in a new environment after it has exited."""
     create(server, "go-function", program)
@@ -44,13 +37,13 @@ def test_a_go_program_is_a_function(server: Server, program: bytes) -> None:
     assert variables["AWS_SECURITY_TOKEN"] == variables["AWS_SESSION_TOKEN"]
     assert variables["AWS_ACCESS_KEY"] == variables["AWS_ACCESS_KEY_ID"]
     assert not [name for name in variables if name.startswith("_LAMBDAD")] and "PYTHONPATH" not in variables
-    assert failed(server, "go-function", "fail") == {"errorMessage": "as asked é", "errorType": "errorString"}
+    assert server.failure("go-function", "fail") == {"errorMessage": "as asked é", "errorType": "errorString"}
     assert server.invoke("go-function", 1)["count"] == 3
-    exited = failed(server, "go-function", "exit")
+    exited = server.failure("go-function", "exit")
     assert exited["errorType"] == "Runtime.ExitError"
     assert exited["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
-    assert failed(server, "go-function", "panic")["stackTrace"][0] == {"path": "main.go", "line": 7, "label": "main.handler"}
-    assert failed(server, "go-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
+    assert server.failure("go-function", "panic")["stackTrace"][0] == {"path": "main.go", "line": 7, "label": "main.handler"}
+    assert server.failure("go-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
     assert server.invoke("go-function", 2)["event"] == 2
     assert "said map[k:v]\n" in server.messages("/aws/lambda/go-function")
 
@@ -60,7 +53,7 @@ def test_a_go_program_that_is_not_there_or_never_answers_is_told_so(server: Serv
     create(server, "go-absent", program, Handler="main")
     text = "fork/exec /var/task/main: no such file or directory"
     for _ in range(2):
-        assert failed(server, "go-absent") == {"errorMessage": text, "errorType": "PathError"}
+        assert server.failure("go-absent") == {"errorMessage": text, "errorType": "PathError"}
     create(server, "go-sleeps", program, Timeout=1)
-    assert "Task timed out after 1.00 seconds" in failed(server, "go-sleeps", "sleep")["errorMessage"]
+    assert "Task timed out after 1.00 seconds" in server.failure("go-sleeps", "sleep")["errorMessage"]
     assert server.invoke("go-sleeps", 1)["count"] == 1

@@ -64,12 +64,6 @@ def refused(call: Any, **parameters: Any) -> str:
     return str(caught.value.response["Error"]["Message"])
 
 
-def failed(server: Server, name: str) -> dict[str, Any]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=b"{}")
-    assert answer["FunctionError"] == "Unhandled"
-    return dict(json.loads(answer["Payload"].read()))
-
-
 def test_an_image_runs_as_it_says(server: Server, pushed: str, probe: HandMade) -> None:
     """Its entry point with its command, in its folder, with its variables and those of the function, as no privileged user."""
     made = create(server, "image-runs", f"{pushed}:v1", Environment={"Variables": {"AA": "2", "BB": "3"}})
@@ -150,13 +144,13 @@ def test_the_functions_settings_take_the_place_of_the_images(server: Server, pus
     assert server.invoke("image-config")["arguments"] == ["probe", "one", "two words"]
     assert "ImageConfigResponse" not in lambda_.get_function_configuration(FunctionName="image-config")
     configure(EntryPoint=["/app/nowhere"])
-    told = failed(server, "image-config")
+    told = server.failure("image-config", {})
     assert told["errorType"] == "Runtime.InvalidEntrypoint"
     assert told["errorMessage"].endswith(" Error: fork/exec /app/nowhere: no such file or directory")
     configure(EntryPoint=["/etc/os-release"])
-    assert failed(server, "image-config")["errorType"] == "Runtime.InvalidEntrypoint"
+    assert server.failure("image-config", {})["errorType"] == "Runtime.InvalidEntrypoint"
     configure(WorkingDirectory="/nowhere")
-    assert failed(server, "image-config")["errorType"] == "Runtime.InvalidWorkingDir"
+    assert server.failure("image-config", {})["errorType"] == "Runtime.InvalidWorkingDir"
     configure()
     assert server.invoke("image-config")["folder"] == "/app"
 

@@ -133,13 +133,6 @@ def create(server: Server, client: Client, name: str, source: str | None = None,
     return name
 
 
-def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    payload = json.loads(answer["Payload"].read())
-    assert answer["FunctionError"] == "Unhandled", payload
-    return dict(payload)
-
-
 @pytest.mark.parametrize(
     "event", ["grüße", {"k": [1, None, 2.5]}, None, "x" * 3_000_000], ids=["text", "object", "null", "3-mb"]
 )
@@ -151,7 +144,7 @@ def test_what_goes_in_comes_out(server: Server, name: str, event: Any) -> None:
 def test_environments_are_used_again(server: Server, name: str) -> None:
     """One process serves one call after the other, also after one that failed."""
     first = server.invoke(name)["calls"]
-    failed(server, name, {"how": "fail"})
+    server.failure(name, {"how": "fail"})
     assert server.invoke(name)["calls"] == first + 2
 
 
@@ -172,7 +165,7 @@ def test_the_context_is_true(server: Server, name: str) -> None:
 
 def test_an_error_of_the_function_is_told_as_it_is(server: Server, client: Client, name: str) -> None:
     """With its type, its message and its trace."""
-    error = failed(server, name, {"how": "fail"})
+    error = server.failure(name, {"how": "fail"})
     assert (error["errorType"], error["errorMessage"]) == (client.error_type, "as asked")
     assert error.get("stackTrace") or error.get("trace")
 
@@ -180,17 +173,17 @@ def test_an_error_of_the_function_is_told_as_it_is(server: Server, client: Clien
 def test_a_result_that_is_no_json_is_an_error(server: Server, client: Client, name: str) -> None:
     """The client's own words for it, and the environment goes on."""
     calls = server.invoke(name)["calls"]
-    assert failed(server, name, {"how": "unserialisable"})["errorType"] == client.unserialisable_type
+    assert server.failure(name, {"how": "unserialisable"})["errorType"] == client.unserialisable_type
     assert server.invoke(name)["calls"] == calls + 2
 
 
 def test_a_process_that_ends_and_a_call_that_takes_too_long(server: Server, name: str) -> None:
     """Both are told in AWS's words; then the client is started again in the same environment."""
-    error = failed(server, name, {"how": "exit"})
+    error = server.failure(name, {"how": "exit"})
     assert error["errorType"] == "Runtime.ExitError"
     assert error["errorMessage"].endswith("Error: Runtime exited with error: exit status 7")
     assert server.invoke(name)["calls"] == 1
-    error = failed(server, name, {"how": "sleep"})
+    error = server.failure(name, {"how": "sleep"})
     assert error["errorType"] == "Sandbox.Timedout"
     assert error["errorMessage"].endswith("Task timed out after 3.00 seconds")
     assert server.invoke(name)["calls"] == 1
@@ -216,7 +209,7 @@ def test_code_that_cannot_be_loaded_is_told_at_every_call(server: Server, client
         create(server, client, name, Handler="nowhere.handler")
     expected = client.broken_type if how == "broken" else client.missing_type
     for _ in range(2):
-        assert failed(server, name)["errorType"] == expected
+        assert server.failure(name)["errorType"] == expected
     reports = [line.split("\t") for line in server.messages(f"/aws/lambda/{name}") if line.startswith("INIT_REPORT")]
     assert [line[1] for line in reports] == ["Phase: init", "Phase: invoke", "Phase: invoke"]
     assert {line[2].strip() for line in reports} == {"Status: error"}

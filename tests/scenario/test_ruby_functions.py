@@ -100,12 +100,6 @@ def create(place: Place, name: str, source: str = FUNCTION, **settings: Any) -> 
     place.server.wait_active(name)
 
 
-def failed(server: Server, name: str, event: Any = None) -> dict[str, Any]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    assert answer["FunctionError"] == "Unhandled"
-    return dict(json.loads(answer["Payload"].read()))
-
-
 def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> None:
     """Gems, programs and libraries come from layers, AWS's variables are there, messages are one log event each, and after
     every failure, also one that ends the process, the next invocation works."""
@@ -138,14 +132,14 @@ def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> Non
     assert variables["GEM_PATH"].startswith(f"/var/task/vendor/bundle/ruby/{interface}:/opt/ruby/gems/{interface}:")
     assert variables["RUBYLIB"] == "/var/task:/var/runtime/lib:/opt/ruby/lib"
     assert not [name for name in variables if name.startswith("_LAMBDA")]
-    raised = failed(server, "ruby-function", "fail")
+    raised = server.failure("ruby-function", "fail")
     assert (raised["errorType"], raised["errorMessage"]) == ("Function<ArgumentError>", "as asked")
     assert raised["stackTrace"][0].startswith("/var/task/app.rb:18:in ")
-    assert failed(server, "ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
+    assert server.failure("ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
     assert server.invoke("ruby-function")["count"] == 2
-    assert failed(server, "ruby-function", "name")["errorType"] == "Function<NameError>"
+    assert server.failure("ruby-function", "name")["errorType"] == "Function<NameError>"
     assert server.invoke("ruby-function")["count"] == 1
-    assert failed(server, "ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
+    assert server.failure("ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
     assert server.invoke("ruby-function")["count"] == 1
     messages = server.messages("/aws/lambda/ruby-function")
     assert messages.count("two\nlines\n") == 8, messages
@@ -171,13 +165,13 @@ def test_a_function_in_ruby_that_cannot_be_loaded_says_why_each_time(
     """Two invocations, two answers with the same error."""
     name = f"ruby-load-{request.node.callspec.id}"
     create(place, name, source, Handler=handler)
-    assert [failed(place.server, name)["errorType"] for _ in range(2)] == [error_type] * 2
+    assert [place.server.failure(name)["errorType"] for _ in range(2)] == [error_type] * 2
 
 
 def test_a_function_in_ruby_that_never_returns_times_out(place: Place) -> None:
     """Its process is killed, and the next invocation has a new one."""
     create(place, "ruby-sleeps", "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
-    assert "Task timed out after 2.00 seconds" in failed(place.server, "ruby-sleeps", 1)["errorMessage"]
+    assert "Task timed out after 2.00 seconds" in place.server.failure("ruby-sleeps", 1)["errorMessage"]
     assert place.server.invoke("ruby-sleeps") == 1
 
 

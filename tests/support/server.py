@@ -162,6 +162,13 @@ class Server:
         assert "FunctionError" not in answer, payload
         return payload
 
+    def failure(self, name: str, event: Any = None, **options: Any) -> dict[str, Any]:
+        """The error that the function must answer with."""
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
+        payload = json.loads(answer["Payload"].read())
+        assert answer.get("FunctionError") == "Unhandled", payload
+        return dict(payload)
+
     def wait_for_pre_booted(self, runtime: str, count: int = 1) -> float:
         """Until so many wait for a function; the time at which that was seen."""
         wait_until(lambda: self.health()["pre_booted"].get(runtime, 0) == count, 60, f"{count} {runtime} to wait")
