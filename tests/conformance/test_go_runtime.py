@@ -14,6 +14,7 @@ import pytest
 from lambdad.runtimes.go.family import CLIENT, FAMILY
 from support.go import built
 from support.go_function import FUNCTION
+from support.go_rpc import RPC
 from support.runtime_api import ARN, REQUEST_ID, RuntimeApi, RuntimeProcess
 
 Start = Callable[..., RuntimeProcess]
@@ -21,7 +22,7 @@ Start = Callable[..., RuntimeProcess]
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return built(FUNCTION, tmp_path_factory.mktemp("go"))
+    return built(FUNCTION, tmp_path_factory.mktemp("go"), rpc=RPC)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from support.go import built
 from support.go_function import FUNCTION
+from support.go_rpc import RPC
 from support.server import ROLE, Server, zipped
 
 pytestmark = pytest.mark.root
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return built(FUNCTION, tmp_path_factory.mktemp("go"))
+    return built(FUNCTION, tmp_path_factory.mktemp("go"), rpc=RPC)
 
 
 def create(server: Server, name: str, program: bytes, **settings: Any) -> None:

@@ -17,12 +17,13 @@ def version() -> tuple[int, ...]:
     return tuple(map(int, said.strip().removeprefix("go").split(".")[:2]))
 
 
-def built(source: str, folder: Path) -> bytes:
-    """One static binary; skips where there is no Go."""
+def built(source: str, folder: Path, **more: str) -> bytes:
+    """One static binary of main.go and of more files, by their names without the ending; skips where there is no Go."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("needs go")
-    (folder / "main.go").write_text(source)
+    for name, text in {"main": source, **more}.items():
+        (folder / f"{name}.go").write_text(text)
     (folder / "go.mod").write_text("module program\n")
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
     environment["GOCACHE"] = str(CACHE_DIR.parent / "go-build")

@@ -12,6 +12,7 @@ from pathlib import Path
 from lambdad.runtimes.find import Interpreter
 from support.case_functions import Functions
 from support.go import built, version
+from support.go_rpc import RPC
 from support.runtime_cases import Answer, Refusal
 
 _PROGRAM = r"""
@@ -22,8 +23,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/rpc"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,42 +32,12 @@ import (
 	"time"
 )
 
-type Timestamp struct{ Seconds, Nanos int64 }
-type PingRequest struct{}
-type PingResponse struct{}
-type InvokeRequest struct {
-	Payload               []byte
-	RequestId             string
-	XAmznTraceId          string
-	Deadline              Timestamp
-	InvokedFunctionArn    string
-	CognitoIdentityId     string
-	CognitoIdentityPoolId string
-	ClientContext         []byte
-}
-type StackFrame struct {
-	Path  string
-	Line  int32
-	Label string
-}
-type Failure struct {
-	Message    string
-	Type       string
-	StackTrace []*StackFrame
-	ShouldExit bool
-}
-type InvokeResponse struct {
-	Payload []byte
-	Error   *Failure
-}
 type Circle struct{ C *Circle }
 
 var name = strings.TrimPrefix(filepath.Base(os.Args[0]), "main_")
 var seen = []interface{}{}
 
-type Function struct{}
-
-func (f *Function) Ping(request *PingRequest, response *PingResponse) error { return nil }
+type Function struct{ Pinged }
 
 func (f *Function) Invoke(request *InvokeRequest, response *InvokeResponse) error {
 	var event interface{}
@@ -191,12 +160,7 @@ func main() {
 	case "exit_at_import":
 		os.Exit(3)
 	}
-	listener, err := net.Listen("tcp", "localhost:"+os.Getenv("_LAMBDA_SERVER_PORT"))
-	if err != nil {
-		panic(err)
-	}
-	rpc.Register(new(Function))
-	rpc.Accept(listener)
+	serve(new(Function))
 }
 """
 _NAMES = [
@@ -230,7 +194,7 @@ _NAMES = [
 @functools.cache
 def _program() -> bytes:
     with tempfile.TemporaryDirectory(prefix="lambdad-go-cases-") as folder:
-        return built(_PROGRAM, Path(folder))
+        return built(_PROGRAM, Path(folder), rpc=RPC)
 
 
 def _write(name: str, folder: Path, interpreter: Interpreter) -> str:

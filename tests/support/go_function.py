@@ -8,45 +8,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/rpc"
 	"os"
 	"strings"
 	"time"
 )
 
-type Timestamp struct{ Seconds, Nanos int64 }
-type PingRequest struct{}
-type PingResponse struct{}
-type InvokeRequest struct {
-	Payload               []byte
-	RequestId             string
-	XAmznTraceId          string
-	Deadline              Timestamp
-	InvokedFunctionArn    string
-	CognitoIdentityId     string
-	CognitoIdentityPoolId string
-	ClientContext         []byte
+type Function struct {
+	Pinged
+	count int
 }
-type StackFrame struct {
-	Path  string
-	Line  int32
-	Label string
-}
-type Failure struct {
-	Message    string
-	Type       string
-	StackTrace []*StackFrame
-	ShouldExit bool
-}
-type InvokeResponse struct {
-	Payload []byte
-	Error   *Failure
-}
-
-type Function struct{ count int }
-
-func (f *Function) Ping(request *PingRequest, response *PingResponse) error { return nil }
 
 func (f *Function) Invoke(request *InvokeRequest, response *InvokeResponse) error {
 	f.count++
@@ -82,13 +52,10 @@ func main() {
 	if os.Getenv("DIE") != "" {
 		os.Exit(4)
 	}
-	listener, err := net.Listen("tcp", "localhost:"+os.Getenv("_LAMBDA_SERVER_PORT"))
-	if err != nil {
-		panic(err)
+	if os.Getenv("STRANGE") != "" {
+		serve()
+		return
 	}
-	if os.Getenv("STRANGE") == "" {
-		rpc.Register(new(Function))
-	}
-	rpc.Accept(listener)
+	serve(new(Function))
 }
 """
