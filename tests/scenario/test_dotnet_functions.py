@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.called_function import CalledFunction
 from support.dotnet_function import example
-from support.server import ROLE, Server, running, wait_until, zipped
+from support.server import Server, running, wait_until, zipped
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -22,37 +22,21 @@ def package() -> bytes:
     return zipped({file.name: file.read_bytes() for file in example().iterdir()})
 
 
-class Function:
-    def __init__(self, server: Server, name: str, **settings: Any) -> None:
-        code = package()
-        if RUNTIME not in server.health()["runtimes"]["available"]:
-            pytest.skip(f"{RUNTIME} is not ready here")
-        self.client = server.client("lambda")
-        self.named = {"FunctionName": name}
-        values = {"Code": {"ZipFile": code}, "MemorySize": 128, "Timeout": 30, "Handler": "Example::Example.Process::Handle"}
-        self.client.create_function(**self.named, Runtime=RUNTIME, Role=ROLE, **{**values, **settings})
-        self.client.get_waiter("function_active_v2").wait(**self.named, WaiterConfig={"Delay": 1})
-
-    def do(self, what: str, *, context: str = "", **more: Any) -> tuple[Any, str, str]:
-        """What came back, "Unhandled" or nothing, and the end of the log."""
-        settings = {"ClientContext": context} if context else {}
-        event = json.dumps({"do": what, **more}).encode()
-        answer = self.client.invoke(**self.named, Payload=event, LogType="Tail", **settings)
-        log = base64.b64decode(answer["LogResult"]).decode()
-        return json.loads(answer["Payload"].read()), answer.get("FunctionError", ""), log
+def create(server: Server, name: str, handler: str = "Example::Example.Process::Handle", **settings: Any) -> CalledFunction:
+    return CalledFunction(server, name, [RUNTIME], package(), handler, **{"MemorySize": 128, **settings})
 
 
 @pytest.fixture(scope="module")
-def function(server: Server) -> Iterator[Function]:
-    made = Function(server, "dotnet-function")
+def function(server: Server) -> Iterator[CalledFunction]:
+    made = create(server, "dotnet-function")
     yield made
     made.client.delete_function(**made.named)
 
 
-def test_a_function_in_dotnet_finds_what_it_finds_on_aws(function: Function) -> None:
+def test_a_function_in_dotnet_finds_what_it_finds_on_aws(function: CalledFunction) -> None:
     """Its context, variables and folders, an empty /tmp, OpenSSL, and the cultures of the machine where that has them."""
     client = base64.b64encode(b'{"custom":{"k":"v"}}').decode()
-    told, error, _ = function.do("context", context=client)
+    told, error, _ = function.invoke({"do": "context"}, ClientContext=client)
     assert error == ""
     assert told["function"] == "dotnet-function"
     assert told["arn"].endswith(":function:dotnet-function")
@@ -75,7 +59,7 @@ def test_a_function_in_dotnet_finds_what_it_finds_on_aws(function: Function) -> 
     assert second == first + 1
 
 
-def test_what_it_logs_are_events_of_the_log(server: Server, function: Function) -> None:
+def test_what_it_logs_are_events_of_the_log(server: Server, function: CalledFunction) -> None:
     """A message with several lines is one event, and so is an exception with its stack."""
     function.do("log")
     function.do("nonsense")
@@ -100,7 +84,7 @@ FAILURES: list[tuple[str, dict[str, int], dict[str, str]]] = [
 ]
 
 
-def test_no_failure_outlives_its_invocation(function: Function) -> None:
+def test_no_failure_outlives_its_invocation(function: CalledFunction) -> None:
     """An exception, an exit, the end of a thread and a result that is too large each have AWS's payload, and the next
     invocation finds an environment that works."""
     for what, more, expected in FAILURES:
@@ -111,7 +95,7 @@ def test_no_failure_outlives_its_invocation(function: Function) -> None:
         assert (type(calls), error) == (int, ""), (what, log)
 
 
-def test_memory_is_the_functions_own(function: Function) -> None:
+def test_memory_is_the_functions_own(function: CalledFunction) -> None:
     """Of 128 MB the heap has 96: two gigabytes of garbage pass through, and so do 600 MB of which 60 are kept. What is
     kept beyond is an error, and the next invocation works."""
     assert function.do("garbage")[0] == 2_000_000_000
@@ -123,7 +107,7 @@ def test_memory_is_the_functions_own(function: Function) -> None:
 
 def test_a_function_that_never_returns_is_ended(server: Server) -> None:
     """By its timeout; then its next invocation starts anew."""
-    function = Function(server, "dotnet-sleeps", Timeout=3)
+    function = create(server, "dotnet-sleeps", Timeout=3)
     try:
         assert function.do("calls")[0] == 1
         payload, error, _ = function.do("sleep")
@@ -136,7 +120,7 @@ def test_a_function_that_never_returns_is_ended(server: Server) -> None:
 
 def test_a_handler_that_is_not_there_is_an_error_of_init(server: Server) -> None:
     """With AWS's words; another handler mends it."""
-    function = Function(server, "dotnet-absent", Handler="Example::Example.Absent::Handle")
+    function = create(server, "dotnet-absent", "Example::Example.Absent::Handle")
     try:
         payload, error, _ = function.do("calls")
         assert error == "Unhandled"
@@ -154,7 +138,7 @@ def test_a_handler_that_is_not_there_is_an_error_of_init(server: Server) -> None
 def test_other_backends_run_it_too(tmp_path: Path, isolation: str) -> None:
     """Paths of the command line are those of the backend; without isolation there are no limits, but the same answers."""
     with running(tmp_path, isolation=isolation) as server:
-        function = Function(server, "dotnet-elsewhere")
+        function = create(server, "dotnet-elsewhere")
         assert function.do("context")[0]["function"] == "dotnet-elsewhere"
         assert function.do("hash")[1] == ""
         for what, more, expected in FAILURES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from support.called_function import CalledFunction
 from support.java_runtime import compiled, javac
-from support.server import ROLE, Server, running, wait_until
+from support.server import Server, running, wait_until
 
 pytestmark = [
     pytest.mark.root,
@@ -39,36 +39,21 @@ def package() -> bytes:
     return jar({file.relative_to(classes).as_posix(): file.read_bytes() for file in classes.rglob("*.class")})
 
 
-class Function:
-    def __init__(self, server: Server, name: str, handler: str = "example.Process", **settings: Any) -> None:
-        ready = server.health()["runtimes"]["available"]
-        runtime = next((name for name in RUNTIMES if name in ready), None)
-        if runtime is None:
-            pytest.skip(f"none of {', '.join(RUNTIMES)} is ready here")
-        self.client = server.client("lambda")
-        self.named = {"FunctionName": name}
-        values = {"Code": {"ZipFile": package()}, "MemorySize": 256, "Timeout": 30, **settings}
-        self.client.create_function(**self.named, Runtime=runtime, Role=ROLE, Handler=handler, **values)
-        self.client.get_waiter("function_active_v2").wait(**self.named, WaiterConfig={"Delay": 1})
-
-    def invoke(self, event: Any, **settings: Any) -> tuple[Any, str, str]:
-        """What came back, "Unhandled" or nothing, and the end of the log."""
-        answer = self.client.invoke(**self.named, Payload=json.dumps(event).encode(), LogType="Tail", **settings)
-        log = base64.b64decode(answer["LogResult"]).decode()
-        return json.loads(answer["Payload"].read()), answer.get("FunctionError", ""), log
-
-    def do(self, what: str, **more: Any) -> tuple[Any, str, str]:
-        return self.invoke({"do": what, **more})
+def create(
+    server: Server, name: str, handler: str = "example.Process", code: bytes | None = None, **settings: Any
+) -> CalledFunction:
+    settings = {"MemorySize": 256, **settings}
+    return CalledFunction(server, name, RUNTIMES, package() if code is None else code, handler, **settings)
 
 
 @pytest.fixture(scope="module")
-def function(server: Server) -> Iterator[Function]:
-    made = Function(server, "java-function")
+def function(server: Server) -> Iterator[CalledFunction]:
+    made = create(server, "java-function")
     yield made
     made.client.delete_function(**made.named)
 
 
-def test_a_function_in_java_finds_what_it_finds_on_aws(function: Function) -> None:
+def test_a_function_in_java_finds_what_it_finds_on_aws(function: CalledFunction) -> None:
     """Its context, variables, folders and machine: keys under their old names too, a heap in proportion to its memory, an empty
     /tmp, and classes shared from the archive."""
     client = base64.b64encode(b'{"custom":{"k":"v"}}').decode()
@@ -97,14 +82,14 @@ def test_a_function_in_java_finds_what_it_finds_on_aws(function: Function) -> No
 def test_letters_of_every_alphabet_are_in_variables_and_names_of_files(server: Server) -> None:
     """Whether or not this machine has the locale that LANG names, without which Java knows none but ASCII's."""
     word = "grün€こ"
-    function = Function(server, "java-letters", Environment={"Variables": {"WORD": word}})
+    function = create(server, "java-letters", Environment={"Variables": {"WORD": word}})
     try:
         assert function.do("letters")[0] == [word, word]
     finally:
         function.client.delete_function(**function.named)
 
 
-def test_what_it_logs_are_events_of_the_log(server: Server, function: Function) -> None:
+def test_what_it_logs_are_events_of_the_log(server: Server, function: CalledFunction) -> None:
     """A message with several lines is one event, however it was written; an exception is one with its stack."""
     function.do("log")
     function.do("nonsense")
@@ -130,7 +115,7 @@ FAILURES: list[tuple[dict[str, Any], dict[str, str]]] = [
 ]
 
 
-def test_no_failure_outlives_its_invocation(function: Function) -> None:
+def test_no_failure_outlives_its_invocation(function: CalledFunction) -> None:
     """An exception, a stack or heap at its end, an exit and a result that is too large each have AWS's payload, and the next
     invocation finds an environment that works."""
     for event, expected in FAILURES:
@@ -143,7 +128,7 @@ def test_no_failure_outlives_its_invocation(function: Function) -> None:
 
 def test_a_function_that_never_returns_is_ended(server: Server) -> None:
     """By its timeout; then its next invocation starts anew."""
-    function = Function(server, "java-sleeps", Timeout=3)
+    function = create(server, "java-sleeps", Timeout=3)
     try:
         assert function.do("calls")[0] == 1
         payload, error, _ = function.do("sleep")
@@ -163,11 +148,11 @@ def test_layers_bring_jars_and_a_wrapper(server: Server) -> None:
     layer = {"java/lib/text.jar": jar({"of-layer": b"layer", "text": b"layer"}), "wrap": WRAPPER}
     made = client.publish_layer_version(LayerName="java-layer", Content={"ZipFile": jar(layer)})
     classes = {f"example/{file.name}": file.read_bytes() for file in (compiled() / "example").glob("*.class")}
-    function = Function(
+    function = create(
         server,
         "java-layered",
         "example.Resources",
-        Code={"ZipFile": jar({"lib/classes.jar": jar(classes), "text": b"package"})},
+        jar({"lib/classes.jar": jar(classes), "text": b"package"}),
         Layers=[made["LayerVersionArn"]],
         Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}},
     )
@@ -186,7 +171,7 @@ def test_other_backends_run_it_too(tmp_path: Path, isolation: str) -> None:
     """Paths of the command line are those of the backend; without isolation there are no limits, but the same
     answers; and no archive of classes, which wants the paths that are inside."""
     with running(tmp_path, isolation=isolation) as server:
-        function = Function(server, "java-elsewhere")
+        function = create(server, "java-elsewhere")
         assert function.do("context")[0]["function"] == "java-elsewhere"
         assert ("sharing" in function.do("surroundings")[0]["machine"]) == (isolation == "oci")
         for event, expected in FAILURES:
