@@ -22,6 +22,10 @@ class WebTrouble(Exception):
     """There was no answer, or it broke off; the text says why."""
 
 
+class _BrokenOff(OSError):
+    """By `Web.break_off`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Its body is unread."""
@@ -100,7 +104,7 @@ class Web:
     def _keep(self, made: socket.socket) -> None:
         with self._lock:
             if self._is_broken_off:
-                raise TimeoutError("it was broken off")
+                raise _BrokenOff("it was broken off")
             self._socket = made
 
 
@@ -122,5 +126,5 @@ def _target(parts: SplitResult) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return str(error) if error.args == ("it was broken off",) else f"it said nothing for {SILENCE_SECONDS:.0f} seconds"
+        return f"it said nothing for {SILENCE_SECONDS:.0f} seconds"
     return str(error) or type(error).__name__
