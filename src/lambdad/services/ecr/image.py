@@ -165,23 +165,32 @@ async def batch_get_image(state: EcrState, context: RequestContext, request: Req
 async def batch_delete_image(state: EcrState, context: RequestContext, request: Request) -> Output:
     """A tag alone is taken from its image, which goes with its last one."""
     name = named(context, request)
-    deleted, failures = [], []
+    deleted: list[Output] = []
+    failures: list[Output] = []
+    untagged, gone = [], []
     async with state.records.changing:
         await existing(state, name)
+        tags = await state.records.tags(name)
+        manifests = {manifest.digest: manifest for manifest in await state.records.manifests(name)}
         for each in request["imageIds"]:
-            manifest = await _identified(state, name, each)
-            holder = await _index_with(state, name, manifest)
-            if manifest is None or holder is not None:
+            digest = _digest_among(tags, each)
+            holder = next((holder for holder, manifest in manifests.items() if digest in manifest.manifests), None)
+            if digest not in manifests or holder is not None:
                 failures.append(_failure(each, holder))
                 continue
-            tags = [tag for tag, digest in (await state.records.tags(name)).items() if digest == manifest.digest]
-            digest = f"sha256:{manifest.digest}"
-            if "imageDigest" not in each and len(tags) > 1:
-                await state.records.untag(name, [each["imageTag"]])
-                deleted.append({"imageDigest": digest, "imageTag": each["imageTag"]})
-                continue
-            await state.records.delete_manifest(name, manifest)
-            deleted += [{"imageDigest": digest, "imageTag": tag} for tag in tags] or [{"imageDigest": digest}]
+            own = [tag for tag, tagged in tags.items() if tagged == digest]
+            if not each.get("imageDigest") and len(own) > 1:
+                own = [each["imageTag"]]
+                untagged += own
+            else:
+                gone.append(digest)
+                del manifests[digest]
+            for tag in own:
+                del tags[tag]
+            shown = {"imageDigest": f"sha256:{digest}"}
+            deleted += [{**shown, "imageTag": tag} for tag in own] or [shown]
+        await state.records.untag(name, untagged)
+        await state.records.delete_manifests(name, gone)
     return {"imageIds": deleted, "failures": failures}
 
 
@@ -203,8 +212,7 @@ async def batch_check_layer_availability(state: EcrState, context: RequestContex
 
 async def _identified(state: EcrState, name: RepositoryName, image: Mapping[str, str]) -> StoredManifest | None:
     """The image that both its digest and its tag name, where it has both."""
-    if not image.get("imageDigest") and not image.get("imageTag"):
-        raise invalid("Invalid parameter at 'imageIds' failed to satisfy constraint: 'an image is named by digest or tag'")
+    _check_named(image)
     found = await find(state, name, image.get("imageDigest") or image["imageTag"])
     if found is not None and "imageDigest" in image and "imageTag" in image:
         tagged = await state.records.tagged(name, image["imageTag"])
@@ -212,10 +220,20 @@ async def _identified(state: EcrState, name: RepositoryName, image: Mapping[str,
     return found
 
 
-async def _index_with(state: EcrState, name: RepositoryName, manifest: StoredManifest | None) -> str | None:
-    if manifest is None:
-        return None
-    return next((each.digest for each in await state.records.manifests(name) if manifest.digest in each.manifests), None)
+def _digest_among(tags: Mapping[str, str], image: Mapping[str, str]) -> str | None:
+    """As `_identified`, where the repository's tags have been read; there may be no image with the digest."""
+    _check_named(image)
+    tagged = tags.get(image.get("imageTag", ""))
+    if not image.get("imageDigest"):
+        return tagged
+    matched = DIGEST.fullmatch(image["imageDigest"])
+    digest = matched[1] if matched else None
+    return digest if not image.get("imageTag") or tagged == digest else None
+
+
+def _check_named(image: Mapping[str, str]) -> None:
+    if not image.get("imageDigest") and not image.get("imageTag"):
+        raise invalid("Invalid parameter at 'imageIds' failed to satisfy constraint: 'an image is named by digest or tag'")
 
 
 async def _images(state: EcrState, name: RepositoryName) -> list[tuple[StoredManifest, list[str]]]:

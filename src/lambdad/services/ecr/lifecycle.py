@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ Request = Mapping[str, Any]
 Output = dict[str, Any]
 
 SWEEP_SECONDS = 3600.0
-_TRIES = 3  #: in one sweep, at a repository that is changed meanwhile
+AT_ONCE = 200  #: images that are removed before others have their turn at changes
+_TRIES = 3  #: in one sweep, at a repository that is changed before any of its images has gone
 
 
 class _Standing(NamedTuple):
@@ -33,6 +34,13 @@ class _Standing(NamedTuple):
     repository: Repository
     manifests: Mapping[str, StoredManifest]  #: by their digests
     tags: Mapping[str, str]  #: tag -> digest
+
+    def without(self, digests: Collection[str]) -> _Standing:
+        gone = frozenset(digests)
+        manifests = {digest: manifest for digest, manifest in self.manifests.items() if digest not in gone}
+        return self._replace(
+            manifests=manifests, tags={tag: digest for tag, digest in self.tags.items() if digest not in gone}
+        )  # fmt: skip
 
 
 async def put_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
@@ -92,23 +100,42 @@ class Lifecycles:
 
     async def _evaluate(self, name: RepositoryName) -> None:
         """The rules are gone through beside the event loop and beside all changes, and hold for what stands as it stood."""
-        records, now = self._state.records, self._state.clock()
-        for _ in range(_TRIES):
+        now, tries = self._state.clock(), _TRIES
+        while tries:
             standing = await self._standing(name)
             if standing is None:
                 return
-            gone = await asyncio.to_thread(_expired, standing, now)
+            gone = sorted(await asyncio.to_thread(_expired, standing, now))
+            removed = await self._remove(standing, gone)
+            if removed == len(gone):
+                await self._keep_evaluated(standing.repository, now)
+                return
+            if self._stop.is_set():
+                return
+            tries = _TRIES if removed else tries - 1
+        log.info("The repository %s was changed while its lifecycle policy was looked at; the next attempt follows.", name.arn)
+
+    async def _remove(self, standing: _Standing, gone: Sequence[str]) -> int:
+        """How many went. Other changes have their turn in between; after one that is about this repository none goes."""
+        records, name, removed = self._state.records, standing.repository.named, 0
+        while removed < len(gone) and not self._stop.is_set():
+            digests = gone[removed : removed + AT_ONCE]
             async with records.changing:
                 if await self._standing(name) != standing:
-                    continue
-                for digest in gone:
-                    await records.delete_manifest(name, standing.manifests[digest])
-                evaluated = msgspec.structs.replace(standing.repository, lifecycle_evaluated_at=now)
-                await records.save_repository(evaluated)
-            if gone:
-                log.info("%d images of the repository %s have had their time.", len(gone), name.arn)
-            return
-        log.info("The repository %s was changed while its lifecycle policy was looked at; the next attempt follows.", name.arn)
+                    break
+                await records.delete_manifests(name, digests)
+            removed += len(digests)
+            standing = standing.without(digests)
+        if removed:
+            log.info("%d images of the repository %s have had their time.", removed, name.arn)
+        return removed
+
+    async def _keep_evaluated(self, evaluated: Repository, now: float) -> None:
+        records = self._state.records
+        async with records.changing:
+            repository = await records.repository(evaluated.named)
+            if repository is not None and repository.lifecycle == evaluated.lifecycle:
+                await records.save_repository(msgspec.structs.replace(repository, lifecycle_evaluated_at=now))
 
     async def _standing(self, name: RepositoryName) -> _Standing | None:
         """None where there is nothing to carry out."""

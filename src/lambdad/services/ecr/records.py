@@ -11,6 +11,7 @@ What is in a repository is kept by references of the repository's own, one for e
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from lambdad.store.base import Blobs, Change, Delete, Put, Record, Records, refe
 
 _REPOSITORIES, _MANIFESTS, _TAGS, _PARTS = "ecr-repository", "ecr-manifest", "ecr-tag", "ecr-part"
 _PAGE = 500
+_MOST_CHANGES = 500  #: in one commit, but for those of its last manifest
 T = TypeVar("T")
 
 
@@ -91,16 +93,28 @@ class EcrRecords:
     async def untag(self, name: RepositoryName, tags: Iterable[str]) -> None:
         await self._records.commit([Delete(_TAGS, f"{name.key}:{tag}") for tag in tags])
 
-    async def delete_manifest(self, name: RepositoryName, manifest: StoredManifest) -> None:
-        """With its tags, and with those of its parts that no other manifest of the repository needs."""
-        others = [each for each in await self.manifests(name) if each.digest != manifest.digest]
-        gone = set(manifest.parts) - {part for other in others for part in other.parts}
-        tags = [tag for tag, digest in (await self.tags(name)).items() if digest == manifest.digest]
-        digests = {*gone, manifest.digest}
-        changes: list[Change] = [Delete(_MANIFESTS, f"{name.key}:{manifest.digest}")]
-        changes += [Delete(_TAGS, f"{name.key}:{tag}") for tag in tags]
-        changes += [Delete(_PARTS, f"{name.key}:{digest}") for digest in gone]
-        await self._commit_and_release([*changes, *(unrefer(digest, _owner(name)) for digest in digests)], digests)
+    async def delete_manifests(self, name: RepositoryName, digests: Iterable[str]) -> None:
+        """With their tags, and with those of their parts that no other manifest of the repository needs. Many go in several
+        commits, each of whole manifests."""
+        manifests = {manifest.digest: manifest for manifest in await self.manifests(name)}
+        users = Counter(part for manifest in manifests.values() for part in set(manifest.parts))
+        tags: dict[str, list[str]] = {}
+        for tag, digest in (await self.tags(name)).items():
+            tags.setdefault(digest, []).append(tag)
+        changes: list[Change] = []
+        released: set[str] = set()
+        for manifest in [manifests[digest] for digest in dict.fromkeys(digests) if digest in manifests]:
+            users.subtract(set(manifest.parts))
+            unused = {part for part in manifest.parts if not users[part]}
+            changes.append(Delete(_MANIFESTS, f"{name.key}:{manifest.digest}"))
+            changes += [Delete(_TAGS, f"{name.key}:{tag}") for tag in tags.get(manifest.digest, ())]
+            changes += [Delete(_PARTS, f"{name.key}:{part}") for part in unused]
+            changes += [unrefer(digest, _owner(name)) for digest in {*unused, manifest.digest}]
+            released |= {*unused, manifest.digest}
+            if len(changes) >= _MOST_CHANGES:
+                await self._commit_and_release(changes, released)
+                changes, released = [], set()
+        await self._commit_and_release(changes, released)
 
     # Parts
 

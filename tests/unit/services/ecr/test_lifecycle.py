@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from lambdad.services.ecr.lifecycle import Lifecycles
+from lambdad.services.ecr.lifecycle import AT_ONCE, Lifecycles
 from lambdad.services.ecr.lifecycle_policy import DAY_SECONDS, AgedImage, MalformedLifecycle, expired, read_lifecycle
 from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
 from lambdad.services.ecr.records import EcrRecords
 from lambdad.services.ecr.state import EcrState
 from lambdad.services.ecr.token import Tokens
+from lambdad.store.base import REFERENCES, Record
 from lambdad.store.files import FileBlobs
 from lambdad.store.memory import MemoryStore
 
@@ -193,4 +195,92 @@ async def test_images_go_when_they_have_had_their_time(tmp_path: Path) -> None:
     assert found is not None
     assert (found.lifecycle_evaluated_at, found.lifecycle) == (NOW, text)
     assert len(await records.manifests(free)) == 3
+    await blobs.close()
+
+
+class Counted(MemoryStore):
+    """Knows how many manifests it has given out in lists."""
+
+    listed = 0
+
+    async def list(self, collection: str, **wanted: Any) -> Sequence[Record]:  # type: ignore[override]
+        found = await super().list(collection, **wanted)
+        self.listed += len(found) if collection == "ecr-manifest" else 0
+        return found
+
+
+class Wanted(asyncio.Lock):
+    """Tells that somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_wanted = asyncio.Event()
+
+    async def acquire(self) -> Literal[True]:
+        if self.locked():
+            self.is_wanted.set()
+        return await super().acquire()
+
+
+@pytest.mark.parametrize("is_pushed", [True, False])
+async def test_many_images_go_with_others_having_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_pushed: bool
+) -> None:
+    """They are not read anew for each. What is pushed in between stays, and the rest goes all the same."""
+    store = Counted()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    records = EcrRecords(store, blobs)
+    held = records.changing = Wanted()
+    state = EcrState(records, blobs, Tokens(b"x"), "0" * 12, "us-east-1", 4566, clock=lambda: NOW)
+    name, count = RepositoryName("0" * 12, "us-east-1", "many"), 2 * AT_ONCE + 1
+    await records.save_repository(Repository(*name, created_at=0.0, lifecycle=policy(age("any", 10))))
+    for each in range(count):
+        await records.save_manifest(name, StoredManifest(f"{each:064x}", "m", 1, 0.0, ("f" * 64,)), f"v{each}")
+    turns: list[asyncio.Task[int]] = []
+
+    async def change() -> int:
+        async with held:
+            if is_pushed:
+                await records.save_manifest(name, StoredManifest("e" * 64, "m", 1, NOW, ("f" * 64,)), "young")
+            return sum(int(digest, 16) < count for digest in (await records.tags(name)).values())
+
+    delete = records.delete_manifests
+
+    async def delete_with_somebody_waiting(name: RepositoryName, digests: Sequence[str]) -> None:
+        if not turns:
+            turns.append(asyncio.create_task(change()))
+            await held.is_wanted.wait()
+        await delete(name, digests)
+
+    monkeypatch.setattr(records, "delete_manifests", delete_with_somebody_waiting)
+    await Lifecycles(state).sweep()
+    assert 0 < await turns[0] < count
+    assert await records.tags(name) == ({"young": "e" * 64} if is_pushed else {})
+    found = await records.repository(name)
+    assert found is not None
+    assert found.lifecycle_evaluated_at == NOW
+    assert store.listed < 10 * count
+    await blobs.close()
+
+
+async def test_a_part_goes_with_the_last_of_many_images_that_needs_it(tmp_path: Path) -> None:
+    """Also where they go in more than one commit; a digest that is no image's is passed over."""
+    store = Counted()
+    blobs = FileBlobs(tmp_path / "blobs", store)
+    await blobs.open()
+    records, name = EcrRecords(store, blobs), RepositoryName("0" * 12, "us-east-1", "many")
+    for part in ("a", "b"):
+        await records.add_part(name, part * 64)
+    images = [f"{each:064x}" for each in range(300)]
+    for digest in images:
+        await records.save_manifest(name, StoredManifest(digest, "m", 1, 0.0, ("a" * 64, "a" * 64)), digest[-3:])
+    await records.save_manifest(name, StoredManifest("c" * 64, "m", 1, 0.0, ("b" * 64,)), "kept")
+    await records.delete_manifests(name, ["d" * 64, *images[1:], images[1]])
+    assert store.listed == 301
+    assert await records.tags(name) == {images[0][-3:]: images[0], "kept": "c" * 64}
+    assert await records.has_part(name, "a" * 64)
+    await records.delete_manifests(name, images)
+    assert (await records.has_part(name, "a" * 64), await records.has_part(name, "b" * 64)) == (False, True)
+    assert [record.key for record in await store.list(REFERENCES, prefix="a" * 64)] == []
     await blobs.close()
