@@ -277,7 +277,7 @@ def test_an_extension_in_nothing_but_bash(server: Server) -> None:
     create(server, "with-bash", {"plain": BASH})
     ids = [server.invoke("with-bash", {}) for _ in range(2)]
     server.client("lambda").delete_function(FunctionName="with-bash")
-    wait_for_line(server, "with-bash", "SHUTDOWN")
+    wait_for_line(server, "with-bash", '"eventType":"SHUTDOWN"')
     events = [json.loads(line.removeprefix("bash: ")) for line in lines(server, "with-bash") if line.startswith("bash: ")]
     assert [event["eventType"] for event in events] == ["INVOKE", "INVOKE", "SHUTDOWN"]
     assert [event["requestId"] for event in events[:2]] == ids
