@@ -236,9 +236,7 @@ def wait_for_line(server: Server, name: str, text: str) -> str:
 
 
 def error_of(server: Server, name: str, event: Any = None) -> tuple[str, str]:
-    answer = server.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    payload = json.loads(answer["Payload"].read())
-    assert answer.get("FunctionError") == "Unhandled", payload
+    payload = server.failure(name, event)
     return payload["errorType"], payload["errorMessage"].partition(" Error: ")[2]
 
 
