@@ -479,6 +479,30 @@ class TestProcesses:
             for process in (first, deaf):
                 os.close(process.log_pipe)
 
+    async def test_who_is_forked_in_that_moment_ends_as_well(
+        self, sandboxes: Sandboxes, program: RuntimeProgram, task: Path
+    ) -> None:
+        """kill_all ends a line of processes of which each makes the next one, and ends."""
+        line = """
+        import os
+        if os.fork() == 0:
+            while os.fork() == 0:
+                pass
+            os._exit(0)
+        """
+        async with started(sandboxes, make_spec(program, task)) as (sandbox, peer):
+            await peer.run(line)
+            for _ in range(10):
+                old = sandbox.runtime
+                async with asyncio.timeout(30):
+                    await sandbox.kill_all()
+                assert await read_pipe(old.log_pipe) == b""
+                os.close(old.log_pipe)
+                await sandbox.run_runtime(ENVIRONMENT)
+                again = await Peer.of(sandbox)
+                await again.run(line)
+                again.close()
+
     async def test_twenty_runtimes_one_after_the_other(
         self, own_sandboxes: Sandboxes, program: RuntimeProgram, task: Path
     ) -> None:

@@ -178,8 +178,12 @@ class Init(object):
         return [log], writer
 
     def _kill_all(self, command):
+        """In rounds: gVisor misses who is forked in the moment of the signal. Whose parent has been reaped is there to be seen, so
+        another round after every end misses nobody."""
         _signal_all(signal.SIGKILL)
-        self._reap(blocks=True)
+        while self._reap_one():
+            self._reap()
+            _signal_all(signal.SIGKILL)
         return []
 
     def _stop_all(self, command):
@@ -238,22 +242,27 @@ class Init(object):
             if number == command["process"]:
                 os.kill(pid, command["signal"])  # a zombie at worst: it is in the table until it has been reaped
 
-    def _reap(self, blocks=False):
-        """Takes leave of all that have ended; `blocks` until nobody is left, orphans of orphans included."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, 0 if blocks else os.WNOHANG)
-            except OSError as error:
-                if error.errno != errno.ECHILD:
-                    raise
-                return
-            if pid == 0:
-                return
-            number = self._numbers.pop(pid, None)
-            if number is not None:
-                self._tell_end(number, status)
-            else:
-                self._strangers = [(pid, status)] + self._strangers[: _REMEMBERED - 1]
+    def _reap(self):
+        """Takes leave of all that have ended."""
+        while self._reap_one(os.WNOHANG):
+            pass
+
+    def _reap_one(self, options=0):
+        """Takes leave of one that has ended, an orphan of orphans too. Without options, waits for it. False if there is none."""
+        try:
+            pid, status = os.waitpid(-1, options)
+        except OSError as error:
+            if error.errno != errno.ECHILD:
+                raise
+            return False
+        if pid == 0:
+            return False
+        number = self._numbers.pop(pid, None)
+        if number is not None:
+            self._tell_end(number, status)
+        else:
+            self._strangers = [(pid, status)] + self._strangers[: _REMEMBERED - 1]
+        return True
 
     def _tell_end(self, number, status):
         killed = os.WIFSIGNALED(status)
