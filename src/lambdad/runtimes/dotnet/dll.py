@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambdad.runtimes.built_folder import building
 from lambdad.runtimes.dotnet.dotnet_source import SDK_MEGABYTES, SDKS
 from lambdad.runtimes.dotnet.family import FAMILY
 from lambdad.runtimes.find import Places
@@ -79,12 +80,15 @@ async def find_compiler(cache_dir: Path, sdk: Path) -> Compiler | None:
 
 
 async def get_compiler(cache_dir: Path, sdk: Path) -> Compiler:
-    """Fetches what is not there yet."""
-    if not sdk.is_dir():
-        sdk.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=sdk.parent) as folder:
-            await SDK.fetch(Path(folder, "sdk"), print)
-            Path(folder, "sdk").rename(sdk)
+    """Fetches what is not there yet, once however many ask."""
+    async with building(sdk.parent, sdk.name) as content:
+        if not sdk.is_dir():
+            await SDK.fetch(content, print)
+            content.rename(sdk)
+        return await _installed_compiler(cache_dir, sdk)
+
+
+async def _installed_compiler(cache_dir: Path, sdk: Path) -> Compiler:
     compiler = await find_compiler(cache_dir, sdk)
     if compiler is None:
         await install(RUNNERS[0], cache_dir, print)
@@ -96,11 +100,12 @@ async def get_compiler(cache_dir: Path, sdk: Path) -> Compiler:
 def build(compiler: Compiler, target: Path) -> None:
     """The name of `target` is in it, so that is to be that of `DLL`."""
     with tempfile.TemporaryDirectory() as folder:
-        core, made_from = Path(folder, "Amazon.Lambda.Core.dll"), Path(folder, "Digest.cs")
+        core, made_from, made = (Path(folder, name) for name in ("Amazon.Lambda.Core.dll", "Digest.cs", target.name))
         made_from.write_text(f'[assembly: System.Reflection.AssemblyMetadata("Sources-Digest", "{digest()}")]\n')
         compiler.compile(sorted(INTERFACE.glob("*.cs")), core)
         strict = ("-target:exe", "-warn:4", "-warnaserror")
-        compiler.compile([*sorted(SOURCE.glob("*.cs")), made_from], target, *strict, references=[core])
+        compiler.compile([*sorted(SOURCE.glob("*.cs")), made_from], made, *strict, references=[core])
+        target.write_bytes(made.read_bytes())
 
 
 def main(cache_dir: Path, sdk: Path, command: str) -> None:
