@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from support.extensions import create_extended, layer, lines, wait_for_line
 from support.go import built
-from support.server import Server, wait_until, zipped
+from support.server import Server, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -106,26 +106,6 @@ def handler(event, context):
 """
 
 
-def layer(server: Server, name: str, files: dict[str, str | bytes]) -> str:
-    content = {f"extensions/{path}": text for path, text in files.items()}
-    published = server.client("lambda").publish_layer_version(
-        LayerName=name, Content={"ZipFile": zipped(content, executable=list(content))}
-    )
-    return str(published["LayerVersionArn"])
-
-
-def create(server: Server, name: str, files: dict[str, str | bytes], **settings: Any) -> None:
-    server.create_function(name, FUNCTION, Layers=[layer(server, name, files)], MemorySize=512, **{"Timeout": 10, **settings})
-
-
-def lines(server: Server, name: str) -> list[str]:
-    return [line.rstrip("\n") for line in server.messages(f"/aws/lambda/{name}")]
-
-
-def wait_for_line(server: Server, name: str, text: str) -> None:
-    wait_until(lambda: any(text in line for line in lines(server, name)), 15, f"{text!r} in the log of {name}")
-
-
 #: A telemetry extension as AWS's samples are: a server of its own, a subscription, and what it hears kept for later.
 TELEMETRY = """#!/usr/bin/python3
 import http.client, http.server, json, os, threading
@@ -169,7 +149,7 @@ def test_a_shell_extension_hears_of_every_invocation(server: Server) -> None:
     """It is told of each invocation with AWS's event, and its lines are in the function's log beside the function's own."""
     if shutil.which("curl", path="/usr/bin:/bin") is None:
         pytest.skip("needs curl in /usr/bin")
-    create(server, "with-shell", {"shell-logger": SHELL})
+    create_extended(server, "with-shell", FUNCTION, {"shell-logger": SHELL})
     ids = [server.invoke("with-shell") for _ in range(3)]
     for request_id in ids:
         wait_for_line(server, "with-shell", f'"requestId":"{request_id}"')
@@ -184,7 +164,7 @@ def test_a_shell_extension_hears_of_every_invocation(server: Server) -> None:
 
 def test_three_languages_at_once(server: Server, go_extension: bytes) -> None:
     """Extensions of a layer all start before the function, and all are told of its end."""
-    create(server, "with-three", {"a-python": PYTHON, "b-go": go_extension, "c-shell": SHELL})
+    create_extended(server, "with-three", FUNCTION, {"a-python": PYTHON, "b-go": go_extension, "c-shell": SHELL})
     request_id = server.invoke("with-three")
     for text in (f"a-python INVOKE {request_id}", f"b-go INVOKE {request_id}", 'c-shell: {"eventType":"INVOKE"'):
         wait_for_line(server, "with-three", text)
@@ -196,7 +176,7 @@ def test_three_languages_at_once(server: Server, go_extension: bytes) -> None:
 
 def test_an_extensions_environment_lacks_what_is_the_runtimes(server: Server) -> None:
     """As on AWS: names with an underscore first and the runtime's own folders and log names are not there."""
-    create(server, "with-view", {"view": PYTHON})
+    create_extended(server, "with-view", FUNCTION, {"view": PYTHON})
     server.invoke("with-view")
     wait_for_line(server, "with-view", "view sees")
     seen = next(line for line in lines(server, "with-view") if "view sees" in line)
@@ -207,7 +187,7 @@ def test_an_extensions_environment_lacks_what_is_the_runtimes(server: Server) ->
 
 def test_the_caller_does_not_wait_for_extensions(server: Server) -> None:
     """The answer comes when the function has given it; the environment is free when its extensions are done, too."""
-    create(server, "with-slow", {"slow": PYTHON}, Environment={"Variables": {"AFTER": "1"}})
+    create_extended(server, "with-slow", FUNCTION, {"slow": PYTHON}, Environment={"Variables": {"AFTER": "1"}})
     answer = server.client("lambda").invoke(FunctionName="with-slow", Payload=b"1", LogType="Tail")
     duration = float(_report(server, "with-slow").split("Duration: ")[1].split(" ")[0])
     assert answer["StatusCode"] == 200
@@ -216,7 +196,7 @@ def test_the_caller_does_not_wait_for_extensions(server: Server) -> None:
 
 def test_a_timeout_and_a_crash_are_told_to_extensions(server: Server) -> None:
     """With AWS's reasons; then the extensions are started anew with the runtime."""
-    create(server, "with-trouble", {"witness": PYTHON}, Timeout=2)
+    create_extended(server, "with-trouble", FUNCTION, {"witness": PYTHON}, Timeout=2)
     lambda_ = server.client("lambda")
     assert b"Runtime.ExitError" in lambda_.invoke(FunctionName="with-trouble", Payload=b'"crash"')["Payload"].read()
     wait_for_line(server, "with-trouble", "witness SHUTDOWN failure")
@@ -255,7 +235,7 @@ def test_an_extension_that_fails_fails_the_invocation(
     server: Server, name: str, source: str, error_type: str, message: str
 ) -> None:
     """Init fails with AWS's error type, inside the invocation too, and nothing is left behind."""
-    create(server, f"ext-{name}", {name: source})
+    create_extended(server, f"ext-{name}", FUNCTION, {name: source})
     answer = server.client("lambda").invoke(FunctionName=f"ext-{name}", Payload=b"1")
     assert answer["FunctionError"] == "Unhandled"
     error = json.loads(answer["Payload"].read())
@@ -268,7 +248,7 @@ def test_an_extension_that_fails_fails_the_invocation(
 def test_an_extension_deaf_to_shutdown_is_killed(server: Server, tmp_path: Path) -> None:
     """After its two seconds."""
     deaf = PYTHON.replace("    if event[", "    while event['eventType'] == 'SHUTDOWN': time.sleep(1)\n    if event[")
-    create(server, "with-deaf", {"deaf": deaf})
+    create_extended(server, "with-deaf", FUNCTION, {"deaf": deaf})
     server.invoke("with-deaf")
     server.client("lambda").delete_function(FunctionName="with-deaf")
     wait_for_line(server, "with-deaf", "deaf SHUTDOWN spindown")
@@ -278,7 +258,7 @@ def test_an_extension_deaf_to_shutdown_is_killed(server: Server, tmp_path: Path)
 def test_telemetry_is_delivered(server: Server) -> None:
     """A subscriber hears of Init from its start, of every invocation, and of every line, in AWS's shapes and in order."""
     source = FUNCTION.replace("    if event ==", "    print('said', event, flush=True)\n    if event ==", 1)
-    arn = layer(server, "telemetry", {"listener": TELEMETRY})
+    arn = layer(server, "telemetry", {"extensions/listener": TELEMETRY})
     for attempt in range(3):
         name = f"with-telemetry-{attempt}"
         server.create_function(name, source, Layers=[arn], MemorySize=512, Timeout=10)

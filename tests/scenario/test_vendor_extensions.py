@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from support.extensions import create_extended, layer, lines, wait_for_line
 from support.go import built
-from support.server import Server, wait_until, zipped
+from support.server import Server, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -211,30 +212,6 @@ COMPANION = TROUBLED.replace('"INVOKE", "SHUTDOWN"', '"INVOKE"').replace(
 )
 
 
-def layer(server: Server, name: str, files: dict[str, str | bytes]) -> str:
-    published = server.client("lambda").publish_layer_version(
-        LayerName=name, Content={"ZipFile": zipped(files, executable=list(files))}
-    )
-    return str(published["LayerVersionArn"])
-
-
-def create(server: Server, name: str, extensions: dict[str, str | bytes], source: str = FUNCTION, **settings: Any) -> None:
-    arn = layer(server, name, {f"extensions/{path}": text for path, text in extensions.items()})
-    server.create_function(name, source, Layers=[arn], **{"MemorySize": 512, "Timeout": 10, **settings})
-
-
-def lines(server: Server, name: str) -> list[str]:
-    return [line.rstrip("\n") for line in server.messages(f"/aws/lambda/{name}")]
-
-
-def wait_for_line(server: Server, name: str, text: str) -> str:
-    return str(
-        wait_until(
-            lambda: next((line for line in lines(server, name) if text in line), None), 20, f"{text!r} in the log of {name}"
-        )
-    )
-
-
 def error_of(server: Server, name: str, event: Any = None) -> tuple[str, str]:
     payload = server.failure(name, event)
     return payload["errorType"], payload["errorMessage"].partition(" Error: ")[2]
@@ -247,7 +224,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_the_example_counts_what_invocations_cost(server: Server) -> None:
     """The extension of docs/how-to/extensions.md hears of every invocation, and tells its sum at the end."""
-    create(server, "with-example", {"cost": EXAMPLE.read_bytes()})
+    create_extended(server, "with-example", FUNCTION, {"cost": EXAMPLE.read_bytes()})
     for _ in range(3):
         server.invoke("with-example", {})
     server.client("lambda").delete_function(FunctionName="with-example")
@@ -261,7 +238,7 @@ def test_the_example_counts_what_invocations_cost(server: Server) -> None:
 
 def test_an_agent_in_go_flushes_all_that_it_heard(server: Server, agent: bytes) -> None:
     """Every line and every report reaches it once: with the next invocation, or at the end."""
-    create(server, "with-agent", {"agent": agent})
+    create_extended(server, "with-agent", FUNCTION, {"agent": agent})
     ids = [server.invoke("with-agent", {"number": number}) for number in range(4)]
     server.client("lambda").delete_function(FunctionName="with-agent")
     wait_for_line(server, "with-agent", f"agent: last report {ids[-1]} success")
@@ -272,7 +249,7 @@ def test_an_agent_in_go_flushes_all_that_it_heard(server: Server, agent: bytes) 
 
 def test_an_extension_in_nothing_but_bash(server: Server) -> None:
     """With bash's own TCP, where there is no curl."""
-    create(server, "with-bash", {"plain": BASH})
+    create_extended(server, "with-bash", FUNCTION, {"plain": BASH})
     ids = [server.invoke("with-bash", {}) for _ in range(2)]
     server.client("lambda").delete_function(FunctionName="with-bash")
     wait_for_line(server, "with-bash", '"eventType":"SHUTDOWN"')
@@ -306,13 +283,13 @@ def test_an_extension_that_a_wrapper_script_starts(server: Server) -> None:
 def test_ten_at_most(server: Server) -> None:
     """Ten extensions work side by side; where there are eleven, the last one is refused, and with it the environment."""
     many = {f"extension-{number:02}": TROUBLED for number in range(11)}
-    create(server, "with-eleven", many, MemorySize=1024)
+    create_extended(server, "with-eleven", FUNCTION, many, MemorySize=1024)
     assert error_of(server, "with-eleven", {}) == ("Extension.Crash", "exit status 1")
     refused = [line for line in lines(server, "with-eleven") if "was refused" in line]
     assert refused
     assert all("Extension.TooManyExtensions" in line and "Extension limit (10) reached" in line for line in refused)
     del many["extension-10"]
-    create(server, "with-ten", many, MemorySize=1024)
+    create_extended(server, "with-ten", FUNCTION, many, MemorySize=1024)
     server.invoke("with-ten", {})
     assert sum(line.startswith("EXTENSION\t") for line in lines(server, "with-ten")) == 10
 
@@ -329,7 +306,9 @@ def test_ten_at_most(server: Server) -> None:
 def test_an_extension_that_fails_during_an_invocation(server: Server, behaviour: str, error: tuple[str, str] | None) -> None:
     """Fails it, with AWS's words, or counts towards its timeout; the next one finds it started anew."""
     name = f"extension-{behaviour}"
-    create(server, name, {"troubled": TROUBLED}, Timeout=3, Environment={"Variables": {"BEHAVIOUR": behaviour}})
+    create_extended(
+        server, name, FUNCTION, {"troubled": TROUBLED}, Timeout=3, Environment={"Variables": {"BEHAVIOUR": behaviour}}
+    )
     if behaviour == "hang":  # the caller has the answer before
         request_id = server.invoke(name, {})
         report = wait_for_line(server, name, f"REPORT RequestId: {request_id}")
@@ -343,7 +322,7 @@ def test_an_extension_that_fails_during_an_invocation(server: Server, behaviour:
 
 def test_runtime_and_extension_have_their_time_at_the_end(server: Server) -> None:
     """SIGTERM for the runtime, then SHUTDOWN for an extension, which needs a second of its two; both are heard to the end."""
-    create(server, "with-flush", {"flusher": TROUBLED}, Environment={"Variables": {"BEHAVIOUR": "flush"}})
+    create_extended(server, "with-flush", FUNCTION, {"flusher": TROUBLED}, Environment={"Variables": {"BEHAVIOUR": "flush"}})
     server.invoke("with-flush", {})
     server.client("lambda").delete_function(FunctionName="with-flush")
     wait_for_line(server, "with-flush", "flusher flushed True")
@@ -354,7 +333,7 @@ def test_runtime_and_extension_have_their_time_at_the_end(server: Server) -> Non
 def test_a_runtime_deaf_to_sigterm_leaves_extensions_their_time(server: Server) -> None:
     """It is killed when its share is over, and the extension is told and heard as ever."""
     variables = {"BEHAVIOUR": "flush", "DEAF": "1"}
-    create(server, "with-deaf-runtime", {"flusher": TROUBLED}, Environment={"Variables": variables})
+    create_extended(server, "with-deaf-runtime", FUNCTION, {"flusher": TROUBLED}, Environment={"Variables": variables})
     server.invoke("with-deaf-runtime", {})
     server.client("lambda").delete_function(FunctionName="with-deaf-runtime")
     wait_for_line(server, "with-deaf-runtime", "flusher flushed True")
