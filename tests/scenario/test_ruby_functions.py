@@ -21,6 +21,7 @@ require 'logger'
 require 'from_gem'
 require 'from_lib'
 require 'openssl'
+require 'rexml/document'
 LOG = Logger.new($stdout)
 
 def native
@@ -134,7 +135,7 @@ def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> Non
     assert not [name for name in variables if name.startswith("_LAMBDA")]
     raised = server.failure("ruby-function", "fail")
     assert (raised["errorType"], raised["errorMessage"]) == ("Function<ArgumentError>", "as asked")
-    assert raised["stackTrace"][0].startswith("/var/task/app.rb:18:in ")
+    assert raised["stackTrace"][0].startswith("/var/task/app.rb:19:in ")
     assert server.failure("ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
     assert server.invoke("ruby-function")["count"] == 2
     assert server.failure("ruby-function", "name")["errorType"] == "Function<NameError>"

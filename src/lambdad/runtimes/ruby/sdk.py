@@ -20,7 +20,8 @@ SUITE = "trixie"
 #: Of services those of S3, KMS and CloudFormation; STS is in the core.
 GEMS = ("aws-sdk-core", "aws-sdk-s3", "aws-sdk-kms", "aws-sdk-cloudformation")
 _NEEDED = ("aws-sigv4", "aws-eventstream", "aws-partitions", "jmespath")
-_LOAD = "Gem.use_paths(ARGV[0], [ARGV[0], Gem.default_dir]); ARGV.drop(1).each { |name| require name }; Aws::STS"
+_CLIENT = Path(__file__).parent / "client"
+_LOAD = "Gem.use_paths(ARGV[0], [ARGV[0], LambdaRuntime::Gems.of_ruby]); ARGV.drop(1).each { |name| require name }; Aws::STS"
 
 
 def sdk(runtime: str) -> Sdk:
@@ -34,7 +35,7 @@ def sdk(runtime: str) -> Sdk:
 
 
 def _trial(interpreter: Interpreter, content: Path) -> Sequence[str]:
-    return [str(interpreter.executable), "-e", _LOAD, str(content), *GEMS]
+    return [str(interpreter.executable), "-r", str(_CLIENT / "lambda_runtime_gems.rb"), "-e", _LOAD, str(content), *GEMS]
 
 
 class DebianGemInstaller:

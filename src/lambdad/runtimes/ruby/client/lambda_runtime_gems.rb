@@ -15,9 +15,14 @@ module LambdaRuntime
         return unless defined?(Gem) # a function may say RUBYOPT=--disable-gems
 
         own = own_sdk
-        ruby = Gem.default_dir # the gems that come with Ruby, which a GEM_PATH leaves out
-        own ? Gem.use_paths(ruby, Gem.path - [Gem.dir]) : Gem.use_paths(Gem.dir, [*Gem.path, ruby])
+        own ? Gem.use_paths(of_ruby, Gem.path - [Gem.dir]) : Gem.use_paths(Gem.dir, [*Gem.path, of_ruby])
         teach_endpoint_variables if own && own < Gem::Version.new(KNOWS_ENDPOINT_VARIABLES)
+      end
+
+      # The folder of the gems that come with Ruby, which a GEM_PATH leaves out. Debian's own RubyGems has another default, for
+      # what a machine's owner installs.
+      def of_ruby
+        Gem.respond_to?(:upstream_default_dir) ? Gem.upstream_default_dir : Gem.default_dir
       end
 
       private
