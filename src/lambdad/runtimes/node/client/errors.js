@@ -6,7 +6,7 @@ const util = require('util');
 class RuntimeFault extends Error {
   constructor(type, reason) {
     super(reason === undefined ? '' : String(reason));
-    this.name = type;
+    Object.defineProperty(this, 'name', { value: type }); // hidden, as those of Node.js: the log shows what is not
     Object.defineProperty(this, 'stack', { value: this.stack, writable: true, enumerable: false });
     // The stack was written down before the name was known.
     const stack = reason instanceof Error ? reason.stack : this.stack;
@@ -15,8 +15,10 @@ class RuntimeFault extends Error {
   }
 }
 
+// Of a class of its own, since JSON logs name classes.
 function fault(type, reason) {
-  return new RuntimeFault(`Runtime.${type}`, reason);
+  const Fault = { [type]: class extends RuntimeFault {} }[type];
+  return new Fault(`Runtime.${type}`, reason);
 }
 
 function isError(value) {
@@ -43,17 +45,29 @@ function forCaller(error) {
   }
 }
 
-// What stands in the log behind "Invoke Error".
-function forLog(error) {
-  if (!isError(error)) return JSON.stringify(forCaller(error));
-  const shown = { errorType: error.name, errorMessage: error.message };
-  for (const name of Object.keys(error)) if (name !== 'name' && name !== 'message' && name !== 'stack') shown[name] = error[name];
-  shown.stack = String(error.stack || '').split('\n');
+// What stands in the log behind "Invoke Error": an error with all that it has, and so whatever else was thrown.
+function forLog(thrown) {
+  const error = intoError(thrown);
   try {
-    return JSON.stringify(shown, (_key, value) => (value instanceof Error ? forCaller(value) : value));
+    return JSON.stringify(withProperties(error), (_key, value) => (value instanceof Error ? withProperties(value) : value));
   } catch (_circular) {
     return JSON.stringify(forCaller(error));
   }
 }
 
-module.exports = { fault, forCaller, forLog, isError };
+function intoError(thrown) {
+  try {
+    if (isError(thrown)) return thrown;
+  } catch (_liar) {
+    // what it says of itself cannot be read
+  }
+  return new Error(forCaller(thrown).errorMessage);
+}
+
+function withProperties(error) {
+  const shown = Object.assign({ errorType: error.name, errorMessage: error.message, code: error.code }, error);
+  if (typeof error.stack === 'string') shown.stack = error.stack.split('\n');
+  return shown;
+}
+
+module.exports = { fault, forCaller, forLog, intoError, isError };

@@ -12,6 +12,10 @@ const { installGlobal, isStreaming, runStreaming } = require('./stream');
 
 const MAJOR = Number(process.versions.node.split('.')[0]);
 const HAS_CALLBACKS = MAJOR < 24;
+const MUST_SETTLE = MAJOR >= 18; // the promise of an async function, or the invocation fails
+const UNSETTLED =
+  'The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly caused by a Promise that was never settled. ' +
+  'For more information, see https://nodejs.org/docs/latest/api/process.html#exit-codes';
 const UNCAUGHT = 129;
 const UNHANDLED = 128;
 
@@ -101,7 +105,8 @@ function run(handler, event, context) {
     };
     if (HAS_CALLBACKS) addOldWays(context, finish, () => waits, (value) => (waits = value));
     let returned;
-    whenIdle = () => finish(null, null);
+    const fail = () => finish(fault('NodeJsExit', UNSETTLED));
+    whenIdle = MUST_SETTLE && isAsync(handler) ? fail : () => finish(null, null);
     try {
       returned = HAS_CALLBACKS ? handler(event, context, callback) : handler(event, context);
     } catch (error) {
@@ -109,12 +114,17 @@ function run(handler, event, context) {
       return;
     }
     if (returned && typeof returned.then === 'function') {
-      if (!HAS_CALLBACKS) whenIdle = () => finish(fault('NodeJsExit', 'The Lambda function exited before its promise was settled.'));
+      if (!HAS_CALLBACKS) whenIdle = fail;
       returned.then((result) => finish(null, result), (error) => finish(error === undefined || error === null ? 'handled' : error));
     } else if (!HAS_CALLBACKS) {
       finish(null, returned);
     }
   });
+}
+
+// Written so; what compilers make of it for old versions of the language is an ordinary function.
+function isAsync(handler) {
+  return Boolean(handler.constructor) && handler.constructor.name === 'AsyncFunction';
 }
 
 // What only runtimes up to nodejs22.x have.

@@ -38,7 +38,7 @@ async function loadModule(root, folder, name) {
     return await findModule(root, folder, name);
   } catch (error) {
     if (error instanceof SyntaxError) throw fault('UserCodeSyntaxError', error);
-    if (error && (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND')) throw fault('ImportModuleError', error);
+    if (error && error.code === 'MODULE_NOT_FOUND') throw fault('ImportModuleError', error); // an `import` that fails has another code
     throw error;
   }
 }

@@ -3,7 +3,7 @@
 
 const fs = require('fs');
 const util = require('util');
-const { forCaller, forLog } = require('./errors');
+const { forLog, intoError } = require('./errors');
 
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 const TEXT_FRAME = 0xa55a0003;
@@ -63,19 +63,20 @@ function jsonLine(timestamp, level, values) {
     }
   }
   line.message = util.format(...values);
-  for (const error of values.filter((value) => value instanceof Error).slice(0, 1)) {
-    line.errorType = error.name;
-    line.errorMessage = error.message;
-    line.stackTrace = String(error.stack || '').split('\n').slice(1);
-  }
-  return JSON.stringify(line);
+  const error = values.find((value) => value instanceof Error);
+  return JSON.stringify(error === undefined ? line : Object.assign(line, described(error)));
+}
+
+function described(error) {
+  return { errorType: className(error), errorMessage: error.message, stackTrace: String(error.stack || '').split('\n') };
+}
+
+function className(error) {
+  return (error.constructor && error.constructor.name) || 'UnknownError';
 }
 
 function asJson(_key, value) {
-  if (value instanceof Error) {
-    const { errorType, errorMessage, trace } = forCaller(value);
-    return Object.assign({}, value, { errorType, errorMessage, stackTrace: trace.slice(1) });
-  }
+  if (value instanceof Error) return Object.assign(described(value), value);
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
@@ -92,7 +93,7 @@ function writeAll(fd, data) {
 }
 
 function error(title, thrown) {
-  if (isJson) write('ERROR', [thrown]);
+  if (isJson) write('ERROR', [intoError(thrown)]);
   else write('ERROR', [`${title} \t${forLog(thrown)}`]);
 }
 
