@@ -1,6 +1,6 @@
 """What stands between parts that do not know each other: each gives one part what it asks for in terms of another.
 
-`app.py` alone puts them in place.
+`app.py` and `assembly/` alone put them in place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Carries events to an ARN. `app.py` fills in the receivers; services never import each other."""
+"""Carries events to an ARN. `assembly/` fills in the receivers; services never import each other."""
 
 from __future__ import annotations
 

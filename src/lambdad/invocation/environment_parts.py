@@ -33,7 +33,7 @@ ServeEndpoint = Callable[[socket, Version], Awaitable[Closable]]
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentParts:
-    """Collaborators, limits, and sources of time and ids; `app.py` fills them in."""
+    """Collaborators, limits, and sources of time and ids; `assembly/` fills them in."""
 
     sandboxes: Sandboxes
     code: CodeStore

@@ -19,7 +19,7 @@ ResourcePolicy = Callable[[Any, str], Awaitable[PolicyDocument | None]]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One folder in `services/`: its model and operations. State is bound to it by `app.py` (see BoundService)."""
+    """One folder in `services/`: its model and operations. State is bound to it by `assembly/` (see BoundService)."""
 
     name: str  #: botocore's model name: "lambda", "s3", "logs"
     operations: Mapping[str, Operation]

@@ -1,4 +1,4 @@
-"""What the operations work with, and what they need from the rest of lambdad: `app.py` hands in the real parts."""
+"""What the operations work with, and what they need from the rest of lambdad: `assembly/` hands in the real parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operations work with; `app.py` hands in the ways to S3."""
+"""What the operations work with; `assembly/` hands in the ways to S3."""
 
 from __future__ import annotations
 
