@@ -72,6 +72,59 @@ end
         assert process.invoke(b"plain", content_type="text/plain").body == b'"PLAIN"'
 
 
+def test_objects_say_how_they_are_told(ruby: Ruby) -> None:
+    """By `to_json`, with or without arguments, as Rails puts its own in place of Object's; an empty IO is an empty body."""
+    source = """
+require 'stringio'
+class Money
+  def to_json
+    '{"amount":"1.50"}'
+  end
+end
+class Time
+  def to_json(*)
+    strftime('"%Y"')
+  end
+end
+def handler(event:, context:)
+  { 'money' => Money.new, 'times' => [Time.at(0).utc], 'empty' => StringIO.new }[event]
+end
+"""
+    with ruby.run(source) as process:
+        assert [process.invoke(b'"%s"' % name).body for name in (b"money", b"times", b"empty")] == [
+            b'{"amount":"1.50"}',
+            b'["1970"]',
+            b"",
+        ]
+
+
+def test_libraries_find_what_they_know_of_the_runtime(ruby: Ruby) -> None:
+    """The methods that make JSON, which a function may replace, the class of the context, and the request id of loggers."""
+    source = """
+module AwsLambda
+  class Marshaller
+    class << self
+      alias own marshall_response
+      def marshall_request(raw)
+        [raw['Lambda-Runtime-Aws-Request-Id'], raw.body]
+      end
+
+      def marshall_response(value)
+        [own(value), 'application/x-mine']
+      end
+    end
+  end
+end
+def handler(event:, context:)
+  event + [$_global_aws_request_id, context.is_a?(LambdaContext)]
+end
+"""
+    with ruby.run(source) as process:
+        told = process.invoke(b"no JSON")
+    assert json.loads(told.body) == [REQUEST_ID, "no JSON", REQUEST_ID, True]
+    assert told.headers["content-type"] == "application/x-mine"
+
+
 def test_state_outlives_an_invocation(ruby: Ruby) -> None:
     """The process keeps its state between invocations and asks for the next one after each answer."""
     with ruby.run("$seen = []\ndef handler(event:, context:)\n  $seen << event\nend\n") as process:

@@ -57,10 +57,11 @@ module LambdaRuntime
 
     def handle(client, handler, invocation, pid)
       headers = invocation.headers
-      Log.request_id = headers['lambda-runtime-aws-request-id']
+      # Libraries that write logs of their own look for it there.
+      $_global_aws_request_id = Log.request_id = headers['lambda-runtime-aws-request-id'] # rubocop:disable Style/GlobalVars
       Log.tenant_id = headers['lambda-runtime-aws-tenant-id']
       set_trace(headers['lambda-runtime-trace-id'])
-      body, content_type, fault = run(handler, invocation, headers)
+      body, content_type, fault = run(handler, invocation)
       $stdout.flush
       leave_if_forked(pid)
       return client.respond(Log.request_id, body, content_type) unless fault
@@ -70,9 +71,11 @@ module LambdaRuntime
     end
 
     # Body and content type, or a fault in the third place.
-    def run(handler, invocation, headers)
-      event = Marshaller.event(invocation.body, headers['content-type'])
-      Marshaller.response(handler.call(event, Context.new(headers)))
+    def run(handler, invocation)
+      event = AwsLambda::Marshaller.marshall_request(invocation)
+      body, content_type = AwsLambda::Marshaller.marshall_response(handler.call(event, Context.new(invocation.headers)))
+      body = body.read if body.respond_to?(:read)
+      [body.to_s, content_type || 'application/json']
     rescue Exception => e # rubocop:disable Lint/RescueException
       fault = Fault.new(e, 'Function')
       Log.write_error(fault, fault.fatal? ? 'Critical exception from handler' : 'Error raised from handler method')

@@ -21,11 +21,21 @@ module LambdaRuntime
 
     # By lower-case name.
     def headers
-      lines = @head.dup.force_encoding(Encoding::UTF_8).scrub.split("\r\n").drop(1)
-      lines.each_with_object({}) do |line, headers|
+      @headers ||= lines.each_with_object({}) do |line, headers|
         name, _, value = line.partition(':')
         headers[name.downcase] = value.strip
       end
+    end
+
+    # The value of a header in whatever case, or nil.
+    def [](name)
+      headers[name.downcase]
+    end
+
+    private
+
+    def lines
+      @head.dup.force_encoding(Encoding::UTF_8).scrub.split("\r\n").drop(1)
     end
   end
 

@@ -24,23 +24,29 @@ module LambdaRuntime
       target.__send__(@method, event: event, context: context)
     end
   end
+end
 
-  # Events from JSON and responses to JSON.
-  module Marshaller
+module AwsLambda
+  # Events from JSON and responses to JSON, by the name and with the methods of AWS's own runtime: libraries call them, and
+  # functions may put others in their place.
+  class Marshaller
     class << self
-      # A body which is not JSON by its content type reaches the function as it is.
-      def event(body, content_type)
-        text = body.dup.force_encoding(Encoding::UTF_8)
+      # A body which is not JSON by its content type reaches the function as it is. `raw_request` has `body` and `[header]`.
+      def marshall_request(raw_request)
+        text = raw_request.body.dup.force_encoding(Encoding::UTF_8)
+        content_type = raw_request['Content-Type']
         return text unless content_type.nil? || content_type.empty? || content_type == 'application/json'
 
         JSON.parse(text, quirks)
       end
 
-      # Body and content type. An IO's content goes out as it is.
-      def response(value)
-        return [value.read.to_s, 'application/unknown'] if value.is_a?(StringIO) || value.is_a?(IO)
-
-        [JSON.generate(value, quirks), 'application/json']
+      # What becomes the body, perhaps with its content type. What the object says of itself counts (`to_json`, and so `as_json`
+      # of Rails); an IO's content goes out as it is.
+      def marshall_response(method_response)
+        case method_response
+        when StringIO, IO then [method_response, 'application/unknown']
+        else method_response.to_json
+        end
       end
 
       private
