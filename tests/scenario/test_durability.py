@@ -91,7 +91,7 @@ def send_until_refused(server: Server, acknowledged: list[str]) -> None:
             answer = lambda_.invoke(
                 FunctionName="recorder", InvocationType="Event", Payload=json.dumps({"id": event_id}).encode()
             )
-        except (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError):
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
             return
         assert answer["StatusCode"] == 202
         acknowledged.append(event_id)
