@@ -12,18 +12,18 @@ export PIP_ROOT_USER_ACTION := ignore
 .DELETE_ON_ERROR:
 .PHONY: help run serve test test-long test-runtimes test-tools check bench format docs java-client dotnet-client clean
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-run: $(VENV)/.installed ## the example from nothing: an .xls put into a bucket comes out as .csv
+run: $(VENV)/.installed ## the example from nothing: an .xls put into a bucket comes out as .csv (ISOLATION=process where there is none)
 	@$(BIN)/python examples/xls_to_csv/run.py --isolation $(ISOLATION)
 
-serve: $(VENV)/.installed ## the server in the foreground on port 4566 (PORT=...)
+serve: $(VENV)/.installed ## the server in the foreground, on port 4566 (PORT=...; ISOLATION=process where there is none)
 	@exec $(BIN)/lambdad up --port $(PORT) --isolation $(ISOLATION)
 
 test: $(VENV)/.installed-dev ## the whole suite, two files at a time, the long ones first (WORKERS=...; TESTS=... for a part)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes
+test-long: $(VENV)/.installed-dev ## the tests that take minutes or gigabytes, left out by `make test` (TESTS=... for a part)
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(TESTS)
 
 test-runtimes: $(VENV)/.installed-dev ## install every language that registries offer, and hold all runtimes to the same cases
@@ -50,7 +50,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev ## measure the speeds of docs/reference/speed.md
+bench: $(VENV)/.installed-dev ## measure the speeds of docs/reference/speed.md: some minutes, on an idle machine
 	@$(BIN)/python -m bench
 
 format: $(VENV)/.installed-dev ## let ruff write the format
@@ -66,7 +66,7 @@ java-client: $(VENV)/bin/python ## build the jar of the Java runtimes' client ag
 dotnet-client: $(VENV)/.installed ## build the DLL of the .NET runtimes' client again; fetches the SDK of .NET Core 2.1 from npm
 	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk build
 
-clean: ## remove the virtual environment and every cache
+clean: ## remove the virtual environment and every cache, installed languages too
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:

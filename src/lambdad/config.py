@@ -1,16 +1,14 @@
-"""Settings: one table, and the only code that reads flags, the settings file and the environment.
+"""Settings: one table, and the only code that reads flags and the environment, and asks for the settings file.
 
 A flag wins over the environment, the environment over the file, the file over the default.
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +18,13 @@ from lambdad.model.image import Registry
 from lambdad.model.quota import QUOTA_NAMES
 from lambdad.model.request import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 from lambdad.setting_text import DEFAULT_PORT as DEFAULT_PORT
+from lambdad.settings_file import read_file
 
 PREFIX = "LAMBDAD_"
 CONFIG_VARIABLE = "LAMBDAD_CONFIG"  #: names the settings file, as --config does
 CONFIG_FILE = "lambdad.toml"  #: read from the working directory when nothing else is named
-_ENDPOINTS = "endpoints"  #: table of the settings file in which endpoint_sqs is sqs
-_RUNTIMES = "runtimes"  #: table of the settings file that is runtime_substitutes
-_FILE_SYSTEMS = "file_systems"  #: table of the settings file with folders by the ARNs of access points
 
 Environment = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class AwsCredentials:
-    """Those left None are botocore's to find (AWS_PROFILE)."""
-
-    access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +99,7 @@ class Setting:
 
     @property
     def default_shown(self) -> str:
-        return self.default if isinstance(self.default, str) else self.default_text
+        return self.default_text or str(self.default)
 
     @property
     def meaning(self) -> str:
@@ -122,17 +109,6 @@ class Setting:
     @property
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """Which server a command talks to and as whom. Credentials left None are botocore's to find (AWS_PROFILE)."""
-
-    endpoint: str  #: base URL, no trailing slash
-    region: str
-    access_key_id: str | None
-    secret_access_key: str | None
-    session_token: str | None = None
 
 
 def load(flags: Mapping[str, str | None], environment: Environment, *, config_file: Path | None = None) -> Settings:
@@ -148,35 +124,12 @@ def load(flags: Mapping[str, str | None], environment: Environment, *, config_fi
 def read(flags: Mapping[str, str | None], environment: Environment, *, config_file: Path | None = None) -> Settings:
     """The settings in force. `flags` are the command line's, by setting name, None where not given."""
     file = _settings_file(config_file, environment)
-    texts_of_file = _read_file(file) if file is not None else {}
+    texts_of_file = read_file(file, [setting.name for setting in SETTINGS]) if file is not None else {}
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         text, source, folder = _find(setting, flags, environment, texts_of_file, file)
         values[setting.name] = _parse(setting, text, source, folder)
     return Settings(**values)
-
-
-def endpoint_credentials(environment: Environment, settings: Settings) -> AwsCredentials:
-    """Those with which requests to the services at `settings.endpoints` are signed."""
-    return AwsCredentials(*_credentials(environment, settings.account_id))
-
-
-def load_client(environment: Environment, *, endpoint: str | None = None, region: str | None = None) -> ClientSettings:
-    """Where the server is: `endpoint`, else AWS_ENDPOINT_URL, else the host and port that `lambdad up` would take here."""
-    settings = read({}, environment)
-    url, source = _first((endpoint, "--endpoint"), (environment.get("AWS_ENDPOINT_URL"), "AWS_ENDPOINT_URL"))
-    if url is None:
-        if settings.port == 0:
-            raise StartupError("The settings give port 0 (any free port), so say with --endpoint where the server listens.")
-        url, source = endpoint_url(settings.host, settings.port), "the settings"
-    access_key_id, secret_access_key, session_token = _credentials(environment, settings.account_id)
-    return ClientSettings(
-        endpoint=read_as.checked_url(url, source),
-        region=region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or settings.region,
-        access_key_id=access_key_id,
-        secret_access_key=secret_access_key,
-        session_token=session_token,
-    )
 
 
 def endpoint_url(host: str, port: int) -> str:
@@ -213,70 +166,12 @@ def reference_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
-    """The first candidate that has a text. An empty environment variable counts as not set."""
-    return next(((text, source) for text, source in candidates if text), (None, ""))
-
-
-def _credentials(environment: Environment, account_id: str) -> tuple[str | None, str | None, str | None]:
-    """Those of the environment; else a named profile's (None: botocore reads it); else the account's, with any secret."""
-    if environment.get("AWS_ACCESS_KEY_ID"):
-        secret_access_key = environment.get("AWS_SECRET_ACCESS_KEY", "")
-        return environment["AWS_ACCESS_KEY_ID"], secret_access_key, environment.get("AWS_SESSION_TOKEN") or None
-    return (None, None, None) if environment.get("AWS_PROFILE") else (account_id, "test", None)
-
-
 def _settings_file(named: Path | None, environment: Environment) -> Path | None:
     if named is not None:
         return named
     if environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE]).expanduser()
     return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
-
-
-def _read_file(file: Path) -> dict[str, str]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StartupError(f"The settings file {file} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise StartupError(f"The settings file {file} is not UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StartupError(f"The settings file {file} is not valid TOML: {error}.") from error
-    endpoints = content.pop(_ENDPOINTS, {})
-    if not isinstance(endpoints, dict):
-        raise StartupError(f"{_ENDPOINTS!r} in the settings file {file} must be a table: [{_ENDPOINTS}].")
-    content |= {f"endpoint_{service}": url for service, url in endpoints.items()}
-    runtimes = content.pop(_RUNTIMES, {})
-    if not isinstance(runtimes, dict) or not all(isinstance(value, str) for value in runtimes.values()):
-        raise StartupError(f'{_RUNTIMES!r} in the settings file {file} must be a table of texts, "ruby2.5" = "ruby2.7" say.')
-    if runtimes:
-        content["runtime_substitutes"] = ",".join(f"{name}={other}" for name, other in runtimes.items())
-    if isinstance(content.get(_FILE_SYSTEMS), dict):
-        content[_FILE_SYSTEMS] = _pairs_as_text(content[_FILE_SYSTEMS], file)
-    return {key: _as_text(key, value, file) for key, value in content.items()}
-
-
-def _pairs_as_text(table: Mapping[str, object], file: Path) -> str:
-    for arn, folder in table.items():
-        if not isinstance(folder, str) or "," in folder:
-            raise StartupError(
-                f"{arn!r} in [{_FILE_SYSTEMS}] of the settings file {file} must be a folder's path without a comma."
-            )
-    return ",".join(f"{arn}={folder}" for arn, folder in table.items())
-
-
-def _as_text(key: str, value: object, file: Path) -> str:
-    names = [setting.name for setting in SETTINGS]
-    if key not in names:
-        near = difflib.get_close_matches(key, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else " The settings are " + ", ".join(names) + "."
-        raise StartupError(f"The settings file {file} has {key!r}, which is not a setting.{hint}")
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, int | float | str):
-        return str(value)
-    raise StartupError(f"{key!r} in the settings file {file} must be a text or a number, not a {type(value).__name__}.")
 
 
 def _find(
@@ -348,7 +243,7 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="~/.cache/lambdad",
     ),
     Setting(
-        "runtime_substitutes", "NAME=NAME,...", "pairs such as ruby2.5=ruby2.7, parted by commas", read_as.substitutes, "",
+        "runtime_substitutes", "NAME=NAME,...", "pairs such as ruby2.5=ruby2.7, separated by commas", read_as.substitutes, "",
         "Runtimes that run on another one's interpreter where they have none of their own; none is ever taken unasked. In the "
         "settings file a table: `[runtimes]`, with lines such as `\"ruby2.5\" = \"ruby2.7\"`.",
         default_text="none",
@@ -361,7 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "oci_runtime", "PROGRAM", "the name of a program or its absolute path",
-        read_as.matching(r"|[\w.+-]{1,80}|/[^\0]{1,4095}"), lambda _: "",
+        read_as.matching(r"|[\w.+-]{1,80}|/[^\0]{1,4095}"), "",
         "The OCI runtime that makes the sandboxes, such as runc, crun or gVisor's runsc. Only with `--isolation oci`.",
         default_text="runc",
     ),
@@ -382,10 +277,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "quotas", "current|2021", "current or 2021", read_as.one_of("current", "2021"), "current",
-        "AWS's limits of which date are applied.",
+        "Whose limits apply: AWS's of today, or those of 2021.",
     ),
     Setting(
-        "quota_overrides", "NAME=NUMBER,...", f"NAME=NUMBER pairs of {', '.join(QUOTA_NAMES)}", read_as.quota_overrides, "",
+        "quota_overrides", "NAME=NUMBER,...", f"pairs NAME=NUMBER, separated by commas, of {', '.join(QUOTA_NAMES)}",
+        read_as.quota_overrides, "",
         "Single limits that replace those, as AWS raises them for an account: `concurrent_executions=5000`.",
         default_text="none",
     ),
@@ -405,7 +301,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "spares", "NUMBER", "a number from 0 to 64", read_as.whole(0, 64), "2",
-        "Sandboxes made ahead of need.",
+        "Sandboxes made ahead of need, for each runtime in use.",
     ),
     Setting(
         "pre_booted", "NUMBER", "a number from 0 to 16", read_as.whole(0, 16), "1",
@@ -430,19 +326,19 @@ SETTINGS: tuple[Setting, ...] = (
         "How long running invocations may take to finish when the server is told to stop.",
     ),
     Setting(
-        "file_systems", "ARN=FOLDER,...", "pairs ARN=FOLDER, parted by commas: access points' ARNs and absolute paths",
+        "file_systems", "ARN=FOLDER,...", "pairs ARN=FOLDER, separated by commas: access points' ARNs and absolute paths",
         read_as.file_systems, "",
         "Folders that functions can mount as file systems, by the ARNs of the access points that they stand for. In the "
         "settings file: `\"ARN\" = \"/folder\"` in the table `[file_systems]`.",
         default_text="none",
     ),
     Setting(
-        "image_folders", "PATH,...", "absolute paths, with commas between them", read_as.folders, "",
+        "image_folders", "PATH,...", "absolute paths, separated by commas", read_as.folders, "",
         "Folders from which functions may be made of images (`oci:PATH`, `docker-archive:PATH`), and those in them.",
         default_text="none",
     ),
     Setting(
-        "registries", "URL,...", "URLs such as https://USER:PASSWORD@registry.example.com, and commas between",
+        "registries", "URL,...", "URLs such as https://USER:PASSWORD@registry.example.com, separated by commas",
         read_as.registries, "",
         "Registries elsewhere from which functions may be made of images; http:// for one without TLS.",
         default_text="none",
@@ -464,7 +360,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     *(
         Setting(
-            f"endpoint_{service}", "URL", "a URL such as https://sqs.eu-central-1.amazonaws.com", read_as.endpoint, "",
+            f"endpoint_{service}", "URL", f"a URL such as https://{service}.eu-central-1.amazonaws.com", read_as.endpoint, "",
             f"Where {name} is, for destinations and dead-letter queues; without it such targets are refused. Requests are "
             f"signed with the credentials of the environment. In the settings file: `{service}` in the table `[endpoints]`.",
             default_text="none",

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lambdad.config import AwsCredentials
+from lambdad.client_settings import AwsCredentials
 from lambdad.delivery import PLAIN, Delivery, Envelope, Receiver, Sender
 from lambdad.errors import ServiceError
 from lambdad.model.destination import Attribute

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from lambdad.config import AwsCredentials
+from lambdad.client_settings import AwsCredentials
 from lambdad.delivery import Delivery, Envelope, Sender
 from lambdad.errors import ServiceError
 from lambdad.model.destination import Attribute

@@ -13,7 +13,8 @@ import msgspec.structs
 from lambdad.adapters import fetch_from, principal_of
 from lambdad.assembly.data_plane import DataPlane
 from lambdad.assembly.foundation import Foundation
-from lambdad.config import Settings, endpoint_credentials
+from lambdad.client_settings import endpoint_credentials
+from lambdad.config import Settings
 from lambdad.delivery import Delivery
 from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.queue import EventQueue

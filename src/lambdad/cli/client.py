@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lambdad.cli.failure import FAILED, UNREACHABLE, USAGE, CommandError
-from lambdad.config import ClientSettings, load_client
+from lambdad.client_settings import ClientSettings, load_client
 from lambdad.errors import StartupError
 
 EndpointOption = Annotated[

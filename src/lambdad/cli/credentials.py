@@ -28,7 +28,10 @@ app = typer.Typer(
     help="Access keys for a server that runs with `--auth on`. They work on the data folder, whether or not a server runs.",
 )
 DataDirOption = Annotated[
-    str | None, typer.Option("--data-dir", metavar="PATH", help="The server's data folder. [env: LAMBDAD_DATA_DIR]")
+    str | None,
+    typer.Option(
+        "--data-dir", metavar="PATH", help="The server's data folder. [env: LAMBDAD_DATA_DIR; default: the settings' data_dir]"
+    ),
 ]
 AccountOption = Annotated[
     str | None,

@@ -29,7 +29,7 @@ def invoke(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The function's name or ARN; NAME:QUALIFIER works too.")],
     payload: Annotated[
         str | None,
-        typer.Option("--payload", "-p", metavar="JSON|@FILE|-", help="The event; - is standard input."),
+        typer.Option("--payload", "-p", metavar="JSON|@FILE|-", help="The event; - is standard input. [default: no payload]"),
     ] = None,
     invocation_type: Annotated[
         InvocationType,

@@ -74,7 +74,8 @@ def lambdad(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """AWS Lambda on your own machines: the Lambda, S3 and CloudWatch Logs APIs, with functions really isolated.
+    """AWS Lambda on your own machines, with functions really isolated: its API, and those of S3, CloudWatch Logs, IAM, STS,
+    ECR and Signer.
 
     \b
     Examples:

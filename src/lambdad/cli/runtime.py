@@ -34,7 +34,12 @@ app = typer.Typer(
     help="The languages of runtimes on this machine: what is there, what can be installed, and installing it.",
 )
 CacheDirOption = Annotated[
-    str | None, typer.Option("--cache-dir", metavar="PATH", help="The server's cache folder. [env: LAMBDAD_CACHE_DIR]")
+    str | None,
+    typer.Option(
+        "--cache-dir",
+        metavar="PATH",
+        help="The server's cache folder. [env: LAMBDAD_CACHE_DIR; default: the settings' cache_dir]",
+    ),
 ]
 
 
