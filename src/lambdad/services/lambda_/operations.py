@@ -40,6 +40,7 @@ from lambdad.services.lambda_.event_invoke_config import (
     put_function_event_invoke_config,
     update_function_event_invoke_config,
 )
+from lambdad.services.lambda_.event_source_mapping import get_event_source_mapping, list_event_source_mappings
 from lambdad.services.lambda_.function import create_function, delete_function, get_function, list_functions
 from lambdad.services.lambda_.function_scaling import get_function_scaling_config, put_function_scaling_config
 from lambdad.services.lambda_.function_url import (
@@ -100,6 +101,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetAlias": get_alias,
     "GetCapacityProvider": get_capacity_provider,
     "GetCodeSigningConfig": get_code_signing_config,
+    "GetEventSourceMapping": get_event_source_mapping,
     "GetFunction": get_function,
     "GetFunctionCodeSigningConfig": get_function_code_signing_config,
     "GetFunctionConcurrency": get_function_concurrency,
@@ -121,6 +123,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "ListAliases": list_aliases,
     "ListCapacityProviders": list_capacity_providers,
     "ListCodeSigningConfigs": list_code_signing_configs,
+    "ListEventSourceMappings": list_event_source_mappings,
     "ListFunctionEventInvokeConfigs": list_function_event_invoke_configs,
     "ListFunctionUrlConfigs": list_function_url_configs,
     "ListFunctionVersionsByCapacityProvider": list_function_versions_by_capacity_provider,

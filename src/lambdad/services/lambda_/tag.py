@@ -11,9 +11,10 @@ from lambdad.model.managed import ProviderKey
 from lambdad.model.request import RequestContext
 from lambdad.services.lambda_.capacity_provider import change_provider_tags, provider_key, provider_tags
 from lambdad.services.lambda_.code_signing import change_tags, existing_config
+from lambdad.services.lambda_.event_source_mapping import NO_MAPPING
 from lambdad.services.lambda_.function_table import FunctionChange
 from lambdad.services.lambda_.lookup import find_function, named
-from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter
+from lambdad.services.lambda_.refusal import function_not_found, invalid_parameter, not_found
 from lambdad.services.lambda_.settings import check_tags
 from lambdad.services.lambda_.state import LambdaState
 
@@ -85,6 +86,8 @@ def _tagged_provider(context: RequestContext, arn: str) -> ProviderKey | None:
 
 
 def _tagged_function(context: RequestContext, arn: str) -> FunctionName:
+    if ":event-source-mapping:" in arn:
+        raise not_found(NO_MAPPING)
     if not arn.startswith("arn:") or ":function:" not in arn:
         raise invalid_parameter(f"Only functions, code signing configurations and capacity providers have tags here; got {arn}")
     name = named(context, arn)

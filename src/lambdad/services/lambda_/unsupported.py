@@ -18,9 +18,7 @@ NOT_YET: Mapping[str, str] = {
     "GetDurableExecution": _DURABLE,
     "GetDurableExecutionHistory": _DURABLE,
     "GetDurableExecutionState": _DURABLE,
-    "GetEventSourceMapping": _MAPPINGS,
     "ListDurableExecutionsByFunction": _DURABLE,
-    "ListEventSourceMappings": _MAPPINGS,
     "PauseDurableExecution": _DURABLE,
     "ResumeDurableExecution": _DURABLE,
     "SendDurableExecutionCallbackFailure": _DURABLE,
@@ -103,6 +101,9 @@ _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 _RUNTIME_POLICY: Mapping[str, str] = {"ResourceArn": "functions, versions and aliases only: runtimes have no policies here"}
 
+#: What the operations that only look for mappings find.
+_NO_MAPPINGS = "finds none: event source mappings cannot be made yet"
+
 _IMAGES = "of this lambdad's repositories, and of the folders and registries that the settings name"
 
 #: Operation -> member -> when it is refused, by rules in the operations that look at its value.
@@ -113,6 +114,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
         "VpcConfig.SubnetIds": NETWORKS,
         "VpcConfig.SecurityGroupIds": GROUPS,
     },
+    "GetEventSourceMapping": {"UUID": _NO_MAPPINGS},
     "Invoke": _TAIL,
     "InvokeWithResponseStream": _TAIL,
     "UpdateCapacityProvider": _PROVIDER_VALUES,
@@ -128,6 +130,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
     },
     "DeleteResourcePolicy": _RUNTIME_POLICY,
     "GetResourcePolicy": _RUNTIME_POLICY,
+    "ListEventSourceMappings": {"FunctionName": _NO_MAPPINGS, "EventSourceArn": _NO_MAPPINGS},
     "PublishLayerVersion": {"Content.S3ObjectStorageMode": _COPY},
     "PutRuntimeManagementConfig": {"RuntimeVersionArn": "only that of the one version which this machine has of the runtime"},
     "PutFunctionEventInvokeConfig": _DESTINATIONS,

@@ -33,7 +33,7 @@ async def test_tags_are_merged_and_removed(world: World) -> None:
         ),
         (
             {"Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:x", "Tags": {"a": "b"}},
-            "Only functions, code signing configurations and capacity providers have tags here",
+            "The resource you requested does not exist.",
         ),
         ({"Resource": ARN, "Tags": {"lambdad:network": "host"}}, "Tag lambdad:network must be 'none'"),
         ({"Resource": f"{ARN}none", "Tags": {"a": "b"}}, "Function not found"),
