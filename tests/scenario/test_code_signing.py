@@ -83,6 +83,45 @@ def test_only_signed_packages_are_deployed(server: Server) -> None:
     s3.delete_bucket(Bucket="packages")
 
 
+def test_a_package_that_only_s3_can_carry_is_signed_and_deployed(server: Server) -> None:
+    """Of more than the 50 MB that a request may bring."""
+    signer, lambda_, s3 = server.client("signer"), server.client("lambda"), server.client("s3")
+    profile = signer.put_signing_profile(profileName="large", platformId="AWSLambda-SHA384-ECDSA")
+    config = lambda_.create_code_signing_config(
+        AllowedPublishers={"SigningProfileVersionArns": [profile["profileVersionArn"]]},
+        CodeSigningPolicies={"UntrustedArtifactOnDeployment": "Enforce"},
+    )["CodeSigningConfig"]["CodeSigningConfigArn"]
+    package = io.BytesIO(zipped({"lambda_function.py": SOURCE}))
+    with zipfile.ZipFile(package, "a") as archive:
+        archive.writestr("model.bin", bytes(51 << 20))
+    s3.create_bucket(Bucket="large-packages")
+    s3.put_object(Bucket="large-packages", Key="app.zip", Body=package.getvalue())
+    job = signer.start_signing_job(
+        source={"s3": {"bucketName": "large-packages", "key": "app.zip", "version": "null"}},
+        destination={"s3": {"bucketName": "large-packages"}},
+        profileName="large",
+    )["jobId"]
+    described = signer.describe_signing_job(jobId=job)
+    assert described["status"] == "Succeeded", described["statusReason"]
+    code = {"S3Bucket": "large-packages", "S3Key": described["signedObject"]["s3"]["key"]}
+    lambda_.create_function(
+        FunctionName="large",
+        Runtime=RUNTIME,
+        Role=ROLE,
+        Handler="lambda_function.handler",
+        CodeSigningConfigArn=config,
+        Code=code,
+    )
+    server.wait_active("large")
+    assert json.loads(lambda_.invoke(FunctionName="large")["Payload"].read()) == "signed"
+    lambda_.delete_function(FunctionName="large")
+    lambda_.delete_code_signing_config(CodeSigningConfigArn=config)
+    signer.cancel_signing_profile(profileName="large")
+    for key in ("app.zip", code["S3Key"]):
+        s3.delete_object(Bucket="large-packages", Key=key)
+    s3.delete_bucket(Bucket="large-packages")
+
+
 def test_bad_requests_to_signer_are_refused(server: Server) -> None:
     """Names, ids and enums beyond the model, an unknown platform, and what is not served, in the model's errors."""
     signer = server.client("signer", config=Config(parameter_validation=False, retries={"max_attempts": 0}))

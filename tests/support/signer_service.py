@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.errors import ServiceError
-from lambdad.model.request import Principal, RequestContext
+from lambdad.model.request import BodyStream, Principal, RequestContext
 from lambdad.services.signer import SERVICE
 from lambdad.services.signer.model import PLATFORM
 from lambdad.services.signer.records import SignerRecords
@@ -35,10 +35,11 @@ class Signer:
                 raise ServiceError("NoSuchKey", "The specified key does not exist.", status=404)
             yield self.objects[bucket, key]
 
-        async def store_object(context: RequestContext, bucket: str, key: str, content: bytes) -> None:
+        async def store_object(context: RequestContext, bucket: str, key: str, content: BodyStream) -> None:
             if bucket != "b":
                 raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
-            self.objects[bucket, key] = content
+            self.objects[bucket, key] = b"".join([piece async for piece in content])
+            assert len(self.objects[bucket, key]) == content.content_length
 
         records = SignerRecords(self.store)
         self.trust = SignatureTrust(records)

@@ -19,7 +19,7 @@ from lambdad.delivery import Delivery
 from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.queue import EventQueue
 from lambdad.images.places import ImagePlaces
-from lambdad.model.request import RequestContext
+from lambdad.model.request import BodyStream, RequestContext
 from lambdad.model.service import BoundService
 from lambdad.remote import RemoteServices
 from lambdad.services.ecr import SERVICE as ECR
@@ -208,7 +208,7 @@ def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:
 
 
 def _signer_state(base: Foundation, records: SignerRecords, s3: S3State) -> SignerState:
-    async def store_object(context: RequestContext, bucket: str, key: str, content: bytes) -> None:
+    async def store_object(context: RequestContext, bucket: str, key: str, content: BodyStream) -> None:
         as_caller = msgspec.structs.replace(context, service="s3", operation="PutObject", headers={})
         await put_object(s3, as_caller, {"Bucket": bucket, "Key": key, "Body": content})
 
@@ -219,7 +219,7 @@ def _signer_state(base: Foundation, records: SignerRecords, s3: S3State) -> Sign
         fetch_object=fetch_from(s3),
         store_object=store_object,
         scratch=scratch,
-        max_package_bytes=base.limits.zip_bytes,
+        max_package_bytes=base.limits.unzipped_bytes,  # as of packages that Lambda takes from S3
         max_unpacked_bytes=base.limits.unzipped_bytes,
         clock=base.clock,
     )

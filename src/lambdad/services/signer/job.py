@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -34,6 +35,7 @@ from lambdad.store.to_the_end import to_the_end
 
 Request = Mapping[str, Any]
 
+_PIECE_BYTES = 1 << 20
 _INTERRUPTED = "The server ended while the package was being signed. Start another job."
 
 
@@ -142,8 +144,7 @@ async def _signed(state: SignerState, context: RequestContext, job: Job, profile
             await asyncio.to_thread(
                 sign, package, claims, keys.private_key, keys.certificate, max_unpacked_bytes=state.max_unpacked_bytes
             )
-            package.seek(0)
-            await state.store_object(context, *job.destination, await asyncio.to_thread(package.read))
+            await state.store_object(context, *job.destination, _Content(package))
         except Unsignable as error:
             return f"s3://{bucket}/{key} cannot be signed: {error}."
         except ServiceError as error:
@@ -158,6 +159,25 @@ async def _fetch(state: SignerState, account_id: str, bucket: str, key: str, pac
         if size > state.max_package_bytes:
             raise Unsignable(f"it is larger than {state.max_package_bytes} bytes")
         await asyncio.to_thread(package.write, piece)
+
+
+class _Content:
+    """A package as the body of an upload, read piece by piece."""
+
+    def __init__(self, package: BinaryIO) -> None:
+        self._package = package
+        self.trailers: Mapping[str, str] = {}
+        self.content_length: int | None = package.seek(0, os.SEEK_END)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._package.seek(0)
+        while piece := await asyncio.to_thread(self._package.read, _PIECE_BYTES):
+            yield piece
+
+    async def read(self, limit: int) -> bytes:
+        if self.content_length is not None and self.content_length > limit:
+            raise ServiceError("RequestEntityTooLarge", f"The package is larger than {limit} bytes.", status=413)
+        return b"".join([piece async for piece in self])
 
 
 def _places(request: Request) -> tuple[tuple[str, str, str], tuple[str, str]]:

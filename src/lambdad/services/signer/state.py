@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lambdad.model.request import RequestContext
+from lambdad.model.request import BodyStream, RequestContext
 from lambdad.services.signer.records import SignerRecords
 
 #: `fetch_object(account_id, bucket, key, version_id)`: the object's bytes; ServiceError with S3's code and message.
 FetchObject = Callable[[str, str, str, str | None], AsyncIterator[bytes]]
 
 #: `store_object(context, bucket, key, content)`: durable on return; ServiceError with S3's code and message.
-StoreObject = Callable[[RequestContext, str, str, bytes], Awaitable[None]]
+StoreObject = Callable[[RequestContext, str, str, BodyStream], Awaitable[None]]
 
 _VERSION_CHARACTERS = string.ascii_letters + string.digits
 

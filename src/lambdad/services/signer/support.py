@@ -28,7 +28,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
     "GetSigningProfile": {"profileOwner": _OWN},
     "StartSigningJob": {
         "profileOwner": _OWN,
-        "source.s3.key": "packages of at most 50 MB, which is the quota zip_bytes",
+        "source.s3.key": "packages of at most 250 MB, which is the quota unzipped_bytes, as of those that Lambda takes from S3",
         "source.s3.version": "only null: the objects of S3 have no versions here",
     },
     "RevokeSignature": {"jobOwner": _OWN},
