@@ -11,6 +11,7 @@ from typing import Any
 
 from lambdad.identity import Identities
 from lambdad.invocation.environment_variables import FunctionCredentials
+from lambdad.model.arn import function_arn
 from lambdad.model.quota import Quotas
 from lambdad.model.request import Principal
 from lambdad.model.version import Version
@@ -46,7 +47,8 @@ def fetch_from(s3: S3State) -> Callable[[str, str, str, str | None], AsyncIterat
 
 def mint_from(identities: Identities) -> Callable[[Version], FunctionCredentials]:
     def mint(version: Version) -> FunctionCredentials:
-        credential = identities.mint(version.account_id, version.role, version.function_name)
+        arn = function_arn(version.account_id, version.region, version.function_name)
+        credential = identities.mint(version.account_id, version.role, version.function_name, arn)
         return FunctionCredentials(credential.access_key_id, credential.secret, credential.session_token or "")
 
     return mint

@@ -170,7 +170,7 @@ class Identities:
             await self._sweep()
         return issued
 
-    def mint(self, account_id: str, role_arn: str, session_name: str) -> Credential:
+    def mint(self, account_id: str, role_arn: str, session_name: str, function_arn: str | None = None) -> Credential:
         """A credential for a function's execution environment, valid until `revoke` or the server's end."""
         role_name = role_arn.rpartition("/")[2] or "lambdad"
         credential = Credential(
@@ -179,7 +179,7 @@ class Identities:
             account_id=account_id,
             principal_arn=f"arn:aws:sts::{account_id}:assumed-role/{role_name}/{session_name}",
             session_token=self._text(_SECRET_ALPHABET, 120),
-            session=Session(issued_at=self._clock(), role_arn=role_arn, name=session_name),
+            session=Session(issued_at=self._clock(), role_arn=role_arn, name=session_name, function_arn=function_arn),
         )
         self._credentials[credential.access_key_id] = credential
         return credential

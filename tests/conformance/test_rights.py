@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lambdad.model.request import Principal, RequestContext
+from lambdad.services.lambda_ import SERVICE
 
 ACCOUNT = "111111111111"
 LAMBDA = f"arn:aws:lambda:us-east-1:{ACCOUNT}:"
@@ -90,6 +91,9 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
         ("lambda", "ListLayerVersions", {"LayerName": "l"}, [("lambda:ListLayerVersions", LAYER)]),
         ("lambda", "TagResource", {"Resource": FUNCTION, "Tags": {}}, [("lambda:TagResource", FUNCTION)]),
         (
+            "lambda", "ListFunctionUrlConfigs", {"FunctionName": "f:live"}, [("lambda:ListFunctionUrlConfigs", FUNCTION)],
+        ),
+        (
             "lambda", "GetEventSourceMapping", {"UUID": "u"},
             [("lambda:GetEventSourceMapping", f"{LAMBDA}event-source-mapping:u")],
         ),
@@ -159,3 +163,16 @@ def test_an_operation_asks_for_its_rights(
 ) -> None:
     """Its own action on its resource, and what else it touches in the caller's name."""
     assert asked(service, operation, request_) == expected
+
+
+@pytest.mark.parametrize("operation", ["CreateFunctionUrlConfig", "UpdateFunctionUrlConfig", "DeleteFunctionUrlConfig"])
+def test_conditions_know_the_function_of_a_url(operation: str) -> None:
+    """`lambda:FunctionArn`, beside what a new URL asks of its callers."""
+    (permission,) = SERVICE.permissions[operation]
+    assert permission.keys is not None
+    context = RequestContext(
+        "r", "lambda", operation, ACCOUNT, "us-east-1", Principal(ACCOUNT, ANN), "127.0.0.1", "http://localhost"
+    )
+    read = {key: reader(context, {"FunctionName": "f", "AuthType": "NONE"}) for key, reader in permission.keys.items()}
+    assert read["lambda:functionarn"] == (FUNCTION,)
+    assert read["lambda:functionurlauthtype"] == ("NONE",)

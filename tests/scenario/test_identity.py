@@ -121,6 +121,18 @@ def test_a_function_may_do_what_its_role_may(world: World) -> None:
     ) in denied["errorMessage"]
 
 
+def test_what_a_function_asks_for_says_which_function_asks(world: World) -> None:
+    """By `lambda:SourceFunctionArn`, so that a policy may let in one function of several with the same role."""
+    iam, lambda_ = world.client("iam"), world.client("lambda")
+    of = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
+    for operator, answer in (("ArnEquals", "AccessDenied"), ("ArnNotEquals", None)):
+        deny = document({**of, "Condition": {operator: {"lambda:SourceFunctionArn": FUNCTION}}})
+        iam.put_role_policy(RoleName="worker", PolicyName="one", PolicyDocument=deny)
+        said = invoke(lambda_, do="write", bucket="mine")
+        assert (said["errorType"] if answer else said) == (answer or "written")
+    iam.delete_role_policy(RoleName="worker", PolicyName="one")
+
+
 def test_a_change_of_a_role_counts_at_once(world: World) -> None:
     """A warm environment keeps its credentials, and what they may do follows the policies."""
     iam, lambda_ = world.client("iam"), world.client("lambda")
@@ -165,6 +177,16 @@ def test_a_user_may_do_what_its_policies_and_groups_say(world: World) -> None:
     assert refusal(world.client("iam", keys).list_users)[0] == "AccessDenied"
 
 
+def test_iam_takes_no_session_without_mfa(world: World) -> None:
+    """Of GetSessionToken, that is; other services take it, and IAM takes the sessions of roles."""
+    tom = as_keys(world.client("sts", world.user("tom", allow("*"))).get_session_token()["Credentials"])
+    assert refusal(world.client("iam", tom).list_users) == (
+        "InvalidClientTokenId",
+        "The security token included in the request is invalid.",
+    )
+    assert world.client("lambda", tom).get_function(FunctionName="worker")["Configuration"]["FunctionArn"] == FUNCTION
+
+
 def test_a_dry_run_answers_what_the_call_would(world: World) -> None:
     """204 for who may, AWS's refusal for who may not, and the call's errors; nothing runs."""
     may = world.client("lambda", world.user("may", allow("lambda:InvokeFunction", [FUNCTION, f"{FUNCTION}:*"])))
@@ -200,6 +222,10 @@ def test_a_role_must_trust_lambda_and_be_passed(world: World) -> None:
             "InvalidParameterValueException",
             "The role defined for the function cannot be assumed by Lambda.",
         )
+    assert refusal(world.client("lambda").create_function, **wanted, Role="arn:aws:iam::222222222222:role/worker") == (
+        "AccessDeniedException",
+        "Cross-account pass role is not allowed.",
+    )
     worker = f"arn:aws:iam::{ACCOUNT}:role/worker"
     maker = world.client("lambda", world.user("maker", allow("lambda:*")))
     assert refusal(maker.create_function, **wanted, Role=worker) == (

@@ -18,6 +18,7 @@ class Session:
     tags: Mapping[str, str] = field(default_factory=dict)
     source_identity: str | None = None
     external_id: str | None = None
+    function_arn: str | None = None  #: of the function whose execution environment has it
 
 
 @dataclass(frozen=True, slots=True)

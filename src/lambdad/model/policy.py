@@ -17,7 +17,8 @@ from lambdad.model.policy_principal import Names
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _IAM_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}):.+", re.ASCII)
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,28}")
-_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
+#: Alexa's are of amazon.com: "alexa-appkit.amazon.com", "alexa-connectedhome.amazon.com".
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,13 @@ class Caller:
 
 
 def service_caller(service_principal: str, source_arn: str, source_account: str) -> Caller:
-    return Caller(service_principal, context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account})
+    context = {
+        "aws:sourcearn": source_arn,
+        "aws:sourceaccount": source_account,
+        "aws:principalisawsservice": "true",
+        "aws:principalservicename": service_principal,
+    }
+    return Caller(service_principal, context=context)
 
 
 def is_principal(kind: str, text: str) -> bool:

@@ -52,6 +52,7 @@ class Subject:
     boundary: tuple[PolicyDocument, ...] | None = None  #: None: there is none
     session: tuple[PolicyDocument, ...] | None = None  #: those that were given when the session began
     keys: Mapping[str, tuple[str, ...]] | None = None  #: condition keys that hold for it whatever it asks
+    is_own_session: bool = False  #: a user or the root by temporary credentials, of GetSessionToken, and in no role
     _about: dict[str, _Own] = field(default_factory=dict, compare=False, repr=False)
 
     def about(self, action: str) -> _Own:

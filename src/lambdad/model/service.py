@@ -37,6 +37,8 @@ class Service:
     resource_tags: ResourceTags | None = None
     #: The whole ARN of a resource, where a request says only a part of it: a role's path. The state comes first.
     whole_arn: Callable[[Any, str], str] | None = None
+    #: Whether it takes no credentials of GetSessionToken: IAM wants an MFA code with those, and there is no MFA.
+    refuses_own_sessions: bool = False
     refusal_code: str = "NotImplemented"  #: error code for refused members and operations not yet there
     refusal_status: int = 501
 

@@ -11,6 +11,7 @@ from lambdad.model.policy_evaluation import Question, Subject, asks_for_resource
 from lambdad.model.request import Principal, RequestContext
 from lambdad.model.request_keys import RequestKeys, resource_tag_keys
 from lambdad.model.service import BoundService
+from lambdad.wire.auth_error import AuthError, AuthFailure
 from lambdad.wire.dialect import Dialect
 
 SubjectOf = Callable[[Principal], Subject]
@@ -33,6 +34,9 @@ class Permits:
         self, dialect: Dialect, permissions: tuple[Permission, ...] | None, context: RequestContext, parameters: Parameters
     ) -> None:
         subject = self._subject_of(context.principal)
+        bound = self._services.get(context.service)
+        if subject.is_own_session and bound is not None and bound.service.refuses_own_sessions:
+            raise AuthFailure(AuthError.UNKNOWN_KEY)
         if permissions is None:
             action = f"{context.service}:{context.operation}"
             raise refusal(dialect, refusal_text(subject.arn, action, None, "because no right is known that would allow it"))

@@ -58,6 +58,17 @@ def test_service_callers(arguments: dict[str, Any], admitted: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("aws:PrincipalIsAWSService", "true"), ("aws:PrincipalServiceName", "s3.amazonaws.com")],
+)
+def test_a_service_is_known_as_one(key: str, value: str) -> None:
+    """By the keys that policies on resources ask for services with."""
+    for wanted, admitted in ((value, True), ("other", False)):
+        made = {**statement("s", "*", "lambda:InvokeFunction", FUNCTION, {}), "Condition": {"StringEquals": {key: wanted}}}
+        assert allows(Policy("r", (made,)), BUCKET_CALLER, "lambda:InvokeFunction", FUNCTION) is admitted
+
+
+@pytest.mark.parametrize(
     ("principal", "admitted"),
     [
         ({"AWS": "arn:aws:iam::222222222222:root"}, True),

@@ -15,4 +15,5 @@ SERVICE = Service(
     permissions=PERMISSIONS,
     resource_tags=resource_tags,
     whole_arn=whole_arn,
+    refuses_own_sessions=True,
 )

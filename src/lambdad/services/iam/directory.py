@@ -151,6 +151,7 @@ class Directory:
             identity=tuple(identity),
             boundary=self._boundary(user),
             keys=keys,
+            is_own_session=credential.session is not None,
         )
 
     def _policies(self, holder: Holder) -> tuple[PolicyDocument, ...]:
@@ -169,7 +170,9 @@ def _root(account_id: str, session: Session | None) -> Subject:
     keys = _keys("Account", arn, account_id, account_id, {})
     if session is not None:
         keys |= _session_keys(session)
-    return Subject(arn, account_id, Names(account_id, exact=(arn,)), is_root=True, keys=keys)
+    return Subject(
+        arn, account_id, Names(account_id, exact=(arn,)), is_root=True, keys=keys, is_own_session=session is not None
+    )
 
 
 def _without_rights(credential: Credential) -> Subject:
@@ -199,6 +202,8 @@ def _session_keys(session: Session) -> Keys:
     }
     if session.source_identity is not None:
         keys["aws:sourceidentity"] = (session.source_identity,)
+    if session.function_arn is not None:
+        keys["lambda:sourcefunctionarn"] = (session.function_arn,)
     return keys
 
 

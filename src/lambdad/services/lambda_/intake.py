@@ -34,7 +34,8 @@ async def taken_code(
             yield archive, None
         return
     if "ImageUri" not in code or len(set(code) & {"ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion"}) > 0:
-        raise invalid_parameter("Please provide ImageUri when updating a function with packageType Image.")
+        doing = "creating" if operation == "CreateFunction" else "updating"
+        raise invalid_parameter(f"Please provide ImageUri when {doing} a function with packageType Image.")
     most_bytes = state.quotas.image_bytes
     image = taken_image(state.images, context, arn, code["ImageUri"], architecture, overrides, most_bytes)
     async with image as (use, archive):

@@ -26,7 +26,8 @@ def package_bytes(
 ) -> AsyncIterator[bytes]:
     """The zip's bytes. What can be refused without reading them is refused at once."""
     if "ImageUri" in code:
-        raise invalid_parameter("Please don't provide ImageUri when updating a function with packageType Zip.")
+        doing = "creating" if operation == "CreateFunction" else "updating"
+        raise invalid_parameter(f"Please don't provide ImageUri when {doing} a function with packageType Zip.")
     if code.get("S3ObjectStorageMode", "COPY") != "COPY":
         raise invalid_parameter("S3ObjectStorageMode REFERENCE is not supported by lambdad: use COPY.")
     zip_file = code.get("ZipFile")

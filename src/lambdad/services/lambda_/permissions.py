@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName, parse_function_name, parse_layer_name
 from lambdad.model.permission import (
     KeyReader,
@@ -79,8 +80,19 @@ def _layers_in(context: RequestContext, parameters: Parameters) -> list[str]:
     return [arn for arn in parameters.get("Layers", ()) if arn.startswith("arn:")]
 
 
+def _role(context: RequestContext, parameters: Parameters) -> str:
+    return _own_role(context, parameters["Role"])
+
+
 def _operator_role(context: RequestContext, parameters: Parameters) -> str:
-    return str(parameters["PermissionsConfig"]["CapacityProviderOperatorRoleArn"])
+    return _own_role(context, parameters["PermissionsConfig"]["CapacityProviderOperatorRoleArn"])
+
+
+def _own_role(context: RequestContext, arn: str) -> str:
+    """No policy lets anybody pass a role of another account."""
+    if arn.split(":")[4] != context.account_id:
+        raise ServiceError("AccessDeniedException", "Cross-account pass role is not allowed.", status=403)
+    return arn
 
 
 def _provider_in(context: RequestContext, parameters: Parameters) -> str:
@@ -103,7 +115,7 @@ _KEYS: Mapping[str, KeyReader] = {
     "lambda:securitygroupids": member_key("VpcConfig", "SecurityGroupIds"),
     "lambda:subnetids": member_key("VpcConfig", "SubnetIds"),
 }
-_PASS_ROLE = Permission("iam:PassRole", _given("Role"), {"iam:passedtoservice": _to_lambda}, has("Role"))
+_PASS_ROLE = Permission("iam:PassRole", _role, {"iam:passedtoservice": _to_lambda}, has("Role"))
 _PASS_OPERATOR_ROLE = Permission("iam:PassRole", _operator_role, {"iam:passedtoservice": _to_lambda})
 _PASS_PROVIDER = Permission("lambda:PassCapacityProvider", _provider_in, applies=has("CapacityProviderConfig"))
 _USE_LAYERS = Permission("lambda:GetLayerVersion", _layers_in, applies=has("Layers"))
@@ -137,16 +149,23 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     **{
         name: _on_function(name)
         for name in _names(
-            "AddPermission CreateAlias CreateFunctionUrlConfig DeleteAlias DeleteFunction DeleteFunctionCodeSigningConfig "
-            "DeleteFunctionConcurrency DeleteFunctionEventInvokeConfig DeleteFunctionUrlConfig "
+            "AddPermission CreateAlias DeleteAlias DeleteFunction DeleteFunctionCodeSigningConfig "
+            "DeleteFunctionConcurrency DeleteFunctionEventInvokeConfig "
             "DeleteProvisionedConcurrencyConfig GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConcurrency "
             "GetFunctionConfiguration GetFunctionEventInvokeConfig GetFunctionRecursionConfig GetFunctionScalingConfig "
-            "GetFunctionUrlConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig ListAliases "
-            "ListDurableExecutionsByFunction ListFunctionEventInvokeConfigs ListFunctionUrlConfigs "
+            "GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig ListAliases "
+            "ListDurableExecutionsByFunction ListFunctionEventInvokeConfigs "
             "ListProvisionedConcurrencyConfigs ListVersionsByFunction PublishVersion PutFunctionCodeSigningConfig "
             "PutFunctionConcurrency PutFunctionEventInvokeConfig PutFunctionRecursionConfig PutFunctionScalingConfig "
             "PutProvisionedConcurrencyConfig PutRuntimeManagementConfig RemovePermission UpdateAlias "
-            "UpdateFunctionEventInvokeConfig UpdateFunctionUrlConfig"
+            "UpdateFunctionEventInvokeConfig"
+        )
+    },
+    **{
+        name: (Permission(f"lambda:{name}", _function, {**_KEYS, "lambda:functionarn": _function_key}),)
+        for name in _names(
+            "CreateFunctionUrlConfig DeleteFunctionUrlConfig GetFunctionUrlConfig ListFunctionUrlConfigs "
+            "UpdateFunctionUrlConfig"
         )
     },
     **permissions_for("lambda", _names("ListLayerVersions"), _layer),

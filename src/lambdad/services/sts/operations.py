@@ -23,6 +23,7 @@ _USUAL_ROLE_SECONDS = 3600
 _USUAL_TOKEN_SECONDS = 12 * 3600
 _ROOT_TOKEN_SECONDS = 3600  #: at most, for the root of an account
 _CHAINED_SECONDS = 3600  #: at most, for a role that is assumed by a role
+_POLICY_ARNS = 10
 _POLICY_BYTES = 2048  #: of all session policies together
 
 
@@ -33,6 +34,9 @@ async def get_caller_identity(state: StsState, context: RequestContext, request:
 
 
 async def get_access_key_info(state: StsState, context: RequestContext, request: Request) -> Output:
+    caller = state.identities.lookup(context.principal.access_key_id or "")
+    if caller is not None and caller.session is not None and caller.session.role_arn is None:
+        raise _with_session_credentials(context)
     credential = state.identities.lookup(request["AccessKeyId"])
     if credential is None:
         raise ServiceError("ValidationError", "Access key not found.", status=400)
@@ -42,7 +46,7 @@ async def get_access_key_info(state: StsState, context: RequestContext, request:
 async def get_session_token(state: StsState, context: RequestContext, request: Request) -> Output:
     caller = state.identities.lookup(context.principal.access_key_id or "")
     if caller is not None and caller.session is not None:
-        raise ServiceError("AccessDenied", "Cannot call GetSessionToken with session credentials", status=403)
+        raise _with_session_credentials(context)
     seconds = request.get("DurationSeconds", _USUAL_TOKEN_SECONDS)
     user_name = caller.user_name if caller is not None else None
     if user_name is None:
@@ -51,6 +55,10 @@ async def get_session_token(state: StsState, context: RequestContext, request: R
     session = Session(issued_at=state.clock(), owner_id=owner_id)
     issued = await state.identities.issue(context.account_id, context.principal.arn, user_name, session, seconds)
     return {"Credentials": credentials_shape(issued)}
+
+
+def _with_session_credentials(context: RequestContext) -> ServiceError:
+    return ServiceError("AccessDenied", f"Cannot call {context.operation} with session credentials", status=403)
 
 
 async def assume_role(state: StsState, context: RequestContext, request: Request) -> Output:
@@ -132,7 +140,14 @@ def _seconds(state: StsState, context: RequestContext, request: Request, role: T
 
 def _session_policies(state: StsState, role: TrustedRole, request: Request) -> tuple[str, ...] | None:
     texts = [request["Policy"]] if "Policy" in request else []
-    for wanted in request.get("PolicyArns", ()):
+    arns = request.get("PolicyArns", ())
+    if len(arns) > _POLICY_ARNS:
+        message = (
+            f"1 validation error detected: Value at 'policyArns' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {_POLICY_ARNS}"
+        )
+        raise ServiceError("ValidationError", message, status=400)
+    for wanted in arns:
         arn = wanted.get("arn", "")
         document = state.directory.managed_policy(role.account_id, arn)
         if document is None:

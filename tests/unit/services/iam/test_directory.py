@@ -61,12 +61,14 @@ async def test_a_function_has_the_rights_of_its_role() -> None:
     """None while there is no such role; the role's afterwards; none again when it is deleted."""
     iam = Iam()
     arn = f"arn:aws:iam::{ACCOUNT}:role/r"
-    minted = iam.identities.mint(ACCOUNT, arn, "f")
+    minted = iam.identities.mint(ACCOUNT, arn, "f", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f")
     function = Principal(ACCOUNT, minted.principal_arn, minted.access_key_id)
     assert not decision(iam, function).is_allowed
     await iam.role()
     await iam.call("AttachRolePolicy", RoleName="r", PolicyArn=ADMIN)
     assert decision(iam, function).is_allowed
+    keys = iam.directory.subject_of(function).keys or {}
+    assert keys["lambda:sourcefunctionarn"] == (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f",)
     await iam.call("DetachRolePolicy", RoleName="r", PolicyArn=ADMIN)
     await iam.call("DeleteRole", RoleName="r")
     assert not decision(iam, function).is_allowed

@@ -161,6 +161,11 @@ REFUSED_CREATIONS: list[tuple[dict[str, Any], str, str]] = [
         INVALID,
         "SnapStart does not support ephemeral storage of more than 512 MB",
     ),
+    (
+        {"Code": {"ImageUri": "r.example/f:1"}},
+        INVALID,
+        "Please don't provide ImageUri when creating a function with packageType Zip.",
+    ),
     ({"PackageType": "Image"}, INVALID, "Please provide ImageUri when creating a function with packageType Image"),
     ({"Architectures": ["arm64"]}, INVALID, "Architecture arm64 is not supported"),
     *(

@@ -34,6 +34,7 @@ async def test_statement_and_document(world: World) -> None:
         (ACCOUNT, {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}),
         (f"arn:aws:iam::{ACCOUNT}:user/u", {"AWS": f"arn:aws:iam::{ACCOUNT}:user/u"}),
         ("events.amazonaws.com", {"Service": "events.amazonaws.com"}),
+        ("alexa-appkit.amazon.com", {"Service": "alexa-appkit.amazon.com"}),
     ],
 )
 async def test_principals(world: World, principal: str, element: Any) -> None:

@@ -112,6 +112,7 @@ async def test_a_session_has_the_tags_and_limits_it_was_given() -> None:
         ({"Policy": "{"}, "MalformedPolicyDocument"),
         ({"Policy": document(allow(["s3:GetObject"] * 200))}, "PackedPolicyTooLarge"),
         ({"PolicyArns": [{"arn": f"arn:aws:iam::{ACCOUNT}:policy/absent"}]}, "MalformedPolicyDocument"),
+        ({"PolicyArns": [{"arn": ADMIN}] * 11}, "ValidationError"),
         ({"Tags": [{"Key": "a", "Value": "b"}, {"Key": "A", "Value": "c"}]}, "InvalidParameterValue"),
         ({"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/absent"}, "AccessDenied"),
         ({"RoleArn": "arn:aws:iam::222222222222:role/r"}, "AccessDenied"),
@@ -158,6 +159,10 @@ async def test_a_token_stands_for_its_user_until_it_ends() -> None:
     assert iam.directory.subject_of(session).identity == iam.directory.subject_of(iam.caller).identity
     iam.caller = session
     assert (await iam.refused("GetSessionToken"))[0] == "AccessDenied"
+    assert await iam.refused("GetAccessKeyInfo", AccessKeyId=session.access_key_id) == (
+        "AccessDenied", "Cannot call GetAccessKeyInfo with session credentials",
+    )  # fmt: skip
+    assert iam.directory.subject_of(session).is_own_session
     iam.caller = ROOT
     (key,) = (await iam.call("ListAccessKeys", UserName="ann"))["AccessKeyMetadata"]
     await iam.call("DeleteAccessKey", UserName="ann", AccessKeyId=key["AccessKeyId"])
