@@ -100,21 +100,22 @@ class FakeProcess:
         self._exit: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._runtime = FakeRuntime(spec, address, self._output)
         self._task = asyncio.create_task(self._live(script))
+        self._task.add_done_callback(self._end)
 
-    async def _live(self, script: Script) -> None:
-        status = ExitStatus(code=0)
+    async def _live(self, script: Script) -> ExitStatus:
         try:
             await script(self._runtime)
         except Exit as ended:
-            status = ended.status
-        except asyncio.CancelledError:
-            status = ExitStatus(signal=9)
+            return ended.status
         except (ConnectionError, asyncio.IncompleteReadError):
-            status = ExitStatus(code=1)
-        finally:
-            self._runtime.close()
-            os.close(self._output)
-        self._exit.set_result(status)
+            return ExitStatus(code=1)
+        return ExitStatus(code=0)
+
+    def _end(self, task: asyncio.Task[ExitStatus]) -> None:
+        """Of one that was killed before it had done anything as well."""
+        self._runtime.close()
+        os.close(self._output)
+        self._exit.set_result(ExitStatus(signal=9) if task.cancelled() else task.result())
 
     async def exited(self) -> ExitStatus:
         return await asyncio.shield(self._exit)
