@@ -18,7 +18,7 @@ from _pytest.mark import ParameterSet
 from lambdad.errors import FileSystemTrouble, SandboxError
 from lambdad.model.file_system import FileSystem
 from lambdad.sandbox.base import Sandboxes, SandboxSpec
-from support.sandbox import Backend, Peer, backends, make_program, make_spec, make_task
+from support.sandbox import Backend, Peer, backends, make_program, make_spec, make_task, new_name
 
 OWNER, GROUP = 33_456, 33_456  #: the folder's; without root this is who runs the launcher
 _LONG = {"oci-runsc": [pytest.mark.long]}  # takes seconds to start
@@ -86,18 +86,17 @@ def spec(sandboxes: Sandboxes, home: Path) -> SandboxSpec:
     return make_spec(make_program(home / "runtime"), make_task(home / "task"))
 
 
-def with_file_system(spec: SandboxSpec, arn: str, sandbox_id: str = "one", name: str = "data") -> SandboxSpec:
-    return replace(spec, sandbox_id=sandbox_id, file_system=FileSystem(arn, f"/mnt/{name}"))
+def with_file_system(spec: SandboxSpec, arn: str, sandbox_id: str | None = None, name: str = "data") -> SandboxSpec:
+    return replace(spec, sandbox_id=sandbox_id or new_name(), file_system=FileSystem(arn, f"/mnt/{name}"))
 
 
 @contextlib.asynccontextmanager
 async def inside(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[Peer]:
     sandbox = await sandboxes.start(spec)
-    peer = await Peer.of(sandbox)
     try:
-        yield peer
+        async with Peer.at(sandbox) as peer:
+            yield peer
     finally:
-        peer.close()
         await sandbox.stop()
         os.close(sandbox.runtime.log_pipe)
 

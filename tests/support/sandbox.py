@@ -4,12 +4,14 @@ its connection."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import socket
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,8 @@ if __name__ == "__main__":
     host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
     answer(socket.create_connection((host, int(port))))
 """
+
+_NUMBERS = itertools.count(1)
 
 ENVIRONMENT = {
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -158,9 +162,10 @@ def make_task(folder: Path) -> Path:
     return folder
 
 
-def make_spec(program: RuntimeProgram, task: Path, sandbox_id: str = "one", **changes: Any) -> SandboxSpec:
+def make_spec(program: RuntimeProgram, task: Path, sandbox_id: str | None = None, **changes: Any) -> SandboxSpec:
+    """Each has a name of its own unless it is given one: no test is in the way of another that has left its sandbox behind."""
     values: dict[str, Any] = {
-        "sandbox_id": sandbox_id,
+        "sandbox_id": sandbox_id or new_name(),
         "program": program,
         "task_root": task,
         "opt_root": None,
@@ -169,6 +174,10 @@ def make_spec(program: RuntimeProgram, task: Path, sandbox_id: str = "one", **ch
         "environment": ENVIRONMENT,
     }
     return SandboxSpec(**{**values, **changes})
+
+
+def new_name() -> str:
+    return f"sandbox-{next(_NUMBERS)}"
 
 
 class Peer:
@@ -185,6 +194,16 @@ class Peer:
         connection, _ = await asyncio.get_running_loop().sock_accept(sandbox.runtime_listener)
         connection.setblocking(False)
         return cls(connection, is_ours=True)
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, sandbox: Sandbox) -> AsyncIterator[Peer]:
+        """As `of`, closed in the end."""
+        peer = await cls.of(sandbox)
+        try:
+            yield peer
+        finally:
+            peer.close()
 
     async def ask(self, code: str) -> dict[str, Any] | None:
         """What the code answered: a `result`, or an `error`; None if the runtime ended instead."""
