@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -273,7 +274,8 @@ async def test_a_killed_launcher_leaves_nothing(tmp_path: Path, program: Runtime
     for keeper in children(launcher_of(sandboxes)):
         os.kill(keeper, signal.SIGSTOP)  # it cannot clear away: the kernel has to
     for pid in [launcher_of(sandboxes), *children(launcher_of(sandboxes))]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has asked to die with the launcher, the first of them
+            os.kill(pid, signal.SIGKILL)
     await sandboxes.lost()
     await sandboxes.close()
     async with backend(tmp_path / "state") as again:
@@ -283,17 +285,20 @@ async def test_a_killed_launcher_leaves_nothing(tmp_path: Path, program: Runtime
 
 
 def launcher_of(sandboxes: NamespaceSandboxes) -> int:
-    [launcher] = [pid for pid in children(os.getpid()) if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return launcher
+    assert sandboxes._link.process is not None
+    return sandboxes._link.process.pid
 
 
 def router_of(sandboxes: NamespaceSandboxes) -> int:
     """A descriptor of the network namespace in which the links of all its sandboxes end."""
     for keeper in children(launcher_of(sandboxes)):
         for path in Path(f"/proc/{keeper}/fd").iterdir():
-            if "net:[" not in os.readlink(path):
+            try:
+                if "net:[" not in os.readlink(path):
+                    continue
+                namespace = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # closed meanwhile
                 continue
-            namespace = os.open(path, os.O_RDONLY)
             if "uplink" in links_in(namespace):
                 return namespace
             os.close(namespace)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ async def started(sandboxes: NamespaceSandboxes, folder: Path, **changes: Any) -
     program = changes.pop("program", None) or make_program(folder / "runtime")
     sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
     try:
-        yield sandbox, await Peer.of(sandbox)
+        async with Peer.at(sandbox) as peer:
+            yield sandbox, peer
     finally:
         await sandbox.stop()
         os.close(sandbox.runtime.log_pipe)
@@ -37,12 +40,25 @@ def cgroups(name: str) -> list[Path]:
     return [Path(folder) / name for folder, names, _ in os.walk("/sys/fs/cgroup") if name in names]
 
 
+def sandbox_cgroups(name: str) -> list[Path]:
+    """Those of single sandboxes, some of which may end meanwhile, as spares do."""
+    return [parent / each for parent in cgroups(name) for _, names, _ in islice(os.walk(parent), 1) for each in names]
+
+
 def pids(name: str) -> set[int]:
-    return {int(pid) for parent in cgroups(name) for file in parent.glob("*/cgroup.procs") for pid in file.read_text().split()}
+    found: set[int] = set()
+    for group in sandbox_cgroups(name):
+        with contextlib.suppress(OSError):  # it has ended
+            found.update(map(int, (group / "cgroup.procs").read_text().split()))
+    return found
 
 
 def uids_in_cgroups(sandboxes: NamespaceSandboxes) -> set[int]:
-    return {os.stat(f"/proc/{pid}").st_uid for pid in pids(cgroup_name(sandboxes))}
+    found = set()
+    for pid in pids(cgroup_name(sandboxes)):
+        with contextlib.suppress(FileNotFoundError):  # it has ended
+            found.add(os.stat(f"/proc/{pid}").st_uid)
+    return found
 
 
 def open_process(pid: int) -> int:
@@ -50,14 +66,17 @@ def open_process(pid: int) -> int:
 
 
 def has_ended(process: int) -> bool:
-    ended = bool(select.select([process], [], [], 10)[0])
+    ended = bool(select.select([process], [], [], 60)[0])
     os.close(process)
     return ended
 
 
 def throttled(backend: NamespaceSandboxes) -> int:
     """In how many periods the kernel has stopped a sandbox of the backend's for its quota."""
-    stats = list(Cgroups(backend._settings.cgroup_name)._controllers["cpu"].parent.glob("*/cpu.stat"))
-    assert stats
-    counts = [dict(line.split() for line in stat.read_text().splitlines()) for stat in stats]
+    groups = Cgroups(backend._settings.cgroup_name)._controllers["cpu"].parent
+    counts = []
+    for stat in groups.glob("*/cpu.stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            counts.append(dict(line.split() for line in stat.read_text().splitlines()))
+    assert counts
     return sum(int(count["nr_throttled"]) for count in counts)

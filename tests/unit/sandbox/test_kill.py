@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.sandbox.namespace import NamespaceSandboxes
-from support.processes import is_running
+from support.processes import command_line, is_running
 from support.sandbox import make_program, make_task
 
 ROUNDS = 30
@@ -78,6 +79,7 @@ def _processes_of(folder: Path) -> Iterator[str]:
     """Those with a sandbox's user, or with the folder's name on their command line: servers and launchers."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and is_running(int(entry.name)):
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if FIRST_UID <= entry.stat().st_uid < LAST_UID or str(folder) in command:
-                yield f"{entry.name} {command[:200]}"
+            with contextlib.suppress(FileNotFoundError):  # it has ended
+                command = command_line(int(entry.name))
+                if FIRST_UID <= entry.stat().st_uid < LAST_UID or str(folder) in command:
+                    yield f"{entry.name} {command[:200]}"

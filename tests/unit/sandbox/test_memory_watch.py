@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +17,15 @@ from support.sandbox import Peer, RootlessSandboxes, make_program, make_spec, ma
 
 pytestmark = pytest.mark.root
 
-#: Takes memory bit by bit, and never as much as the machine would notice.
+#: Takes memory bit by bit, and never as much as the machine would notice; then waits to be killed.
 GROW = """
 import time
 blocks = []
 for _ in range(60):
     blocks.append(bytearray(b"x") * (10 << 20))
     time.sleep(0.02)
+while True:
+    time.sleep(1)
 """
 
 
@@ -118,4 +121,10 @@ def _is_watch(pid: int) -> bool:
 
 
 def _links(pid: int) -> list[str]:
-    return [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    """What it has open; it may close something, or end, meanwhile."""
+    links = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(path))
+    return links

@@ -105,10 +105,10 @@ async def test_the_init_cannot_be_held_up(sandboxes: NamespaceSandboxes, home: P
     async with started(sandboxes, home) as (sandbox, peer):
         await peer.run(attack)
         for _ in range(3):
-            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
             os.close(process.log_pipe)
-        await asyncio.wait_for(sandbox.kill_all(), 10)
-        process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+        await asyncio.wait_for(sandbox.kill_all(), 60)
+        process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
         assert await process.exited() == ExitStatus(code=0)
         os.close(process.log_pipe)
 

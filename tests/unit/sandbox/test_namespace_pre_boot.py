@@ -135,6 +135,7 @@ async def test_a_waiting_runtime_that_dies_is_replaced(sandboxes: NamespaceSandb
     async with asyncio.timeout(60):
         while waiting_pids(sandboxes) in ([], [waiting]):
             await asyncio.sleep(0.02)
+    await sandboxes.remove(tmp_path / "nothing")  # whatever the launcher had told before is heard: that none waits any more
     await until_waiting(sandboxes, {"wait1.x": 1})
     async with asked(sandboxes, tmp_path, "two") as (_, run):
         assert await run(IS_PRE_BOOTED)
@@ -153,6 +154,7 @@ async def test_all_that_wait_may_die_at_once(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         while len(waiting_pids(backend)) < 3 or set(waiting_pids(backend)) & set(killed):
             await asyncio.sleep(0.02)
+    await backend.remove(tmp_path / "nothing")  # whatever the launcher had told before is heard
     await until_waiting(backend, {"wait1.x": 3})
     await backend.close()
 

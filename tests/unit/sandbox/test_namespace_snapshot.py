@@ -21,6 +21,7 @@ from lambdad.sandbox.init_connection import InitConnection, Seat
 from lambdad.sandbox.namespace import NamespaceSandbox, NamespaceSandboxes
 from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
 from lambdad.sandbox.records import Cloned
+from support.namespaces import cgroup_name, sandbox_cgroups
 from support.processes import children, command_line, descendants
 from support.sandbox import Peer, make_program, make_spec, make_task
 
@@ -331,7 +332,7 @@ def _keepers() -> list[int]:
     for pid in [below for launcher in launchers for below in descendants(launcher)]:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         tracer = int(status.split("TracerPid:")[1].split()[0])
         if tracer:
@@ -349,5 +350,4 @@ def kept_files(folder: Path) -> list[str]:
 
 
 def _cgroups(sandboxes: NamespaceSandboxes) -> int:
-    name = sandboxes._settings.cgroup_name
-    return len(list(Path("/sys/fs/cgroup").glob(f"**/{name}/*/cgroup.procs")))
+    return len(sandbox_cgroups(cgroup_name(sandboxes)))

@@ -25,7 +25,7 @@ from lambdad.sandbox.base import ExitStatus, Sandbox
 from lambdad.sandbox.oci import OciSandboxes
 from support.machine import Peer as Machine
 from support.machine import listening
-from support.processes import children, command_line, is_running
+from support.processes import children, descendants, is_running
 from support.sandbox import Backend, Peer, backends, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
@@ -84,11 +84,10 @@ def outside() -> Iterator[Machine]:
 async def started(sandboxes: OciSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
     program = changes.pop("program", None) or make_program(folder / "runtime")
     sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
-    peer = await Peer.of(sandbox)
     try:
-        yield sandbox, peer
+        async with Peer.at(sandbox) as peer:
+            yield sandbox, peer
     finally:
-        peer.close()
         await sandbox.stop()
         os.close(sandbox.runtime.log_pipe)
 
@@ -252,10 +251,10 @@ class TestInside:
         """
         async with started(sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run(attack) == [True] * 3
-            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 10)
+            process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
             assert await process.exited() == ExitStatus(code=0)
             os.close(process.log_pipe)
-            await asyncio.wait_for(sandbox.kill_all(), 20)
+            await asyncio.wait_for(sandbox.kill_all(), 60)
 
     async def test_network(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """There is the loopback address and the two doors of the server, and no way anywhere else."""
@@ -371,10 +370,9 @@ class TestNetwork:
         """Without the process that makes networks there are no sandboxes: the backend is lost, and says so."""
         sandboxes = OciSandboxes(tmp_path / "state", runc)
         await sandboxes.open()
-        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
-        [keeper] = children(launcher)
+        [keeper] = children(launcher_of(sandboxes))
         os.kill(keeper, signal.SIGKILL)
-        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 20)
+        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 60)
         await sandboxes.close()
         assert remains(tmp_path / "state") == []
 
@@ -445,12 +443,12 @@ class TestDistrust:
 
 class TestEndings:
     async def test_the_launcher_keeps_nothing(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
-        """After starts, good, refused and given up, and stops, it has the descriptors and children that it had before."""
+        """After starts, good, refused and given up, and stops, it has no more descriptors and children than it had before."""
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
+        launcher = launcher_of(sandboxes)
         async with started(sandboxes, tmp_path, sandbox_id="before"):
             pass
-        before = len(os.listdir(f"/proc/{launcher}/fd")), children(launcher)
+        descriptors, kin = len(os.listdir(f"/proc/{launcher}/fd")), set(children(launcher))
         for number in range(3):
             async with started(sandboxes, tmp_path, sandbox_id=f"s{number}"):
                 pass
@@ -464,7 +462,7 @@ class TestEndings:
         async with started(sandboxes, tmp_path, sandbox_id="after"):
             pass
         await sandboxes.remove(tmp_path / "nothing")  # whatever was asked before is done
-        while (len(os.listdir(f"/proc/{launcher}/fd")), children(launcher)) != before:
+        while len(os.listdir(f"/proc/{launcher}/fd")) > descriptors or not set(children(launcher)) <= kin:
             await asyncio.sleep(0.01)
 
     @pytest.mark.parametrize("backend", RUNTIMES)
@@ -484,7 +482,9 @@ class TestEndings:
                 server.kill()
         sandboxes = backend.make(tmp_path / "state")
         await sandboxes.open()
-        assert not any(is_running(pid) for pid in family)
+        async with asyncio.timeout(60):  # what dies with its parent is not waited for
+            while any(is_running(pid) for pid in family):
+                await asyncio.sleep(0.01)
         async with started(sandboxes, tmp_path) as (_, peer):
             assert await peer.run("result = 1") == 1
         await sandboxes.close()
@@ -496,12 +496,12 @@ class TestEndings:
         await sandboxes.open()
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         sandbox = await sandboxes.start(make_spec(program, task))
+        os.kill(launcher_of(sandboxes), signal.SIGSTOP)
         starting = asyncio.create_task(sandboxes.start(make_spec(program, task, "late")))
         await asyncio.sleep(0)
-        [launcher] = [pid for pid in children(os.getpid()) if "oci_launcher" in command_line(pid)]
-        os.kill(launcher, signal.SIGKILL)
-        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 20)
-        assert await asyncio.wait_for(sandbox.runtime.exited(), 20) == ExitStatus(signal=9)
+        os.kill(launcher_of(sandboxes), signal.SIGKILL)
+        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 60)
+        assert await asyncio.wait_for(sandbox.runtime.exited(), 60) == ExitStatus(signal=9)
         for refused in (starting, sandboxes.start(make_spec(program, task, "new")), sandbox.open_socket()):
             with pytest.raises(SandboxError):
                 await refused
@@ -581,8 +581,6 @@ class TestMachine:
         assert OciSandboxes(tmp_path, runc).name.startswith("oci (runc 1.")
 
 
-def descendants(pid: int) -> list[int]:
-    found = []
-    for child in children(pid):
-        found += [child, *descendants(child)]
-    return found
+def launcher_of(sandboxes: OciSandboxes) -> int:
+    assert sandboxes._link.process is not None
+    return sandboxes._link.process.pid

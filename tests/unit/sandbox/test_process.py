@@ -74,7 +74,7 @@ async def test_children_die_with_the_runtime(sandboxes: ProcessSandboxes, tmp_pa
     assert await sandbox.runtime.exited() == ExitStatus(code=1)
     readable = asyncio.Event()
     asyncio.get_running_loop().add_reader(ended, readable.set)
-    await asyncio.wait_for(readable.wait(), 10)
+    await asyncio.wait_for(readable.wait(), 60)
     asyncio.get_running_loop().remove_reader(ended)
     for descriptor in (ended, sandbox.runtime.log_pipe):
         os.close(descriptor)
