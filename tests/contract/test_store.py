@@ -342,13 +342,13 @@ class TestQueue:
         await store.commit([Send("r", "m", b"")])
         assert not waiting.done()
         await store.commit([Send("q", "m", b"")])
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         assert len(await self.receive(store)) == 1
 
     async def test_wait_when_visible(self, store: Store) -> None:
         """There is no waiting while a message is visible: a send before the wait is not missed."""
         await store.commit([Send("q", "m", b"")])
-        await asyncio.wait_for(store.wait("q", timeout_seconds=60), 5)
+        await asyncio.wait_for(store.wait("q", timeout_seconds=60), 60)
         assert [message.message_id for message in await self.receive(store)] == ["m"]
 
     async def test_wait_for_release(self, store: Store) -> None:
@@ -359,7 +359,7 @@ class TestQueue:
         await asyncio.sleep(0)
         assert not waiting.done()
         await store.release("q", message.receipt, visible_at=0)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         assert [message.receive_count for message in await self.receive(store)] == [2]
 
     async def test_wait_until_visible(self, store: Store, clock: Clock) -> None:
@@ -369,7 +369,7 @@ class TestQueue:
         await asyncio.sleep(0)
         assert not waiting.done()
         assert await self.receive(store) == []
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         clock.now += 0.05
         assert len(await self.receive(store)) == 1
 
@@ -379,6 +379,6 @@ class TestQueue:
         waiting = asyncio.create_task(store.wait("q", timeout_seconds=0.01))
         await asyncio.sleep(0)
         assert not waiting.done()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         assert await self.receive(store) == []
         assert await store.count("q") == 1

@@ -44,7 +44,7 @@ class Client:
         """All that comes until the connection is closed, in whatever way."""
         said = b""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while data := await self.reader.read(65536):
                     said += data
         except ConnectionError:

@@ -75,7 +75,7 @@ class Functions:
         return InvocationResult(b"null", "$LATEST")
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_so():
                 self.changed.clear()
                 await self.changed.wait()
@@ -392,7 +392,7 @@ async def test_a_clock_put_back_makes_no_event_wait_long(
         raise ServiceError("TooManyRequestsException", "Rate Exceeded.")
 
     functions.behaviour = throttled
-    async with dispatching(store, functions, clock, lease_seconds=0.05) as events, asyncio.timeout(10):
+    async with dispatching(store, functions, clock, lease_seconds=0.05) as events, asyncio.timeout(60):
         await events.accept(event("a"))
         await functions.until(lambda: functions.started == ["a"])
         functions.behaviour = lambda invocation: None

@@ -40,7 +40,7 @@ async def extension() -> Extension:
 async def test_lines_of_an_extension(extension: Extension) -> None:
     """Lines come as they end, the last one at the end without its newline; what looks like a frame is text."""
     os.write(extension.writer, b"one\n\xa5\x5a\x00\x02\x00\ntwo")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(extension.said) < 2:
             await asyncio.sleep(0)
     os.close(extension.writer)
@@ -53,7 +53,7 @@ async def test_lines_of_an_extension(extension: Extension) -> None:
 async def test_a_long_line(extension: Extension) -> None:
     """A line longer than an event may be becomes several."""
     left = b"x" * (MAX_LINE_BYTES + 10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while left:
             try:
                 left = left[os.write(extension.writer, left[:4096]) :]

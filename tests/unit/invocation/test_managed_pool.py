@@ -78,7 +78,7 @@ class Workers:
                 self.running.remove(request_id)
 
     async def until(self, number: int) -> None:
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(lambda: len(self.running) >= number)
 
 
@@ -96,7 +96,7 @@ async def have(world, version, minimum=1, maximum=1):
 
 
 async def settle(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -420,7 +420,7 @@ async def test_a_storm_of_calls_and_of_callers_who_leave(make_any_world, managed
             list(calls)[-1].cancel()
         if number % 5 == 0:
             await asyncio.sleep(0.001)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         results = await asyncio.gather(*calls, return_exceptions=True)
     answered = 0
     for result, payload in zip(results, calls.values(), strict=True):

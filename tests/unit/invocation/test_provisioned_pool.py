@@ -33,7 +33,7 @@ class Gate:
             await runtime.respond(request_id, body)
 
     async def wait_for(self, number: int) -> None:
-        async with asyncio.timeout(5), self.arrived:
+        async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(lambda: self.running >= number)
 
 
@@ -50,7 +50,7 @@ def plan(world, *shares, at=0.0, problem=None):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -279,7 +279,7 @@ async def test_cancelled_sender_wakes_the_waiter(tmp_path: Path) -> None:
     sending = asyncio.create_task(store.commit([Send("q", "m", b"")]))
     await asyncio.sleep(0)
     sending.cancel()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
     assert await store.count("q") == 1
     await store.close()
 

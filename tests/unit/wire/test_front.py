@@ -362,7 +362,7 @@ async def test_operation_runs_to_its_end_when_the_caller_goes(state: Recorder) -
         writer.close()
         await writer.wait_closed()
         release.set()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 60)
     assert [context.operation for context, _ in state.calls] == ["ListFunctions"]
 
 
@@ -387,7 +387,7 @@ async def test_answers_are_closed_when_the_caller_goes(state: Recorder) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
         await writer.wait_closed()
-        await asyncio.wait_for(closed.wait(), 10)
+        await asyncio.wait_for(closed.wait(), 60)
     assert [context.operation for context, _ in state.calls] == ["GetObjectTorrent"]
 
 
@@ -411,7 +411,7 @@ async def test_cut_short_uploads_are_told_to_the_operation(state: Recorder) -> N
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-        assert (await asyncio.wait_for(failure, 10)).code == "IncompleteBody"  # type: ignore[attr-defined]
+        assert (await asyncio.wait_for(failure, 60)).code == "IncompleteBody"  # type: ignore[attr-defined]
 
 
 async def test_expect_100_continue(state: Recorder) -> None:

@@ -52,7 +52,7 @@ async def test_a_reader_that_reads_nothing_holds_up_the_source(state: Recorder) 
             assert waiting * PIECE < 16 * 1024 * 1024
             while source.made == waiting:
                 assert await loop.sock_recv(reader, PIECE)
-        await asyncio.wait_for(source.closed.wait(), 20)
+        await asyncio.wait_for(source.closed.wait(), 60)
 
 
 async def _held_up(source: Endless) -> int:

@@ -64,7 +64,7 @@ async def ask(request: pytest.FixtureRequest, site: ASite, state: Recorder) -> A
         async def send(sent: bytes) -> bytes:
             reader, writer = await asyncio.open_connection(*sock.getsockname())
             writer.write(sent)
-            answer = await asyncio.wait_for(reader.read(), 20)
+            answer = await asyncio.wait_for(reader.read(), 60)
             writer.close()
             await writer.wait_closed()
             return answer

@@ -122,7 +122,7 @@ async def test_a_creation_and_a_publication_for_the_last_room(world: World) -> N
         functions.change = noted  # type: ignore[method-assign]
         uploaded.set()
         await waiting.wait()
-    done, _ = await asyncio.wait((creating, publishing), timeout=20)
+    done, _ = await asyncio.wait((creating, publishing), timeout=60)
     assert done == {creating, publishing}
     assert (await publishing)["Version"] == "1"
     assert (await refused(creating)).code == "ResourceConflictException"

@@ -62,12 +62,12 @@ async def test_flushes_by_itself(logs: Logs) -> None:
     running = asyncio.create_task(buffer.run())
     for number in range(1000):
         buffer.append(batch(f"{number}", stream=f"{number % 3}", start=number))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(await logs.store.list("log-chunk")) < 3:
             await asyncio.sleep(0.005)
     assert len(await logs.store.list("log-chunk")) == 3
     await buffer.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_store_trouble(logs: Logs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

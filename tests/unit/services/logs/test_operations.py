@@ -249,7 +249,7 @@ class TestFunctionOutput:
         await asyncio.sleep(0)
         logs.state.buffer.append(self.batch("last words"))
         await logs.state.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 60)
         assert len(await logs.store.list("log-chunk")) == 1
 
     async def test_deleted_group_comes_back(self, logs: Logs) -> None:

@@ -32,13 +32,13 @@ async def notifying(s3: Any) -> AsyncIterator[Any]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
 
 async def emptied(s3: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await s3.store.count(records.NOTIFICATIONS):
             await asyncio.sleep(0.001)
 
