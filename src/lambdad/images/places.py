@@ -9,9 +9,14 @@ from lambdad.images.archive import DockerArchive
 from lambdad.images.layout import Layout
 from lambdad.images.reference import LocalImage, OwnImage, Reference
 from lambdad.images.registry import DOCUMENT_SECONDS, PULL_SECONDS, RegistryRepository
+from lambdad.images.registry_turns import RegistryTurns
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.image import Registry
 from lambdad.model.request import RequestContext
+
+#: What is in one registry is asked by so many at a time, and for one account by so many of these; others wait as long as one of
+#: them may take.
+ASKING, ASKING_OF_ACCOUNT = 8, 4
 
 #: `own(account_id, region, repository)`: a repository of lambdad's own.
 Own = Callable[[str, str, str], ImageSource]
@@ -30,19 +35,23 @@ class ImagePlaces:
         *,
         check_pull: CheckPull | None = None,
         pull_seconds: float = PULL_SECONDS,
+        patience_seconds: float = DOCUMENT_SECONDS,
     ) -> None:
         self._own = own
         self._folders = folders
         self._registries = {registry.host: registry for registry in registries}
         self._check_pull = check_pull
         self._pull_seconds = pull_seconds
+        self._turns = RegistryTurns(ASKING, ASKING_OF_ACCOUNT, patience_seconds=patience_seconds)
 
     async def open(self, reference: Reference, context: RequestContext, function_arn: str) -> ImageSource:
         """For a function of the caller's. MissingImage where images may not be taken from there, and ServiceError where the
-        caller may not have them."""
+        caller may not have them; BusyRegistry where too many ask."""
         registry = None if isinstance(reference, LocalImage) else self._registries.get(reference.host)
         if registry is not None and not isinstance(reference, LocalImage):
-            return RegistryRepository(registry, reference.repository, seconds=min(DOCUMENT_SECONDS, self._pull_seconds))
+            give_back = await self._turns.take(registry.host, context.account_id)
+            seconds = min(DOCUMENT_SECONDS, self._pull_seconds)
+            return RegistryRepository(registry, reference.repository, seconds=seconds, ended=give_back)
         if isinstance(reference, OwnImage):
             place = (reference.account_id or context.account_id, reference.region or context.region, reference.repository)
             if self._check_pull is not None:

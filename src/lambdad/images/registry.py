@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -36,8 +36,16 @@ class RegistryRepository:
 
     is_remote = True
 
-    def __init__(self, registry: Registry, repository: str, *, seconds: float = DOCUMENT_SECONDS) -> None:
-        """After so many seconds nothing more comes: MissingImage, whatever the registry was about to send."""
+    def __init__(
+        self,
+        registry: Registry,
+        repository: str,
+        *,
+        seconds: float = DOCUMENT_SECONDS,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """After so many seconds nothing more comes: MissingImage, whatever the registry was about to send. `ended` is called
+        after `close`, as soon as its thread does nothing any more: a host that does not answer may hold it a while longer."""
         self._registry = registry
         self._repository = repository
         self._base = f"{'http' if registry.is_insecure else 'https'}://{registry.host}/v2/{repository}/"
@@ -46,6 +54,8 @@ class RegistryRepository:
         self._web = Web()
         self._seconds = seconds
         self._ends: float | None = None
+        self._ended = ended
+        self._work: asyncio.Future[Any] | None = None  #: what the thread does, or did last
 
     async def document(self, name: str | None) -> tuple[bytes, str]:
         return await self._in_thread(lambda: self._document(name or "latest"))
@@ -63,12 +73,17 @@ class RegistryRepository:
     async def close(self) -> None:
         self._web.break_off()
         self._threads.shutdown(wait=False)
+        if self._work is None or self._work.done():
+            self._ended()
+        else:
+            self._work.add_done_callback(lambda _: self._ended())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         if self._ends is None:
             self._ends = loop.time() + self._seconds
         done = loop.run_in_executor(self._threads, work)
+        self._work = done
         try:
             async with asyncio.timeout_at(self._ends):
                 return await asyncio.shield(done)

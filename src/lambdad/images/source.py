@@ -15,6 +15,10 @@ class MissingImage(Exception):
     """There is no such image, or it cannot be had; the text says why."""
 
 
+class BusyRegistry(Exception):
+    """A registry elsewhere is being asked by so many that there was no turn; the text says by how many."""
+
+
 class ImageSource(Protocol):
     """One repository, folder or file with images in it."""
 

@@ -11,7 +11,7 @@ from lambdad.errors import ServiceError
 from lambdad.images.document import MalformedImage
 from lambdad.images.pull import pulled
 from lambdad.images.reference import LocalImage, MalformedReference, OwnImage, Reference, RemoteImage, read_reference
-from lambdad.images.source import ImageSource, MissingImage
+from lambdad.images.source import BusyRegistry, ImageSource, MissingImage
 from lambdad.model.image import Image, ImageOverrides, ImageUse
 from lambdad.model.request import RequestContext
 from lambdad.model.version import CodeArchive
@@ -25,7 +25,7 @@ IMAGE_CONFIG_BYTES = 16 * 1024  #: of entry point, command and working directory
 class ImageSources(Protocol):
     async def open(self, reference: Reference, context: RequestContext, function_arn: str) -> ImageSource:
         """Where an image is. MissingImage with the reason where nobody may take images from there, ServiceError where the
-        caller may not for this function."""
+        caller may not for this function, BusyRegistry where too many ask."""
         ...
 
 
@@ -105,6 +105,8 @@ async def taken_image(
             yield use, CodeArchive(image.digest, 0, 0)
     except MissingImage as error:
         raise _missing(uri, error) from error
+    except BusyRegistry as error:
+        raise ServiceError("TooManyRequestsException", f"Rate exceeded: {error}.", status=429) from error
     except MalformedImage as error:
         raise invalid_parameter(
             f"The image manifest, config or layer media type for the source image {uri} is not supported. ({error})"

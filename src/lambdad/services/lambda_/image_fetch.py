@@ -6,13 +6,12 @@ so long for an answer.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 from lambdad.images.document import MalformedImage
 from lambdad.images.pull import pulled_layers
 from lambdad.images.reference import MalformedReference, Reference, read_reference
+from lambdad.images.registry_turns import RegistryTurns
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.function import Failure
 from lambdad.model.image import ImageUse
@@ -32,16 +31,14 @@ class ImageFetch:
     def __init__(self, sources: RemoteSources, blobs: Blobs) -> None:
         self._sources = sources
         self._blobs = blobs
-        self._turns: dict[str, asyncio.Semaphore] = {}  #: of registries, which the settings name
-        self._account_turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = RegistryTurns(AT_ONCE, AT_ONCE_OF_ACCOUNT)
 
     async def fetch(self, account_id: str, use: ImageUse) -> Failure | None:
         """Into the store, where the function's references keep them. At once where nothing is awaited."""
         if not use.awaits_layers:
             return None
         registry = use.uri.partition("/")[0].lower()
-        of_account = self._account_turns.setdefault((registry, account_id), asyncio.Semaphore(AT_ONCE_OF_ACCOUNT))
-        async with of_account, self._turns.setdefault(registry, asyncio.Semaphore(AT_ONCE)):
+        async with self._turns.turn(registry, account_id):
             try:
                 await self._fetch(use)
             except (MissingImage, MalformedReference) as error:
