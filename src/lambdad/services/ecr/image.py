@@ -43,14 +43,14 @@ async def keep_manifest(
         document = read_document(data, media_type)
     except MalformedImage as error:
         raise invalid(f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: {error}") from error
-    async with state.records.changing, state.blobs.receive() as writer:
-        repository = await existing(state, name)
-        digest = hashlib.sha256(data).hexdigest()
-        await _check_tag(state, repository, tag, digest, is_new=is_new)
-        stored = await _described(state, name, document, digest, len(data))
+    async with state.blobs.receive() as writer:
         await writer.write(data)
-        await writer.finish()
-        await state.records.save_manifest(name, stored, tag)
+        digest = (await writer.finish()).digest  # before others have to wait: it takes as long as the disk
+        async with state.records.changing(name):
+            repository = await existing(state, name)
+            await _check_tag(state, repository, tag, digest, is_new=is_new)
+            stored = await _described(state, name, document, digest, len(data))
+            await state.records.save_manifest(name, stored, tag)
     return stored
 
 
@@ -168,7 +168,7 @@ async def batch_delete_image(state: EcrState, context: RequestContext, request: 
     deleted: list[Output] = []
     failures: list[Output] = []
     untagged, gone = [], []
-    async with state.records.changing:
+    async with state.records.changing(name):
         await existing(state, name)
         tags = await state.records.tags(name)
         manifests = {manifest.digest: manifest for manifest in await state.records.manifests(name)}

@@ -50,7 +50,7 @@ async def put_lifecycle_policy(state: EcrState, context: RequestContext, request
     except MalformedLifecycle as error:
         message = "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint"
         raise invalid(f"{message}: 'Lifecycle policy validation failure: {error}'") from error
-    async with state.records.changing:
+    async with state.records.changing(name):
         repository = await existing(state, name)
         await state.records.save_repository(msgspec.structs.replace(repository, lifecycle=text, lifecycle_evaluated_at=0.0))
     return _shape(name, text)
@@ -61,8 +61,9 @@ async def get_lifecycle_policy(state: EcrState, context: RequestContext, request
 
 
 async def delete_lifecycle_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
-    async with state.records.changing:
-        repository = await existing(state, named(context, request))
+    name = named(context, request)
+    async with state.records.changing(name):
+        repository = await existing(state, name)
         output = _existing_shape(repository)
         await state.records.save_repository(msgspec.structs.replace(repository, lifecycle="", lifecycle_evaluated_at=0.0))
     return output
@@ -120,7 +121,7 @@ class Lifecycles:
         records, name, removed = self._state.records, standing.repository.named, 0
         while removed < len(gone) and not self._stop.is_set():
             digests = gone[removed : removed + AT_ONCE]
-            async with records.changing:
+            async with records.changing(name):
                 if await self._standing(name) != standing:
                     break
                 await records.delete_manifests(name, digests)
@@ -132,7 +133,7 @@ class Lifecycles:
 
     async def _keep_evaluated(self, evaluated: Repository, now: float) -> None:
         records = self._state.records
-        async with records.changing:
+        async with records.changing(evaluated.named):
             repository = await records.repository(evaluated.named)
             if repository is not None and repository.lifecycle == evaluated.lifecycle:
                 await records.save_repository(msgspec.structs.replace(repository, lifecycle_evaluated_at=now))

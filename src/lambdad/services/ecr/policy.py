@@ -31,7 +31,7 @@ PULLING = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 async def set_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
     name, text = named(context, request), request["policyText"]
     document = _read(text)
-    async with state.records.changing:
+    async with state.records.changing(name):
         repository = await existing(state, name)
         if not request.get("force") and not may(state, context, repository, document, ("ecr:SetRepositoryPolicy",)):
             raise invalid("The policy would keep its setter from setting another one: say so with the parameter force.")
@@ -46,7 +46,7 @@ async def get_repository_policy(state: EcrState, context: RequestContext, reques
 
 async def delete_repository_policy(state: EcrState, context: RequestContext, request: Request) -> Output:
     name = named(context, request)
-    async with state.records.changing:
+    async with state.records.changing(name):
         repository = await existing(state, name)
         text = _existing_policy(repository)
         await state.records.save_repository(msgspec.structs.replace(repository, policy=""))

@@ -29,7 +29,7 @@ class PullRight:
         """ServiceError unless the caller may make this function of an image in there. Whoever asks for one in a repository of
         the own account that is not there hears that later."""
         is_own = name.account_id == context.account_id
-        async with self._state.records.changing:
+        async with self._state.records.changing(name):
             repository = await self._state.records.repository(name)
             if repository is None:
                 if is_own:

@@ -10,15 +10,17 @@ What is in a repository is kept by references of the repository's own, one for e
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import msgspec
 
 from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
 from lambdad.store.base import Blobs, Change, Delete, Put, Record, Records, refer, unrefer
+from lambdad.store.keyed_locks import KeyedLocks
+from lambdad.store.to_the_end import to_the_end
 
 _REPOSITORIES, _MANIFESTS, _TAGS, _PARTS = "ecr-repository", "ecr-manifest", "ecr-tag", "ecr-part"
 _PAGE = 500
@@ -27,12 +29,16 @@ T = TypeVar("T")
 
 
 class EcrRecords:
-    """Whoever looks at a repository and then changes it holds `changing` all the while."""
+    """Whoever looks at a repository and then changes it, or what is in it, holds `changing` all the while."""
 
     def __init__(self, records: Records, blobs: Blobs) -> None:
         self._records = records
         self._blobs = blobs
-        self.changing = asyncio.Lock()
+        self._locks = KeyedLocks()
+
+    def changing(self, name: RepositoryName) -> AbstractAsyncContextManager[None]:
+        """Holds the repository against other changes; those of others go on."""
+        return self._locks.hold(name)
 
     # Repositories
 
@@ -130,9 +136,12 @@ class EcrRecords:
         return {record.key[len(prefix) :] async for record in self._all(_PARTS, prefix)}
 
     async def _commit_and_release(self, changes: Sequence[Change], digests: Iterable[str]) -> None:
-        await self._records.commit(changes)
-        for digest in digests:
-            await self._blobs.release(digest)
+        async def step() -> None:
+            await self._records.commit(changes)
+            for digest in digests:
+                await self._blobs.release(digest)
+
+        await to_the_end(step())
 
     async def _all(self, collection: str, prefix: str) -> AsyncIterator[Record]:
         after = ""

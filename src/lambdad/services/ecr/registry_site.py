@@ -259,7 +259,7 @@ class RegistrySite:
         return SiteResponse(204, [_VERSION])
 
     async def _keep(self, name: RepositoryName, digest: str) -> None:
-        async with self._state.records.changing:
+        async with self._state.records.changing(name):
             await existing(self._state, name)
             await self._state.records.add_part(name, digest)
 

@@ -57,7 +57,7 @@ async def create_repository(state: EcrState, context: RequestContext, request: R
         raise invalid(f"The mutability {mutability} is not supported by lambdad: tags have no exceptions here.")
     if request.get("imageScanningConfiguration", {}).get("scanOnPush"):
         raise invalid("Images are not scanned by lambdad: leave scanOnPush out.")
-    async with state.records.changing:
+    async with state.records.changing(name):
         if await state.records.repository(name) is not None:
             raise ServiceError(
                 "RepositoryAlreadyExistsException",
@@ -85,7 +85,7 @@ async def describe_repositories(state: EcrState, context: RequestContext, reques
 
 async def delete_repository(state: EcrState, context: RequestContext, request: Request) -> Output:
     name = named(context, request)
-    async with state.records.changing:
+    async with state.records.changing(name):
         repository = await existing(state, name)
         if not request.get("force") and await state.records.manifests(name):
             raise ServiceError(
@@ -101,15 +101,16 @@ async def put_image_tag_mutability(state: EcrState, context: RequestContext, req
     name, mutability = named(context, request), request["imageTagMutability"]
     if mutability not in (MUTABLE, IMMUTABLE):
         raise invalid(f"The mutability {mutability} is not supported by lambdad: tags have no exceptions here.")
-    async with state.records.changing:
+    async with state.records.changing(name):
         repository = await existing(state, name)
         await state.records.save_repository(msgspec.structs.replace(repository, mutability=mutability))
     return {"registryId": name.account_id, "repositoryName": name.name, "imageTagMutability": mutability}
 
 
 async def tag_resource(state: EcrState, context: RequestContext, request: Request) -> Output:
-    async with state.records.changing:
-        repository = await existing(state, name_of_arn(context, request["resourceArn"]))
+    name = name_of_arn(context, request["resourceArn"])
+    async with state.records.changing(name):
+        repository = await existing(state, name)
         tags = {**repository.tags, **_tags(request["tags"])}
         if len(tags) > MOST_TAGS:
             raise ServiceError("TooManyTagsException", f"A repository has at most {MOST_TAGS} tags.")
@@ -118,8 +119,9 @@ async def tag_resource(state: EcrState, context: RequestContext, request: Reques
 
 
 async def untag_resource(state: EcrState, context: RequestContext, request: Request) -> Output:
-    async with state.records.changing:
-        repository = await existing(state, name_of_arn(context, request["resourceArn"]))
+    name = name_of_arn(context, request["resourceArn"])
+    async with state.records.changing(name):
+        repository = await existing(state, name)
         tags = {key: value for key, value in repository.tags.items() if key not in request["tagKeys"]}
         await state.records.save_repository(msgspec.structs.replace(repository, tags=tags))
     return {}

@@ -231,7 +231,8 @@ async def test_many_images_go_with_others_having_their_turn(
     blobs = FileBlobs(tmp_path / "blobs", store)
     await blobs.open()
     records = EcrRecords(store, blobs)
-    held = records.changing = Wanted()
+    held = Wanted()
+    monkeypatch.setattr(records, "changing", lambda name: held)
     state = EcrState(records, blobs, Tokens(b"x"), "0" * 12, "us-east-1", 4566, clock=lambda: NOW)
     name, count = RepositoryName("0" * 12, "us-east-1", "many"), 2 * AT_ONCE + 1
     await records.save_repository(Repository(*name, created_at=0.0, lifecycle=policy(age("any", 10))))

@@ -130,9 +130,12 @@ class Waited(asyncio.Lock):
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
-async def test_what_is_changed_while_lambda_is_let_in_counts(state: EcrState, is_deleted: bool) -> None:
+async def test_what_is_changed_while_lambda_is_let_in_counts(
+    state: EcrState, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A repository that goes is missed later, when its image is; a denial that comes is kept, and obeyed."""
-    held = state.records.changing = Waited()
+    held = Waited()
+    monkeypatch.setattr(state.records, "changing", lambda name: held)
     await held.acquire()
     held.is_wanted.clear()
     checking = asyncio.create_task(PullRight(state).check(context("CreateFunction"), NAME, FUNCTION))
