@@ -104,19 +104,26 @@ class EcrRecords:
         commits, each of whole manifests."""
         manifests = {manifest.digest: manifest for manifest in await self.manifests(name)}
         users = Counter(part for manifest in manifests.values() for part in set(manifest.parts))
+        kept, gone_parts = set(manifests), set[str]()
         tags: dict[str, list[str]] = {}
         for tag, digest in (await self.tags(name)).items():
             tags.setdefault(digest, []).append(tag)
         changes: list[Change] = []
         released: set[str] = set()
         for manifest in [manifests[digest] for digest in dict.fromkeys(digests) if digest in manifests]:
+            kept.remove(manifest.digest)
             users.subtract(set(manifest.parts))
             unused = {part for part in manifest.parts if not users[part]}
+            # Nothing keeps a manifest from having been sent as a part as well, and one reference stands for both.
+            gone_parts |= unused
+            gone = unused - kept
+            if manifest.digest in gone_parts or not await self.has_part(name, manifest.digest):
+                gone.add(manifest.digest)
             changes.append(Delete(_MANIFESTS, f"{name.key}:{manifest.digest}"))
             changes += [Delete(_TAGS, f"{name.key}:{tag}") for tag in tags.get(manifest.digest, ())]
             changes += [Delete(_PARTS, f"{name.key}:{part}") for part in unused]
-            changes += [unrefer(digest, _owner(name)) for digest in {*unused, manifest.digest}]
-            released |= {*unused, manifest.digest}
+            changes += [unrefer(digest, _owner(name)) for digest in gone]
+            released |= gone
             if len(changes) >= _MOST_CHANGES:
                 await self._commit_and_release(changes, released)
                 changes, released = [], set()

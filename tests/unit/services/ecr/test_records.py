@@ -92,3 +92,30 @@ async def test_a_slow_push_holds_up_no_other_repository(state: EcrState, store: 
     store.may_end.set()
     await slow
     assert await state.records.tagged(NAME, "v1") == await state.records.tagged(OTHER, "v1")
+
+
+@pytest.mark.parametrize("first", ["named", "naming"])
+async def test_a_manifest_that_is_a_part_as_well_stays_for_the_other(state: EcrState, first: str) -> None:
+    """The manifest may go and leave the part, and the part go and leave the manifest; after both nothing is left."""
+    named = await keep_blob(state, NAME, b"both", as_part=False)
+    await keep_blob(state, NAME, b"both")
+    naming = await keep_blob(state, NAME, b"{}", as_part=False)
+    await state.records.save_manifest(NAME, StoredManifest(naming, "m", 2, 0.0, (named,)), None)
+    digests = {"named": named, "naming": naming}
+    await state.records.delete_manifests(NAME, [digests.pop(first)])
+    assert is_kept(state, named)
+    assert await state.records.has_part(NAME, named) == (first == "named")
+    await state.records.delete_manifests(NAME, digests.values())
+    assert not is_kept(state, named)
+    assert not is_kept(state, naming)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_both_go_at_once(state: EcrState, order: tuple[int, int]) -> None:
+    named = await keep_blob(state, NAME, b"both", as_part=False)
+    await keep_blob(state, NAME, b"both")
+    naming = await keep_blob(state, NAME, b"{}", as_part=False)
+    await state.records.save_manifest(NAME, StoredManifest(naming, "m", 2, 0.0, (named,)), None)
+    await state.records.delete_manifests(NAME, [(named, naming)[each] for each in order])
+    assert not is_kept(state, named)
+    assert not is_kept(state, naming)
