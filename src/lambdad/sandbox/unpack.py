@@ -6,7 +6,6 @@ written, links are made and never followed, and no byte of the archive may belon
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import resource
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from lambdad.model.zip_name import zip_name
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 
 _MEMORY_BYTES = 2 << 30
@@ -31,8 +31,6 @@ _LOCAL_HEADER_SIZE = 30
 _MAX_LINK_BYTES = 4096
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 4000
-
-codecs.lookup("cp437")  # names in old zips; loaded here, because the unpacking process sees no file of Python's
 
 
 class Refusal(Exception):
@@ -115,11 +113,11 @@ def _unpack(archive: BinaryIO, root: Path, budget: Budget) -> None:
             if not entries:
                 raise Refusal("empty", "no entries")
             budget.check_announced(entries)
-            _check_entries(entries)
+            kept = _checked_entries(entries)
             _check_overlap(archive, entries, content.start_dir)
-            links = [entry for entry in entries if _is_link(entry)]
+            links = [entry for entry in kept if _is_link(entry)]
             _check_links(content, links)
-            for entry in entries:
+            for entry in kept:
                 if not _is_link(entry):
                     _write_entry(content, entry, root, budget)
             for entry in links:  # last, so that nothing is ever written through one
@@ -130,28 +128,29 @@ def _unpack(archive: BinaryIO, root: Path, budget: Budget) -> None:
         raise Refusal("bad-crc" if "CRC" in str(error) else "not-a-zip", str(error)) from error
 
 
-def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
-    kinds: dict[str, str] = {}
+def _checked_entries(entries: Sequence[zipfile.ZipInfo]) -> Sequence[zipfile.ZipInfo]:
+    """Those to unpack: of files of one path the last, as unzip leaves them. Jars of Gradle hold what several libraries have."""
+    kept: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         path = _safe_path(entry)
         if entry.flag_bits & _ENCRYPTED_FLAG:
-            raise Refusal("encrypted", f"{entry.filename} is encrypted")
+            raise Refusal("encrypted", f"{path} is encrypted")
         if entry.compress_type not in (_STORED, _DEFLATED):
-            raise Refusal("unsupported", f"{entry.filename} uses compression method {entry.compress_type}")
-        kind = _kind(entry)
-        before = kinds.get(path)
-        if before is not None and not (before == kind == "folder"):
-            raise Refusal("unsupported", f"{entry.filename} is there twice")
-        kinds[path] = kind
-    for path in kinds:
-        for parent in PurePosixPath(path).parents:
-            if kinds.get(str(parent), "folder") != "folder":
-                raise Refusal("slip" if kinds[str(parent)] == "link" else "unsupported", f"{path} lies below a file")
+            raise Refusal("unsupported", f"{path} uses compression method {entry.compress_type}")
+        before = kept.get(path)
+        if before is not None and not (_kind(before) == _kind(entry) != "link"):
+            raise Refusal("unsupported", f"{path} is there twice")
+        kept[path] = entry
+    for path in kept:
+        for parent in map(str, PurePosixPath(path).parents):
+            if parent in kept and (kind := _kind(kept[parent])) != "folder":
+                raise Refusal("slip" if kind == "link" else "unsupported", f"{path} lies below a file")
+    return list(kept.values())
 
 
 def _safe_path(entry: zipfile.ZipInfo) -> str:
     """The entry's path in one spelling; refused if it could be anywhere but below the root."""
-    name = entry.orig_filename
+    name = zip_name(entry)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in parts:
         raise Refusal("slip", f"{name!r} is not a path below the package")
@@ -166,10 +165,10 @@ def _kind(entry: zipfile.ZipInfo) -> str:
     mode = _unix_mode(entry)
     if stat.S_ISLNK(mode):
         return "link"
-    if entry.orig_filename.endswith("/") or stat.S_ISDIR(mode):  # `is_dir` of newer Pythons believes an extra field
+    if zip_name(entry).endswith("/") or stat.S_ISDIR(mode):  # `is_dir` of newer Pythons believes an extra field
         return "folder"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise Refusal("unsupported", f"{entry.filename} is neither a file nor a folder nor a link")
+        raise Refusal("unsupported", f"{zip_name(entry)} is neither a file nor a folder nor a link")
     return "file"
 
 

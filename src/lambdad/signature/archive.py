@@ -1,6 +1,7 @@
 """The signature of a zip: looked for, checked, and put in.
 
-`unpack.py` of the sandbox reads zips with the same library, and has refused what two readers could take for different things.
+`unpack.py` of the sandbox reads zips with the same library, and has refused what two readers could take for different things,
+but for a name that is there twice: no signature covers that.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import zlib
 from typing import BinaryIO
 
 from lambdad.model.code_signature import CodeSignature
+from lambdad.model.zip_name import UTF8_FLAG, zip_name
 from lambdad.signature import envelope
 from lambdad.signature.envelope import Claims, Digests
 
 FOLDER = "META_INF/"
 NAME = f"{FOLDER}aws_signer_signature_v1.0.SF"
 
-_UTF8_FLAG = 0x800
 _PIECE_BYTES = 1 << 18
 _MAX_DIRECTORY_BYTES = 8 << 20
 
@@ -68,9 +69,12 @@ def examine(package: BinaryIO) -> CodeSignature | None:
 
 
 def _examined(archive: zipfile.ZipFile) -> CodeSignature | None:
-    entry = next((entry for entry in archive.infolist() if entry.orig_filename == NAME), None)
+    entries = {entry.orig_filename: entry for entry in archive.infolist()}
+    entry = entries.get(NAME)
     if entry is None:
         return None
+    if len(entries) < len(archive.infolist()):
+        return CodeSignature(problem="the zip has a name twice")
     if max(entry.file_size, entry.compress_size) > envelope.MAX_BYTES:
         return CodeSignature(problem="its signature is too large")
     return envelope.examine(archive.read(entry), _digests(archive))
@@ -116,7 +120,7 @@ def _check_signable(entries: list[zipfile.ZipInfo], max_unpacked_bytes: int) -> 
 
 def _is_plain(entry: zipfile.ZipInfo) -> bool:
     """Whether its name stays as it is when the directory is written anew."""
-    return entry.orig_filename.isascii() or bool(entry.flag_bits & _UTF8_FLAG)
+    return entry.orig_filename.isascii() or bool(entry.flag_bits & UTF8_FLAG)
 
 
 def _digests(archive: zipfile.ZipFile) -> Digests:
@@ -125,8 +129,8 @@ def _digests(archive: zipfile.ZipFile) -> Digests:
     for entry in archive.infolist():
         if entry.orig_filename == NAME:
             continue
-        plain.update(entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8_FLAG else "cp437"))
-        name = entry.orig_filename.encode()  # as it is unpacked: a flag that nothing else covers says how its bytes are read
+        plain.update(entry.orig_filename.encode("utf-8" if entry.flag_bits & UTF8_FLAG else "cp437"))
+        name = zip_name(entry).encode()  # as it is unpacked: a flag that nothing else covers says how its bytes are read
         framed.update(struct.pack("<QQLB", len(name), entry.file_size, entry.external_attr, entry.create_system))
         framed.update(name)
         with archive.open(entry) as content:

@@ -210,12 +210,24 @@ def test_overlapping_entries(tmp_path: Path) -> None:
     assert run(tmp_path / "root", bytes(archive)).refusal == "unsupported"
 
 
-@pytest.mark.parametrize("names", [("a", "a"), ("a", "./a"), ("a/b", "a//b"), ("a", "a/b")])
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "./a"), ("a/b", "a//b")])
 def test_one_name_twice(tmp_path: Path, names: tuple[str, str]) -> None:
-    """Two entries for one path, in whatever spelling, or a file that is a folder too, are refused."""
+    """Of two files of one path, in whatever spelling, the last is there: Gradle makes jars with some in them."""
     with pytest.warns(UserWarning) if names[0] == names[1] else _nothing():
-        archive = make(*((name, b"x", 0o644) for name in names))
-    assert run(tmp_path / "root", archive).refusal == "unsupported"
+        archive = make((names[0], b"first", 0o755), ("other", b"", 0o644), (names[1], b"last", 0o644))
+    assert run(tmp_path / "root", archive).refusal is None
+    unpacked = tmp_path / "root" / names[0]
+    assert (unpacked.read_bytes(), stat.S_IMODE(unpacked.stat().st_mode)) == (b"last", 0o644)
+
+
+@pytest.mark.parametrize("second", [("a/", 0o755), ("a/b", 0o644), ("a", LINK), ("./a", LINK)])
+@pytest.mark.parametrize("mode", [0o644, LINK])
+def test_one_name_for_two_things(tmp_path: Path, mode: int, second: tuple[str, int]) -> None:
+    """A file that is a folder or a link too is refused, and a link that is anything else."""
+    with pytest.warns(UserWarning) if second[0] == "a" else _nothing():
+        archive = make(("a", b"x", mode), (second[0], b"x", second[1]))
+    assert run(tmp_path / "root", archive).refusal in ("unsupported", "slip")
+    assert os.listdir(tmp_path / "root") == []
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
@@ -256,6 +268,14 @@ def test_names_in_utf_8(tmp_path: Path) -> None:
     """Names are kept as they were written."""
     assert run(tmp_path / "root", make(("grüße/日本.txt", b"", 0o644))).refusal is None
     assert (tmp_path / "root/grüße/日本.txt").exists()
+
+
+@pytest.mark.parametrize(("raw", "name"), [("ä日.txt".encode(), "ä日.txt"), (b"\x84\xe1.txt", "äß.txt")])
+def test_names_that_do_not_say_what_they_are_in(tmp_path: Path, raw: bytes, name: str) -> None:
+    """UTF-8, as zip on Linux and macOS writes them, or the code page of MS-DOS, as on old machines."""
+    archive = make(("x" * len(raw), b"there", 0o644)).replace(b"x" * len(raw), raw)
+    assert run(tmp_path / "root", archive).refusal is None
+    assert (tmp_path / "root" / name).read_bytes() == b"there"
 
 
 def test_a_name_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,17 +119,23 @@ def test_a_file_made_a_link() -> None:
 
 
 def test_a_file_under_another_name() -> None:
-    """A flag in the directory says how the bytes of a name are read: the name is signed as it is unpacked."""
-    package = signed()
-    data = bytearray(package.getvalue())
-    name = "lib/é.txt".encode()
-    for at in (data.find(name) - 30 + 7, data.rfind(name) - 46 + 9):  # before the file, and in the directory
-        assert data[at] == 0x08
-        data[at] = 0
-    with zipfile.ZipFile(io.BytesIO(bytes(data))) as archive:
-        assert "lib/é.txt" not in archive.namelist() and archive.testzip() is None
-    found = examine(io.BytesIO(bytes(data)))
+    """A flag in the directory may say how the bytes of a name are read: the name is signed as it is unpacked."""
+    other = "ä.txt".encode().decode("cp437")
+
+    package = signed({"app.py": b"", other: b"x"})
+    assert examine(package).is_intact  # type: ignore[union-attr]
+    unflagged = (
+        rewritten(package, lambda files: _renamed(files, other, "QQ.txt")).getvalue().replace(b"QQ.txt", "ä.txt".encode())
+    )
+    with zipfile.ZipFile(io.BytesIO(unflagged)) as archive:
+        assert archive.namelist()[1] == other and archive.testzip() is None, "to a reader that goes by the flag it is the same"
+    found = examine(io.BytesIO(unflagged))
     assert found is not None and not found.is_intact
+
+
+def _renamed(files: dict[str, bytes], old: str, new: str) -> None:
+    for name in list(files):  # all of them, for their order
+        files[new if name == old else name] = files.pop(name)
 
 
 def test_a_name_in_an_old_encoding_cannot_be_signed() -> None:
@@ -229,3 +235,14 @@ def test_a_name_twice_cannot_be_signed() -> None:
     doubled = io.BytesIO(package.getvalue().replace(b"b", b"a"))
     with pytest.raises(Unsignable, match="a name twice"):
         sign(doubled, CLAIMS, PAIR.private_key, PAIR.certificate, max_unpacked_bytes=1_000_000)
+
+
+def test_a_name_twice_is_not_covered() -> None:
+    """Neither another file of a name that was signed, of which the last is unpacked, nor one beside the signature."""
+    for name in ("app.py", NAME):
+        package = signed()
+        with zipfile.ZipFile(package, "a") as archive, pytest.warns(UserWarning):
+            archive.writestr(name, b"changed")
+        found = examine(package)
+        assert found is not None
+        assert found.problem == "the zip has a name twice"
