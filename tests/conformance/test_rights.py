@@ -49,7 +49,18 @@ def asked(service: str, operation: str, request: dict[str, Any]) -> list[tuple[s
             [("lambda:InvokeFunction", FUNCTION.replace(ACCOUNT, "222222222222"))],
         ),
         ("lambda", "InvokeWithResponseStream", {"FunctionName": "f"}, [("lambda:InvokeFunction", FUNCTION)]),
-        ("lambda", "GetFunction", {"FunctionName": "f", "Qualifier": "1"}, [("lambda:GetFunction", FUNCTION)]),
+        (
+            "lambda", "GetFunction", {"FunctionName": "f", "Qualifier": "1"},
+            [("lambda:GetFunction", FUNCTION), ("lambda:ListTags", FUNCTION)],
+        ),
+        (
+            "lambda", "CreateFunction", {"FunctionName": "f", "Role": ROLE, "Code": {"ZipFile": b"x"}, "Tags": {"a": "b"}},
+            [("lambda:CreateFunction", FUNCTION), ("iam:PassRole", ROLE), ("lambda:TagResource", FUNCTION)],
+        ),
+        (
+            "lambda", "CreateCodeSigningConfig", {"Tags": {"a": "b"}},
+            [("lambda:CreateCodeSigningConfig", "*"), ("lambda:TagResource", f"{LAMBDA}code-signing-config:*")],
+        ),
         ("lambda", "UpdateAlias", {"FunctionName": FUNCTION, "Name": "live"}, [("lambda:UpdateAlias", FUNCTION)]),
         ("lambda", "ListFunctions", {}, [("lambda:ListFunctions", "*")]),
         (

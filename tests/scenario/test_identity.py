@@ -239,6 +239,35 @@ def test_a_role_must_trust_lambda_and_be_passed(world: World) -> None:
     assert maker.create_function(**wanted, Role=worker)["FunctionName"] == "new"
 
 
+def test_tags_have_rights_of_their_own(world: World) -> None:
+    """Whoever makes a function with tags must be allowed to put them on it, and whoever reads one to read them."""
+    lambda_, worker = world.client("lambda"), f"arn:aws:iam::{ACCOUNT}:role/worker"
+    new = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:tagged"
+    wanted = {
+        "FunctionName": "tagged", "Runtime": RUNTIME, "Handler": "h.h", "Role": worker, "Tags": {"team": "a"},
+        "Code": {"ZipFile": zipped({"h.py": "h = print"})},
+    }  # fmt: skip
+    keys = world.user("tagger", allow(["lambda:CreateFunction", "lambda:GetFunction", "iam:PassRole"]))
+    tagger = world.client("lambda", keys)
+
+    def denied(action: str) -> str:
+        return (
+            f"User: arn:aws:iam::{ACCOUNT}:user/tagger is not authorized to perform: {action} on resource: {new} "
+            f"because no identity-based policy allows the {action} action"
+        )
+
+    assert refusal(tagger.create_function, **wanted) == ("AccessDeniedException", denied("lambda:TagResource"))
+    one_team = {"StringEquals": {"aws:RequestTag/team": "a"}}
+    tags = document(allow("lambda:TagResource", new, Condition=one_team))
+    world.client("iam").put_user_policy(UserName="tagger", PolicyName="tags", PolicyDocument=tags)
+    tagger.create_function(**wanted)
+    read = tagger.get_function(FunctionName="tagged")
+    assert read["TagsError"] == {"ErrorCode": "AccessDeniedException", "Message": denied("lambda:ListTags")}
+    assert "Tags" not in read
+    assert lambda_.get_function(FunctionName="tagged")["Tags"] == {"team": "a"}
+    lambda_.delete_function(FunctionName="tagged")
+
+
 def test_a_session_of_a_role_is_narrowed_and_outlives_a_restart(world: World) -> None:
     """AssumeRole asks the trust policy with its ExternalId; a session policy takes away; a wrong token is refused."""
     iam = world.client("iam")

@@ -26,6 +26,7 @@ class Permission:
     resource: Resource = everything
     keys: Mapping[str, KeyReader] = field(default_factory=dict)  #: condition keys in lower case
     applies: Callable[[Parameters], bool] | None = None  #: None: always
+    is_optional: bool = False  #: without it the operation says less; see `RequestContext.withheld`
 
 
 #: Of operations that any caller may use, whatever its policies say.

@@ -34,6 +34,8 @@ class RequestContext(msgspec.Struct, frozen=True):
     raw_path: str = "/"  #: undecoded path as sent
     raw_query: str = ""
     is_permitted: bool = False  #: all policies were asked already, also those of resources; an operation need not ask again
+    #: Action -> why the caller may not: of the permissions that are optional, so that the operation leaves something out.
+    withheld: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class BodyStream(Protocol):

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
+
 from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext, Response
 from lambdad.model.service import BoundService
@@ -268,7 +270,9 @@ class Front:
     async def _permit(self, exchange: Exchange) -> None:
         exchange.context = self._context_of(exchange, is_permitted=True)
         service, plan = _set(exchange.service), _set(exchange.plan)
-        await _set(self._permits).check(service.dialect, plan.permissions, exchange.context, exchange.parameters)
+        withheld = await _set(self._permits).check(service.dialect, plan.permissions, exchange.context, exchange.parameters)
+        if withheld:
+            exchange.context = msgspec.structs.replace(exchange.context, withheld=withheld)
 
     async def _call(self, exchange: Exchange) -> None:
         """An operation that has begun runs to its end, whether or not the caller is still there."""

@@ -32,7 +32,8 @@ class Permits:
 
     async def check(
         self, dialect: Dialect, permissions: tuple[Permission, ...] | None, context: RequestContext, parameters: Parameters
-    ) -> None:
+    ) -> Mapping[str, str]:
+        """What is withheld: why an optional permission is refused, by its action. ServiceError where another one is."""
         subject = self._subject_of(context.principal)
         bound = self._services.get(context.service)
         if subject.is_own_session and bound is not None and bound.service.refuses_own_sessions:
@@ -40,13 +41,19 @@ class Permits:
         if permissions is None:
             action = f"{context.service}:{context.operation}"
             raise refusal(dialect, refusal_text(subject.arn, action, None, "because no right is known that would allow it"))
+        withheld: dict[str, str] = {}
         for permission in permissions:
             if permission.applies is None or permission.applies(parameters):
                 resource = permission.resource(context, parameters)
                 for arn in (resource,) if isinstance(resource, str) else resource:
-                    await self._check_one(subject, dialect, permission, arn, context, parameters)
+                    refused = await self._refused(subject, dialect, permission, arn, context, parameters)
+                    if refused is not None and not permission.is_optional:
+                        raise refusal(dialect, refused)
+                    if refused is not None:
+                        withheld[permission.action] = refused
+        return withheld
 
-    async def _check_one(
+    async def _refused(
         self,
         subject: Subject,
         dialect: Dialect,
@@ -54,7 +61,8 @@ class Permits:
         arn: str,
         context: RequestContext,
         parameters: Parameters,
-    ) -> None:
+    ) -> str | None:
+        """Why, in AWS's words; None where it is allowed."""
         bound = self._services.get(permission.action.partition(":")[0])
         policy: PolicyDocument | None = None
         if bound is not None:
@@ -72,9 +80,10 @@ class Permits:
         decision = decide(
             subject, Question(permission.action, arn, keys.get), resource_policy=policy, resource_account=owner
         )  # fmt: skip
-        if not decision.is_allowed:
-            shown = _s3_resource(arn) if dialect.is_s3 else arn
-            raise refusal(dialect, refusal_text(subject.arn, permission.action, shown, decision.because))
+        if decision.is_allowed:
+            return None
+        shown = _s3_resource(arn) if dialect.is_s3 else arn
+        return refusal_text(subject.arn, permission.action, shown, decision.because)
 
 
 def _s3_resource(arn: str) -> str | None:

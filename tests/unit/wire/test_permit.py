@@ -58,7 +58,7 @@ async def outcome(
     service: str = "s3",
     **parameters: Any,
 ) -> tuple[str, str] | None:
-    """None when permitted, else code and message."""
+    """None when permitted, else code and message; "withheld" and the actions, where only optional ones are refused."""
     subject = Subject(ANN, HOME, Names(HOME, exact=(ANN,)), identity=(document(*statements),) if statements else ())
     bound = [
         BoundService(Service(name, {}, {}, resource_policy=policy_of, resource_tags=tags_of), policies or {})
@@ -71,10 +71,10 @@ async def outcome(
     )  # fmt: skip
     dialect = dialect_of(service, {"s3": "rest-xml", "lambda": "rest-json", "iam": "query", "logs": "json"}[service])
     try:
-        await permits.check(dialect, asks, context, parameters)
+        withheld = await permits.check(dialect, asks, context, parameters)
     except ServiceError as error:
         return error.code, error.message
-    return None
+    return ("withheld", " ".join(withheld)) if withheld else None
 
 
 GET = (Permission("s3:GetObject", key_resource),)
@@ -123,6 +123,16 @@ async def test_all_permissions_and_all_resources_must_be_allowed() -> None:
     refused = await outcome(may_put, asks=asks, Keys=["a1"], Tagging="a=b")
     assert refused is not None
     assert "s3:PutObjectTagging" in refused[1]
+
+
+async def test_what_is_optional_is_withheld_and_no_more() -> None:
+    """The operation goes on, and is told what its caller may not."""
+    asks = (*GET, Permission("s3:GetObjectTagging", key_resource, is_optional=True))
+    assert await outcome(allow("s3:*"), asks=asks, Key="k") is None
+    assert await outcome(allow("s3:GetObject"), asks=asks, Key="k") == ("withheld", "s3:GetObjectTagging")
+    refused = await outcome(allow("s3:GetObjectTagging"), asks=asks, Key="k")
+    assert refused is not None
+    assert refused[0] == "AccessDenied"
 
 
 @pytest.mark.parametrize(

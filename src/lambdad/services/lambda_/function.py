@@ -75,8 +75,8 @@ async def get_function(state: LambdaState, context: RequestContext, request: Req
         "Configuration": configuration_shape(reading, state.runtimes.version, name.qualifier),
         "Code": _code_location(state, context, reading.configuration),
     }
-    if stored.function.tags and name.qualifier is None:
-        output["Tags"] = dict(stored.function.tags)
+    if name.qualifier is None:
+        output |= _tags_shape(context, stored.function)
     if stored.function.reserved_concurrency is not None:
         output["Concurrency"] = {"ReservedConcurrentExecutions": stored.function.reserved_concurrency}
     return output
@@ -117,6 +117,14 @@ def check_unpacked_size(state: LambdaState, configuration: Configuration) -> Non
     """Package and layers together; each by itself was checked when it was unpacked."""
     if configuration.unpacked_size() > state.quotas.unzipped_bytes:
         raise too_big(state.quotas.unzipped_bytes)
+
+
+def _tags_shape(context: RequestContext, function: Function) -> dict[str, Any]:
+    """Of those who may read the function, some may not read its tags."""
+    denied = context.withheld.get("lambda:ListTags")
+    if denied is not None:
+        return {"TagsError": {"ErrorCode": "AccessDeniedException", "Message": denied}}
+    return {"Tags": dict(function.tags)} if function.tags else {}
 
 
 def _code_location(state: LambdaState, context: RequestContext, configuration: Configuration) -> dict[str, Any]:

@@ -50,11 +50,11 @@ def _given(name: str) -> Any:
     return resource
 
 
-def _made(kind: str, name: str) -> Any:
-    """Resources that are named by what stands last in their ARN, or by the whole ARN."""
+def _made(kind: str, name: str | None) -> Any:
+    """Resources that are named by what stands last in their ARN, or by the whole ARN; None: by nothing that the caller says."""
 
     def resource(context: RequestContext, parameters: Parameters) -> str:
-        given = str(parameters[name])
+        given = "*" if name is None else str(parameters[name])
         if given.startswith("arn:"):
             return given
         return f"arn:aws:lambda:{context.region}:{context.account_id}:{kind}:{given}"
@@ -119,6 +119,13 @@ _PASS_ROLE = Permission("iam:PassRole", _role, {"iam:passedtoservice": _to_lambd
 _PASS_OPERATOR_ROLE = Permission("iam:PassRole", _operator_role, {"iam:passedtoservice": _to_lambda})
 _PASS_PROVIDER = Permission("lambda:PassCapacityProvider", _provider_in, applies=has("CapacityProviderConfig"))
 _USE_LAYERS = Permission("lambda:GetLayerVersion", _layers_in, applies=has("Layers"))
+#: Tags that something is made with are put on it.
+_TAG_FUNCTION = Permission("lambda:TagResource", _function, applies=has("Tags"))
+_SEE_TAGS = Permission("lambda:ListTags", _function, is_optional=True)
+
+
+def _tag_new(kind: str, name: str | None = None) -> Permission:
+    return Permission("lambda:TagResource", _made(kind, name), applies=has("Tags"))
 
 
 def _from_s3(*where: str) -> Permission:
@@ -142,8 +149,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     **permissions_for(
         "lambda",
         _names(
-            "CreateCodeSigningConfig GetAccountSettings ListCapacityProviders ListCodeSigningConfigs "
-            "ListEventSourceMappings ListFunctions ListLayers"
+            "GetAccountSettings ListCapacityProviders ListCodeSigningConfigs ListEventSourceMappings ListFunctions ListLayers"
         ),
     ),
     **{
@@ -151,7 +157,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         for name in _names(
             "AddPermission CreateAlias DeleteAlias DeleteFunction DeleteFunctionCodeSigningConfig "
             "DeleteFunctionConcurrency DeleteFunctionEventInvokeConfig "
-            "DeleteProvisionedConcurrencyConfig GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConcurrency "
+            "DeleteProvisionedConcurrencyConfig GetAlias GetFunctionCodeSigningConfig GetFunctionConcurrency "
             "GetFunctionConfiguration GetFunctionEventInvokeConfig GetFunctionRecursionConfig GetFunctionScalingConfig "
             "GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig ListAliases "
             "ListDurableExecutionsByFunction ListFunctionEventInvokeConfigs "
@@ -212,8 +218,14 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "CreateCapacityProvider": (
         Permission("lambda:CreateCapacityProvider", _made("capacity-provider", "CapacityProviderName")),
         _PASS_OPERATOR_ROLE,
+        _tag_new("capacity-provider", "CapacityProviderName"),
     ),
-    "CreateFunction": _on_function("CreateFunction", _PASS_ROLE, _from_s3("Code"), _USE_LAYERS, _PASS_PROVIDER),
+    "CreateCodeSigningConfig": (
+        Permission("lambda:CreateCodeSigningConfig", everything),
+        _tag_new("code-signing-config"),
+    ),
+    "CreateFunction": _on_function("CreateFunction", _PASS_ROLE, _from_s3("Code"), _USE_LAYERS, _PASS_PROVIDER, _TAG_FUNCTION),
+    "GetFunction": _on_function("GetFunction", _SEE_TAGS),
     "GetLayerVersionByArn": (Permission("lambda:GetLayerVersion", _given("Arn")),),
     "Invoke": (Permission("lambda:InvokeFunction", _qualified_function),),
     "InvokeAsync": (Permission("lambda:InvokeAsync", _qualified_function),),
