@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -157,8 +158,12 @@ def bind(host: str, port: int) -> socket.socket:
         sock.listen(socket.SOMAXCONN)  # taken now: a second server must fail here and not when it begins to serve
     except OSError as error:
         sock.close()
-        reason = "is in use" if error.errno == 98 else f"cannot be had: {error.strerror}"
-        raise StartupError(f"Port {port} at {host} {reason}; choose another with --port (0 means any free one).") from error
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror}"
+        is_host_wrong = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        advice = (
+            "name an address of this machine with --host" if is_host_wrong else "choose another with --port (0: any free one)"
+        )
+        raise StartupError(f"Port {port} at {host} {reason}; {advice}.") from error
     return sock
 
 

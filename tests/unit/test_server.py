@@ -1,4 +1,4 @@
-"""When a server must end, and how long it may take."""
+"""Where a server listens, when it must end, and how long it may take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,28 @@ from typing import Any
 import pytest
 
 from lambdad.errors import StartupError
-from lambdad.server import Grace, RunningServer
+from lambdad.server import Grace, RunningServer, bind
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("192.0.2.1", "cannot be had: .*; name an address of this machine with --host"),
+        ("no-such-host.invalid", "cannot be had: .*; name an address of this machine with --host"),
+    ],
+)
+def test_an_address_that_is_not_this_machines_is_not_a_matter_of_the_port(host: str, words: str) -> None:
+    """What is wrong is said with the setting that mends it."""
+    with pytest.raises(StartupError, match=rf"^Port 0 at {host} {words}\.$"):
+        bind(host, 0)
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """On every system, whatever its number for that."""
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=rf"^Port {port} at 127.0.0.1 is in use; choose another with --port"):
+            bind("127.0.0.1", port)
 
 
 def test_one_grace_for_all():

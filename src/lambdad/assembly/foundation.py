@@ -17,7 +17,7 @@ from lambdad.sandbox.base import Sandboxes
 from lambdad.sandbox.privilege import drop_server_capabilities
 from lambdad.server import Grace, bind, raise_descriptor_limit
 from lambdad.store.files import FileBlobs
-from lambdad.store.lock import DataDirectoryLock
+from lambdad.store.lock import DataFolderLock
 from lambdad.store.sqlite import SqliteStore
 
 
@@ -60,7 +60,7 @@ async def lay_foundation(settings: Settings, parts: AsyncExitStack, clock: Calla
     limits = quotas(settings.quotas, settings.quota_overrides)
     raise_descriptor_limit()
 
-    parts.enter_context(DataDirectoryLock(settings.data_dir))
+    parts.enter_context(DataFolderLock(settings.data_dir))
     sock = bind(settings.host, settings.port)
     parts.callback(sock.close)
     endpoint = endpoint_url(settings.host, sock.getsockname()[1])

@@ -119,10 +119,10 @@ async def _answer_here(settings: Settings, method: str, path: str, request: obje
     """Opens the store, which this process then owns; StartupError when another one does."""
     from lambdad.admin import answer
     from lambdad.identity import Identities
-    from lambdad.store.lock import DataDirectoryLock
+    from lambdad.store.lock import DataFolderLock
     from lambdad.store.sqlite import SqliteStore
 
-    with DataDirectoryLock(settings.data_dir):
+    with DataFolderLock(settings.data_dir):
         store = SqliteStore(settings.database)
         await store.open()
         try:

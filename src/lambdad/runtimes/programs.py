@@ -67,7 +67,9 @@ class RuntimePrograms:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StartupError(f"The cache folder {self._folder.parent} cannot be written: {error.strerror}.") from error
+            raise StartupError(
+                f"The cache folder {self._folder.parent} cannot be written: {error.strerror}; choose another with --cache-dir."
+            ) from error
         async with self._looking:
             await self._look()
 

@@ -80,7 +80,9 @@ def find_runtime(wanted: str) -> Program:
     )
     if found is None or not os.access(found, os.X_OK) or not Path(found).is_file():
         hint = f" (Debian: apt-get install {wanted})" if wanted in _DEBIAN_PACKAGES else ""
-        raise StartupError(f"there is no OCI runtime {wanted} on this machine{hint}; --oci-runtime names another")
+        raise StartupError(
+            f"there is no OCI runtime {wanted} on this machine{hint}; install it, or name another with --oci-runtime"
+        )
     name, version = _ask_version(found)
     numbers = re.match(r"\d+(\.\d+)*", version)
     oldest = KINDS.get(name, Kind()).oldest

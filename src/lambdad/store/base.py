@@ -2,7 +2,7 @@
 hold every implementation to it.
 
 Keys are text compared by their UTF-8 bytes. Collections and queues need no declaration. Everything committed is on stable
-storage when the awaited call returns. One process owns a data directory.
+storage when the awaited call returns. One process owns a data folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One server owns a data directory: a lock that the kernel takes back when its process ends, however it ends."""
+"""One server owns a data folder: a lock that the kernel takes back when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from types import TracebackType
 from lambdad.errors import StartupError
 
 
-class DataDirectoryLock:
+class DataFolderLock:
     """Held from construction to `close` (or the end of a with block)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Never removed: another process may have it open and would lock a file without a name.
-            self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StartupError(f"The data directory {directory} cannot be used: {error.strerror}.") from error
+            raise StartupError(
+                f"The data folder {folder} cannot be used: {error.strerror}; choose another with --data-dir."
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
             raise StartupError(
-                f"The data directory {directory} is in use by another lambdad (pid {holder}); "
-                "stop that one or choose another directory."
+                f"The data folder {folder} is in use by another lambdad (pid {holder}); "
+                "stop that one, or choose another folder with --data-dir."
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -37,7 +39,7 @@ class DataDirectoryLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> DataDirectoryLock:
+    def __enter__(self) -> DataFolderLock:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from lambdad.admin import answer
 from lambdad.identity import Identities
-from lambdad.store.lock import DataDirectoryLock
+from lambdad.store.lock import DataFolderLock
 from lambdad.store.memory import MemoryStore
 
 Run = Callable[..., Result]
@@ -87,7 +87,7 @@ def test_listing_does_not_make_a_data_folder(run: Run, tmp_path: Path) -> None:
 
 def test_a_folder_that_another_process_holds_is_left_alone(run: Run, tmp_path: Path) -> None:
     """A server that is starting, or has no admin socket, keeps its store to itself."""
-    with DataDirectoryLock(tmp_path):
+    with DataFolderLock(tmp_path):
         result = run("credentials", "create", "--data-dir", str(tmp_path))
     assert result.exit_code == 1
     assert "is in use by another lambdad" in result.stderr
@@ -101,7 +101,7 @@ def test_a_running_server_is_asked(run: Run, admin_server: Any, tmp_path: Path) 
         status, document = asyncio.run(answer(identities, method, path, body))
         return status, json.dumps(document).encode()
 
-    with DataDirectoryLock(tmp_path), admin_server(tmp_path, reply):
+    with DataFolderLock(tmp_path), admin_server(tmp_path, reply):
         made = json.loads(run("credentials", "create", "--name", "ci", "--json", "--data-dir", str(tmp_path)).stdout)
         assert identities.lookup(made["AccessKeyId"]) is not None
         assert "ci" in run("credentials", "list", "--data-dir", str(tmp_path)).stdout

@@ -211,7 +211,10 @@ async def test_a_look_that_fails_is_done_again(source: FakeSource, tmp_path: Pat
 async def test_a_server_without_a_cache_folder_does_not_start(tmp_path: Path) -> None:
     """Its functions could never be made ready."""
     (tmp_path / "file").touch()
-    with pytest.raises(StartupError, match=r"^The cache folder \S+/file/cache cannot be written: Not a directory\.$"):
+    with pytest.raises(
+        StartupError,
+        match=r"^The cache folder \S+/file/cache cannot be written: Not a directory; choose another with --cache-dir\.$",
+    ):
         await server(tmp_path / "file" / "cache").open()
 
 
