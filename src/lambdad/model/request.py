@@ -19,6 +19,9 @@ class Principal(msgspec.Struct, frozen=True):
     access_key_id: str | None = None
 
 
+NOBODY = Principal("", "")  #: of requests that want no signature
+
+
 class RequestContext(msgspec.Struct, frozen=True):
     """What surrounds the request's parameters."""
 

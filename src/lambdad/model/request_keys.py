@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from lambdad.model.permission import KeyReader, Parameters
+from lambdad.model.policy import Caller
 from lambdad.model.policy_evaluation import Subject
 from lambdad.model.request import RequestContext
 
 Values = tuple[str, ...] | None
+
+#: Of who has not signed. AWS says "anonymous" for `aws:userid` too: a policy that asks for that would be public in disguise.
+_ANYBODY = {"aws:principaltype": "Anonymous", "aws:principalisawsservice": "false"}
 
 
 class RequestKeys:
@@ -62,6 +66,17 @@ class RequestKeys:
             return names or None
         wanted = key.removeprefix("aws:requesttag/")
         return next(((value,) for name, value in tags.items() if name.lower() == wanted), None)
+
+
+def caller_of(context: RequestContext, clock: Callable[[], float], more: Mapping[str, str]) -> Caller:
+    """Who asks, to a resource's policy alone: anybody, where the context's principal has no ARN."""
+    made = {key: make(context, clock) for key, make in _OF_ANY_REQUEST.items()}
+    keys = {key: values[0] for key, values in made.items() if values}
+    arn, account_id = context.principal.arn, context.principal.account_id
+    if not arn:
+        return Caller(context={**keys, **_ANYBODY, **more})
+    named = {"aws:principalarn": arn, "aws:principalaccount": account_id, "aws:principalisawsservice": "false"}
+    return Caller(principal_arn=arn, account_id=account_id, context={**keys, **named, **more})
 
 
 def resource_tag_keys(service: str, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

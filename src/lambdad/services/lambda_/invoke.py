@@ -12,8 +12,9 @@ from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.event import QueuedEvent
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.model.policy import Caller, allows
+from lambdad.model.policy import allows
 from lambdad.model.request import RequestContext, Response
+from lambdad.model.request_keys import caller_of
 from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.services.lambda_.managed_rules import not_with_instances
 from lambdad.services.lambda_.payload import EMPTY, check_json, check_size, read_client_context
@@ -138,6 +139,5 @@ async def _check_permission(state: LambdaState, context: RequestContext, name: F
         return
     stored = await state.functions.find(name.key)
     policy = stored.policies.get(name.qualifier or "") if stored else None
-    caller = Caller(principal_arn=context.principal.arn, account_id=context.account_id)
-    if not allows(policy, caller, action, name.qualified_arn):
+    if not allows(policy, caller_of(context, state.clock, {}), action, name.qualified_arn):
         raise access_denied(context.principal.arn, action, name.qualified_arn)

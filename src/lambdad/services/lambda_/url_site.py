@@ -13,8 +13,9 @@ from lambdad.model.arn import FunctionName
 from lambdad.model.function_url import METHODS, NONE, RESPONSE_STREAM, FunctionUrl, is_preflight
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.permission import KeyReader, Parameters, Permission
-from lambdad.model.policy import Caller, Policy, allows
-from lambdad.model.request import Principal, RequestContext
+from lambdad.model.policy import Policy, allows
+from lambdad.model.request import NOBODY, Principal, RequestContext
+from lambdad.model.request_keys import caller_of
 from lambdad.model.site import SiteCaller, SiteRequest, SiteResponse
 from lambdad.model.trace_header import MOST_INVOCATIONS, entering
 from lambdad.model.version import LATEST
@@ -95,7 +96,7 @@ class FunctionUrlSite:
         """Nothing of the body is read for somebody who may not call."""
         request, limit = called.request, self._state.quotas.sync_payload_bytes
         if called.url.auth_type == NONE:
-            _check_policy(called, None)
+            self._check_policy(called, NOBODY)
             return None, await request.body(limit)
         request.check_claim(SIGNING_NAME)
         body = await request.body(limit)
@@ -104,8 +105,30 @@ class FunctionUrlSite:
             raise ServiceError("InvalidSignatureException", "Credential should be scoped to a valid region.", status=403)
         is_decided = await request.permit(caller, _permissions(called))
         if not is_decided and caller.principal.account_id != called.name.account_id:
-            _check_policy(called, caller.principal)  # within the account any signature will do with `--auth off`
+            self._check_policy(called, caller.principal)  # within the account any signature will do with `--auth off`
         return caller, body
+
+    def _check_policy(self, called: _Called, principal: Principal) -> None:
+        """Whether the resource policy lets in this principal, or anybody."""
+        request, name = called.request, called.name
+        for action, keys in _asked(called.url.auth_type).items():
+            context = RequestContext(
+                request_id=request.request_id,
+                service=SIGNING_NAME,
+                operation="InvokeFunctionUrl",
+                account_id=name.account_id,
+                region=name.region,
+                principal=principal,
+                source_ip=request.source_ip,
+                endpoint=f"{request.scheme}://{request.host}",
+                headers=request.headers,
+                raw_path=request.raw_path,
+                raw_query=request.raw_query,
+            )
+            if not allows(called.policy, caller_of(context, self._state.clock, keys), action, name.qualified_arn):
+                who = principal.arn or "anybody"
+                message = f"No statement lets {who} do {action} on {name.qualified_arn}."
+                raise ServiceError("AccessDeniedException", message, status=403)
 
     async def _invoked(self, called: _Called, caller: SiteCaller | None, body: bytes) -> SiteResponse:
         state, request, name = self._state, called.request, called.name
@@ -159,19 +182,6 @@ def _permissions(called: _Called) -> tuple[Permission, ...]:
     return tuple(
         Permission(action, resource, {name: key(value) for name, value in keys.items()}) for action, keys in asked.items()
     )
-
-
-def _check_policy(called: _Called, principal: Principal | None) -> None:
-    """Whether the resource policy lets in this principal, or anybody."""
-    for action, keys in _asked(called.url.auth_type).items():
-        if principal is None:
-            caller = Caller(context=keys)
-        else:
-            caller = Caller(principal_arn=principal.arn, account_id=principal.account_id, context=keys)
-        if not allows(called.policy, caller, action, called.name.qualified_arn):
-            who = "anybody" if principal is None else principal.arn
-            message = f"No statement lets {who} do {action} on {called.name.qualified_arn}."
-            raise ServiceError("AccessDeniedException", message, status=403)
 
 
 def _refused(called: _Called, error: ServiceError) -> SiteResponse:

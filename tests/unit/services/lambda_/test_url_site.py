@@ -69,6 +69,42 @@ async def test_nobody_is_public_without_both_permissions(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operator", "key", "wanted", "good", "bad"),
+    [
+        ("IpAddress", "aws:SourceIp", "192.0.2.0/24", {"source_ip": "192.0.2.9"}, {"source_ip": "198.51.100.1"}),
+        (
+            "StringLike", "aws:Referer", "https://page.example/*",
+            {"sent": [("Referer", "https://page.example/a")]}, {"sent": [("Referer", "https://other.example/a")]},
+        ),
+        ("Bool", "aws:SecureTransport", "true", {"scheme": "https"}, {"scheme": "http"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+async def test_conditions_hold_of_requests_without_a_signature(
+    world: World, effect: str, operator: str, key: str, wanted: str, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    """A whole policy may say whence a public URL is called: who is denied is not let in for want of a signature."""
+    await world.create()
+    url_id = await url_of(world)
+    resource = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+    about, condition = {"Principal": "*", "Resource": resource}, {operator: {key: wanted}}
+    public: list[tuple[str, dict[str, Any]]] = [
+        ("lambda:InvokeFunctionUrl", {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}),
+        ("lambda:InvokeFunction", {"StringEquals": {"lambda:InvokedViaFunctionUrl": "true"}}),
+    ]
+    more = condition if effect == "Allow" else {}
+    statements = [{**about, "Effect": "Allow", "Action": action, "Condition": {**of, **more}} for action, of in public]
+    if effect == "Deny":
+        statements.append({**about, "Effect": "Deny", "Action": "lambda:*", "Condition": condition})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    await world.call("PutResourcePolicy", ResourceArn=resource, Policy=policy)
+    let_in = good if effect == "Allow" else bad
+    turned_away = bad if effect == "Allow" else good
+    assert (await asked(world, url_id, **let_in)).status == 200
+    assert (await asked(world, url_id, **turned_away)).status == 403
+
+
+@pytest.mark.parametrize(
     "permissions",
     [
         ({**PUBLIC_URL, "FunctionUrlAuthType": "AWS_IAM"}, PUBLIC_INVOKE),
