@@ -94,7 +94,11 @@ class Nursery:
                 self.pre_booted.remove(shell)
                 yield start, shell
         while self.waiting and self.spares:
-            yield self.waiting.popleft(), self.spares.popleft()
+            spare = self.spares.popleft()
+            if spare.has_lost_runtime:
+                spare.kill()
+            else:
+                yield self.waiting.popleft(), spare
 
     def is_idle(self, now: float, idle_seconds: float) -> bool:
         """Nothing was asked of it for a while, and it has nothing that is unused."""

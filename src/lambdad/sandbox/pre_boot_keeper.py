@@ -58,8 +58,8 @@ class PreBootKeeper:
         self._tell()
 
     def let_go(self, shell: Shell) -> None:
-        """It is somebody else's, or has ended. Before anybody else has what tells of its runtime."""
-        if shell.kind is not None and shell.doors:
+        """It is somebody else's, or has ended. Before anybody else has what tells of its runtime. Of a spare as well."""
+        if shell.doors:
             for door in shell.runtime_doors:
                 self._loop.forget(door)
         if shell in shell.nursery.pre_booted:
@@ -78,6 +78,7 @@ class PreBootKeeper:
             self._note_failure(shell)
             shell.kill()
             return
+        self.let_go(shell)  # as a spare
         shell.nursery.pre_booted.append(shell)
         ended, booted = shell.runtime_doors
         self._loop.watch(ended, lambda: self._note_loss(shell))

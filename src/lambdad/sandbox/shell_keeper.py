@@ -342,7 +342,18 @@ class ShellKeeper:
             shell.nursery.ancestors = 0
             shell.nursery.forking.discard(shell.number)
             shell.nursery.spares.append(shell)
+            self._watch_spare(shell)
             self._serve_waiting(shell.nursery)
+
+    def _watch_spare(self, shell: Shell) -> None:
+        """Its runtime may be killed while it waits, which its init tells whoever is to have it: nobody, then."""
+        self._loop.watch(shell.runtime_doors[0], lambda: self._drop_spare(shell))
+
+    def _drop_spare(self, shell: Shell) -> None:
+        self._pre_booted.let_go(shell)
+        if shell in shell.nursery.spares:
+            shell.nursery.spares.remove(shell)
+        shell.kill()
 
     def _serve_waiting(self, nursery: Nursery) -> None:
         if nursery.is_outdated:
@@ -397,6 +408,7 @@ class ShellKeeper:
                 shell.kill()
             else:
                 shell.nursery.spares.appendleft(shell)
+                self._watch_spare(shell)
             self._refuse(start, str(error))
         else:
             self._sandboxes[start.sandbox_id] = shell

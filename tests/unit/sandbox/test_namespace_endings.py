@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -194,6 +195,32 @@ async def test_spares_are_refilled(sandboxes: NamespaceSandboxes, tmp_path: Path
     for number in range(6):
         async with started(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
             assert await peer.run("result = 1") == 1
+
+
+async def test_a_spare_that_has_lost_its_runtime_is_replaced(tmp_path: Path) -> None:
+    """Killed while it waited, as where a machine is short of memory, with nobody to notice but the launcher."""
+    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=1)
+    await sandboxes.open()
+    async with started(sandboxes, tmp_path):
+        assert sandboxes._link.process is not None
+        [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
+
+    async def spare(lost: int | None = None) -> list[int]:
+        """Its init, and the runtime that waits in it."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(OSError):  # what has ended meanwhile has no children
+                    found = [[init, *children(init)] for init in children(zygote) if init != lost]
+                    if len(found) == 1 and len(found[0]) == 2:
+                        return found[0]
+                await asyncio.sleep(0.01)
+
+    init, runtime = await spare()
+    os.kill(runtime, signal.SIGKILL)
+    assert await spare(lost=init)
+    async with started(sandboxes, tmp_path, sandbox_id="two") as (_, peer):
+        assert await peer.run("result = 1") == 1
+    await sandboxes.close()
 
 
 @pytest.mark.parametrize("killed", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["killed", "only-stopped"])
