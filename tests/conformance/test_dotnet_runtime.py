@@ -180,7 +180,7 @@ def test_what_is_no_handler_says_why_in_awss_words(dotnet: Dotnet, tmp_path: Pat
         package = Path(shutil.copytree(package, tmp_path / "package"))
         describe(package, "Absent", "3.1.0")
     with dotnet.run(handler, package) as process:
-        told = process.api.told.get(timeout=20)
+        told = process.api.told.get(timeout=100)
         assert process.wait() == 1
     assert told.kind == "init/error"
     payload = error(told)
@@ -198,7 +198,7 @@ def test_what_is_no_handler_says_why_in_awss_words(dotnet: Dotnet, tmp_path: Pat
 def test_what_the_functions_own_code_throws_at_its_start_is_told(dotnet: Dotnet, handler: str, kinds: list[str]) -> None:
     """By a constructor or a static initializer, with the cause."""
     with dotnet.run(f"Example::{handler}::Handle") as process:
-        payload = error(process.api.told.get(timeout=20))
+        payload = error(process.api.told.get(timeout=100))
         assert process.wait() == 1
         assert [payload["errorType"], payload["cause"]["errorType"]] == kinds
         assert payload["cause"]["errorMessage"] in process.ended_log()
@@ -544,5 +544,5 @@ def test_an_assembly_that_is_none_says_so(dotnet: Dotnet, tmp_path: Path) -> Non
     package = Path(shutil.copytree(example(), tmp_path / "package"))
     (package / "Example.dll").write_bytes(b"MZ not an assembly" * 100)
     with dotnet.run("Example::Example.Shapes::Static", package) as process:
-        assert error(process.api.told.get(timeout=20))["errorMessage"] == "Unable to load assembly 'Example'."
+        assert error(process.api.told.get(timeout=100))["errorMessage"] == "Unable to load assembly 'Example'."
         assert process.wait() == 1

@@ -127,7 +127,7 @@ def test_a_handler_that_names_no_program_is_a_path_error(start: Start, tmp_path:
     (task / "garbage").write_bytes(b"\x7fELF")
     (task / "garbage").chmod(0o755)
     with start(handler) as process:
-        told = process.api.told.get(timeout=20)
+        told = process.api.told.get(timeout=100)
         assert process.wait() == 1
         log = process.ended_log()
     text = f"fork/exec {task}/{handler}: {problem}"
@@ -139,7 +139,7 @@ def test_a_handler_that_names_no_program_is_a_path_error(start: Start, tmp_path:
 def test_a_program_without_the_service_cannot_be_a_function(start: Start) -> None:
     """net/rpc's own words say what is missing."""
     with start(STRANGE="1") as process:
-        told = process.api.told.get(timeout=20)
+        told = process.api.told.get(timeout=100)
         assert process.wait() == 1
     assert told.path == "/2018-06-01/runtime/init/error"
     assert json.loads(told.body) == {"errorMessage": "rpc: can't find service Function.Ping", "errorType": "ServerError"}
@@ -156,6 +156,6 @@ def test_what_speaks_no_gob_cannot_be_a_function(start: Start, tmp_path: Path) -
     )
     os.chmod(server, 0o755)
     with start("web") as process:
-        told = process.api.told.get(timeout=20)
+        told = process.api.told.get(timeout=100)
         assert process.wait() == 1
     assert json.loads(told.body)["errorType"] == "GobError"

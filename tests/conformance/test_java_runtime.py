@@ -304,7 +304,7 @@ def test_the_context_has_all_fields(java: Java) -> None:
             cognito_identity='{"cognitoIdentityId":"one","cognitoIdentityPoolId":"pool"}',
             aws_tenant_id="blue",
         )
-        told = json.loads(java.api.told.get(timeout=20).body)
+        told = json.loads(java.api.told.get(timeout=100).body)
         plain = json.loads(do(process, "context").body)
         bare = json.loads(process.invoke(b'{"do":"context"}', trace_id=None, client_context="[1]").body)
     trace = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"
@@ -439,7 +439,7 @@ def test_a_serializer_that_cannot_be_made_is_an_init_error(java: Java, tmp_path:
     (services / "com.amazonaws.services.lambda.runtime.CustomPojoSerializer").write_text("example.Missing\n")
     java.task_root = task
     with java.start("example.Methods::text") as process:
-        told = java.api.told.get(timeout=20)
+        told = java.api.told.get(timeout=100)
         assert process.wait() == 1
     assert told.kind == "init/error"
     assert json.loads(told.body)["errorType"] == "java.util.ServiceConfigurationError"
@@ -461,7 +461,7 @@ def test_a_function_whose_own_code_fails_at_its_start_is_an_init_error(java: Jav
     """Reported, logged with its stack, and the process exits 1; what is merely not there fails each invocation instead."""
     message, kind = FAULTS[handler]
     with java.start(handler) as process:
-        told = java.api.told.get(timeout=20)
+        told = java.api.told.get(timeout=100)
         assert process.wait() == 1
         log = process.ended_log()
     assert told.kind == "init/error"

@@ -47,15 +47,11 @@ def attacked(server: Server) -> Iterator[WireClient]:
 @pytest.fixture
 def unchanged(server: Server, attacked: WireClient) -> Iterator[None]:
     """Nothing of the account differs after the test, and no file lies about that was not there before."""
-    before, files = kept(server, ATTACKED), _files(server)
+    before, files = kept(server, ATTACKED), server.files()
     yield
     after = kept(server, ATTACKED)
     assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == set()
-    assert _files(server) <= files
-
-
-def _files(server: Server) -> set[str]:
-    return {str(path) for folder in ("blobs", "code") for path in (server.data_dir / folder).rglob("*") if path.is_file()}
+    assert server.files() <= files
 
 
 @pytest.mark.parametrize("operation", SERVED)

@@ -97,7 +97,7 @@ def test_callbacks_answer_when_nothing_is_left_to_do(node: Language, start: Star
     files = {"app.js": OLD_WAYS}
     if major(node) >= 24:
         with start(files, "app.callback") as process:
-            told = process.api.told.get(timeout=20)
+            told = process.api.told.get(timeout=100)
             assert (told.kind, json.loads(told.body)["errorType"]) == ("init/error", "Runtime.CallbackHandlerDeprecated")
         return
     with start(files, "app.callback") as process:
@@ -141,7 +141,7 @@ def test_handlers_are_found_in_folders_and_objects(node: Language, start: Start)
         ("../app.handler", "Runtime.MalformedHandlerName"),
     ):
         with start(files, handler) as process:
-            assert json.loads(process.api.told.get(timeout=20).body)["errorType"] == error_type
+            assert json.loads(process.api.told.get(timeout=100).body)["errorType"] == error_type
 
 
 def test_modules_of_both_kinds(node: Language, start: Start) -> None:
@@ -149,7 +149,7 @@ def test_modules_of_both_kinds(node: Language, start: Start) -> None:
     source = "const answer = await Promise.resolve('module');\nexport const handler = async () => answer;\n"
     if major(node) < MODULES:
         with start({"app.mjs": source}, "app.handler") as process:
-            assert json.loads(process.api.told.get(timeout=20).body)["errorType"] == "Runtime.ImportModuleError"
+            assert json.loads(process.api.told.get(timeout=100).body)["errorType"] == "Runtime.ImportModuleError"
         return
     with start({"app.mjs": source}, "app.handler") as process:
         assert result(process) == "module"
@@ -164,7 +164,7 @@ def test_modules_of_both_kinds(node: Language, start: Start) -> None:
         ("throw new RangeError('at import'); export const handler = 1;", "RangeError"),
     ):
         with start({"broken.mjs": text}, "broken.handler") as process:
-            told = process.api.told.get(timeout=20)
+            told = process.api.told.get(timeout=100)
             assert (told.kind, json.loads(told.body)["errorType"]) == ("init/error", error_type)
 
 

@@ -44,7 +44,7 @@ def test_several_invocations_share_one_connection_and_process(python: Python) ->
     """The process keeps its state between invocations, in order, and asks for the next one after each answer."""
     with python.run("seen = []\ndef handler(event, context):\n    seen.append(event)\n    return seen\n") as process:
         bodies = [process.invoke(b"%d" % number).body for number in range(3)]
-        python.api.asked.get(timeout=10)
+        python.api.asked.get(timeout=100)
     assert [json.loads(body) for body in bodies] == [[0], [0, 1], [0, 1, 2]]
 
 
@@ -62,7 +62,7 @@ def test_handler_strings_name_modules_in_folders(python: Python, handler: str, f
 
 def init_error(python: Python, process: RuntimeProcess) -> tuple[Told, str]:
     with process:
-        told = python.api.told.get(timeout=20)
+        told = python.api.told.get(timeout=100)
         assert process.wait() == 1
         return told, process.ended_log()
 

@@ -26,7 +26,7 @@ def handler(event, context):
 
 
 def answers(api: RuntimeApi, count: int) -> list[Any]:
-    return [json.loads(api.told.get(timeout=20).body) for _ in range(count)]
+    return [json.loads(api.told.get(timeout=100).body) for _ in range(count)]
 
 
 def test_each_invocation_has_a_process_of_its_own(python: Python) -> None:
@@ -56,7 +56,7 @@ def test_the_runtime_ends_with_its_last_worker(python: Python) -> None:
 def test_a_function_that_cannot_be_loaded(python: Python) -> None:
     """Every worker says so and ends, and with them the runtime."""
     with python.run("raise ValueError('no')", AWS_LAMBDA_MAX_CONCURRENCY="2") as process:
-        told = [python.api.told.get(timeout=20) for _ in range(2)]
+        told = [python.api.told.get(timeout=100) for _ in range(2)]
         assert {one.kind for one in told} == {"init/error"} and b"ValueError" in told[0].body
         assert process.wait() == 1
 
@@ -65,6 +65,6 @@ def test_a_signal_to_end_reaches_the_workers(python: Python) -> None:
     """SIGTERM, which comes where there are extensions, ends all of them."""
     with python.run(MEETS, AWS_LAMBDA_MAX_CONCURRENCY="3") as process:
         for _ in range(3):
-            python.api.asked.get(timeout=20)
+            python.api.asked.get(timeout=100)
         os.kill(process._process.pid, signal.SIGTERM)
         assert process.wait() == 1

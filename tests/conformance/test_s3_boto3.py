@@ -36,6 +36,7 @@ from lambdad.store.sqlite import SqliteStore
 from lambdad.wire.front import Front
 from lambdad.wire.listener import HttpListener
 from support import clients
+from support.server import wait_until
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:resize"
 CREDENTIAL = Credential("AKIATEST", "secret", "000000000000", "arn:aws:iam::000000000000:user/ann")
@@ -380,21 +381,21 @@ def test_other_accounts_stay_outside(running: Running, bucket: str) -> None:
     connection.close()
 
 
+def files(folder: Path) -> set[str]:
+    """What is in it at the moment, however that changes meanwhile."""
+    return {os.path.join(place, name) for place, _, names in os.walk(folder) for name in names}
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(running: Running, s3: Any, bucket: str) -> None:
     """A client that goes away in the middle of its body has put nothing, and no half file stays."""
-    before = {path for path in running.blobs.rglob("*") if path.is_file()}
+    before = files(running.blobs)
     url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"})
     path = url.partition(str(running.port))[2]
     with socket.create_connection(("127.0.0.1", running.port)) as connection:
         head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Length: 4000000\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 2_000_000)
-    deadline = threading.Event()
     # Files of before may still be on their way out, of objects that another test has deleted.
-    for _ in range(3000):
-        if {path for path in running.blobs.rglob("*") if path.is_file()} <= before:
-            break
-        deadline.wait(0.01)
-    assert {path for path in running.blobs.rglob("*") if path.is_file()} <= before
+    wait_until(lambda: files(running.blobs) <= before, 30, "the half file to go")
     with pytest.raises(ClientError):
         s3.head_object(Bucket=bucket, Key="k")
 

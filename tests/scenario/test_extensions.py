@@ -10,6 +10,7 @@ import pytest
 
 from support.extensions import create_extended, layer, lines, wait_for_line
 from support.go import built
+from support.processes import command_line, descendants
 from support.server import Server, wait_until
 
 pytestmark = pytest.mark.root
@@ -196,12 +197,12 @@ def test_the_caller_does_not_wait_for_extensions(server: Server) -> None:
 
 def test_a_timeout_and_a_crash_are_told_to_extensions(server: Server) -> None:
     """With AWS's reasons; then the extensions are started anew with the runtime."""
-    create_extended(server, "with-trouble", FUNCTION, {"witness": PYTHON}, Timeout=2)
+    create_extended(server, "with-trouble", FUNCTION, {"witness": PYTHON}, Timeout=4)
     lambda_ = server.client("lambda")
     assert b"Runtime.ExitError" in lambda_.invoke(FunctionName="with-trouble", Payload=b'"crash"')["Payload"].read()
     wait_for_line(server, "with-trouble", "witness SHUTDOWN failure")
     assert (
-        b"Task timed out after 2.00 seconds"
+        b"Task timed out after 4.00 seconds"
         in lambda_.invoke(FunctionName="with-trouble", Payload=b'"sleep"')["Payload"].read()
     )
     wait_for_line(server, "with-trouble", "witness SHUTDOWN timeout")
@@ -252,7 +253,7 @@ def test_an_extension_deaf_to_shutdown_is_killed(server: Server, tmp_path: Path)
     server.invoke("with-deaf")
     server.client("lambda").delete_function(FunctionName="with-deaf")
     wait_for_line(server, "with-deaf", "deaf SHUTDOWN spindown")
-    wait_until(lambda: not _is_running("/opt/extensions/deaf"), 15, "the deaf extension to be killed")
+    wait_until(lambda: not _runs(server, "/opt/extensions/deaf"), 15, "the deaf extension to be killed")
 
 
 def test_telemetry_is_delivered(server: Server) -> None:
@@ -286,14 +287,8 @@ def test_telemetry_is_delivered(server: Server) -> None:
     assert [event["record"] for event in heard if event["type"] == "function"] == ["said 0", "said 1"]
 
 
-def _is_running(command: str) -> bool:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if command.encode() in path.read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
+def _runs(server: Server, command: str) -> bool:
+    return any(command in command_line(pid) for pid in descendants(server.process.pid))
 
 
 def _report(server: Server, name: str) -> str:

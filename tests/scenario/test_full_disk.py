@@ -80,7 +80,7 @@ def test_a_full_disk(server_on_a_small_disk: Server) -> None:
     assert lambda_.get_function_configuration(FunctionName="before")["Description"] == ""
     assert server.invoke("before", 2) == 2
     warnings = [line for line in server.log().splitlines() if '"logger": "lambdad.wire.front"' in line]
-    assert len(warnings) == 1, warnings
+    assert 1 <= len(warnings) < 7, warnings  # one in a minute, however many were refused
     assert "Traceback" not in server.log()
 
     filler.unlink()

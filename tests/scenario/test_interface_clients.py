@@ -126,7 +126,7 @@ def name(server: Server, client: Client) -> str:
 
 def create(server: Server, client: Client, name: str, source: str | None = None, **settings: Any) -> str:
     files = {**client.files(), client.module: client.source if source is None else source}
-    settings = {"Handler": "app.handler", "Timeout": 3, "MemorySize": 512, **settings}
+    settings = {"Handler": "app.handler", "Timeout": 5, "MemorySize": 512, **settings}
     code = {"ZipFile": zipped(files, ("bootstrap",))}
     server.client("lambda").create_function(FunctionName=name, Role=ROLE, Runtime="provided.al2023", Code=code, **settings)
     server.wait_active(name)
@@ -158,7 +158,7 @@ def test_the_context_is_true(server: Server, name: str) -> None:
     assert (seen["name"], seen["version"], str(seen["memory"])) == (name, "$LATEST", "512")
     assert seen["group"] == f"/aws/lambda/{name}"
     assert "[$LATEST]" in seen["stream"]
-    assert 0 < seen["left"] <= 3000
+    assert 0 < seen["left"] <= 5000
     assert seen["custom"] == {"k": "v"}
     assert seen["trace"].startswith("Root=")
 
@@ -185,7 +185,7 @@ def test_a_process_that_ends_and_a_call_that_takes_too_long(server: Server, name
     assert server.invoke(name)["calls"] == 1
     error = server.failure(name, {"how": "sleep"})
     assert error["errorType"] == "Sandbox.Timedout"
-    assert error["errorMessage"].endswith("Task timed out after 3.00 seconds")
+    assert error["errorMessage"].endswith("Task timed out after 5.00 seconds")
     assert server.invoke(name)["calls"] == 1
 
 

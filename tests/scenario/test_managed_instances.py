@@ -126,9 +126,9 @@ def test_several_at_once_in_one_environment(own: Server, provider: str) -> None:
 
 def test_trouble_stays_with_its_invocation(own: Server, provider: str) -> None:
     """One that times out and one whose process dies fail alone; when no process is left another environment comes."""
-    create(own, "fails", provider, 2, Timeout=1)
+    create(own, "fails", provider, 2, Timeout=2)
     late = call(own, "fails", "late")
-    assert late["error"] == "Unhandled" and "Task timed out after 1.00 seconds" in late["errorMessage"]
+    assert late["error"] == "Unhandled" and "Task timed out after 2.00 seconds" in late["errorMessage"]
     home = call_when_free(own, "fails")["home"]
     dead = call_when_free(own, "fails", "die")
     assert dead["errorType"] == "Runtime.ExitError" and dead["error"] == "Unhandled"
@@ -143,8 +143,8 @@ def test_what_was_made_is_there_after_a_kill(own: Server, provider: str) -> None
     own.kill()
     own.start()
     lambda_ = own.client("lambda")
-    wait_until(lambda: own.health()["environments"]["idle"] >= 1, 60, "the environments to be there again")
-    assert call(own, "kept")["version"] == "$LATEST.PUBLISHED"
+    wait_until(lambda: own.health()["environments"]["idle"] >= 1, 60, "environments to be there again")
+    assert call_when_free(own, "kept")["version"] == "$LATEST.PUBLISHED"
     assert lambda_.list_tags(Resource=provider)["Tags"] == {"team": "blue"}
     scaling = lambda_.get_function_scaling_config(FunctionName="kept", Qualifier="$LATEST.PUBLISHED")
     assert scaling["AppliedFunctionScalingConfig"] == scaling["RequestedFunctionScalingConfig"] == ONE

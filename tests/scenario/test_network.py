@@ -26,7 +26,7 @@ def handler(event, context):
     try:
         if "name" in event:
             return {"address": socket.gethostbyname(event["name"])}
-        with urllib.request.urlopen(event["url"], timeout=5) as answer:
+        with urllib.request.urlopen(event["url"], timeout=20) as answer:
             return {"body": answer.read().decode()}
     except OSError as error:
         reason = getattr(error, "reason", error)
@@ -79,7 +79,7 @@ def website(peer: Peer) -> Iterator[Website]:
 
 @contextmanager
 def function(server: Server, name: str, **settings: object) -> Iterator[str]:
-    arn = server.create_function(name, FETCH, **settings)
+    arn = server.create_function(name, FETCH, Timeout=30, **settings)
     yield arn
     server.client("lambda").delete_function(FunctionName=name)
 

@@ -107,7 +107,7 @@ def test_the_runtime_in_force_is_named(oci_server: Server, backend: Backend) -> 
 
 def test_an_environment_lives_as_ever(oci_server: Server) -> None:
     """It serves again and again, keeps /tmp over a timeout, a crash and want of memory, and tells of them as AWS does."""
-    oci_server.create_function("lives", FUNCTION, Timeout=3, MemorySize=256)
+    oci_server.create_function("lives", FUNCTION, Timeout=5, MemorySize=256)
     assert oci_server.invoke("lives", {"how": "write"}) == {"count": 1, "kept": True, "uid": oci_server.invoke("lives")["uid"]}
     assert oci_server.invoke("lives")["count"] == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
 from support.server import Server, running, wait_until, zipped
 
@@ -30,9 +31,9 @@ def handler(event, context):
     if event == "sleep":
         time.sleep(60)
     if event == "hold":
-        s3 = boto3.client("s3")
-        s3.put_object(Bucket="gate", Key="in/" + context.aws_request_id)
-        while "Contents" not in s3.list_objects_v2(Bucket="gate", Prefix="go-on"):
+        s3, own = boto3.client("s3"), context.function_name
+        s3.put_object(Bucket="gate", Key=own + "/in/" + context.aws_request_id)
+        while "Contents" not in s3.list_objects_v2(Bucket="gate", Prefix=own + "/go-on"):
             time.sleep(0.05)
     return [KIND, VERSION]
 """
@@ -43,6 +44,7 @@ BROKEN = "raise RuntimeError('never ready')"
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose counts are nobody else's, and that may be killed."""
     with running(tmp_path_factory.mktemp("provisioned")) as server:
+        server.client("s3").create_bucket(Bucket="gate")
         yield server
 
 
@@ -62,6 +64,11 @@ def config(server: Server, name: str, qualifier: str) -> dict[str, Any]:
 
 def call(server: Server, name: str, event: str = "") -> Any:
     return json.load(api(server).invoke(FunctionName=name, Payload=json.dumps(event).encode())["Payload"])
+
+
+def held_of(server: Server, name: str) -> int:
+    """How many calls of the function have been held."""
+    return int(server.client("s3").list_objects_v2(Bucket="gate", Prefix=f"{name}/in/")["KeyCount"])
 
 
 def put(server: Server, name: str, qualifier: str, count: int) -> dict[str, Any]:
@@ -105,14 +112,13 @@ def test_the_life_of_a_configuration(own: Server) -> None:
     assert call(own, "tells") == ["on-demand", "$LATEST"]
 
     # Spill over: two provisioned, and a third on demand.
-    s3.create_bucket(Bucket="gate")
     with ThreadPoolExecutor(3) as pool:
         held = [pool.submit(call, own, "tells:live", "hold") for _ in range(2)]
-        wait_until(lambda: len(s3.list_objects_v2(Bucket="gate", Prefix="in/").get("Contents", [])) == 2, 30, "two calls")
+        wait_until(lambda: held_of(own, "tells") == 2, 30, "two calls")
         assert counts(own) == (0, 0, 2, 2, 2)
         assert call(own, "tells:live") == ["on-demand", "1"]
         assert own.health()["concurrency"]["spilled_over"] == 1
-        s3.put_object(Bucket="gate", Key="go-on")
+        s3.put_object(Bucket="gate", Key="tells/go-on")
         assert [each.result() for each in held] == [["provisioned-concurrency", "1"]] * 2
 
     # A crash and an error.
@@ -161,14 +167,20 @@ def test_time_outs_and_callers_that_go_away(own: Server) -> None:
     for _ in range(2):
         assert "FunctionError" in lambda_.invoke(FunctionName="hasty:1", Payload=b'"sleep"')
         wait_for(own, "hasty", "1")
-    impatient = own.client("lambda", config=Config(retries={"max_attempts": 0}, read_timeout=0.2))
-    with pytest.raises(ReadTimeoutError):
-        impatient.invoke(FunctionName="hasty:1", Payload=b'"sleep"')
-    assert counts(own) == (0, 0, 1, 1, 1)
+    own.create_function("left", TELLS, Publish=True, Timeout=60, MemorySize=256)
+    put(own, "left", "1", 1)
+    wait_for(own, "left", "1")
+    caller = http.client.HTTPConnection("127.0.0.1", own.port, timeout=60)
+    caller.request("POST", "/2015-03-31/functions/left:1/invocations", b'"hold"')
+    wait_until(lambda: held_of(own, "left") == 1, 30, "the function to begin")
+    caller.close()
+    assert counts(own) == (0, 0, 1, 2, 2)
+    own.client("s3").put_object(Bucket="gate", Key="left/go-on")
     wait_until(lambda: counts(own)[:3] == (0, 0, 0), 30, "the function to end without its caller")
-    wait_for(own, "hasty", "1")
-    assert call(own, "hasty:1") == ["provisioned-concurrency", "1"]
-    lambda_.delete_function(FunctionName="hasty")
+    for name in ("hasty", "left"):
+        wait_for(own, name, "1")
+        assert call(own, f"{name}:1") == ["provisioned-concurrency", "1"]
+        lambda_.delete_function(FunctionName=name)
     wait_until(lambda: sum(own.health()["environments"].values()) == 0, 30, "all environments to end")
     assert counts(own) == (0, 0, 0, 0, 0)
 

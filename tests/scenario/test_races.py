@@ -281,7 +281,7 @@ def _success(what: str, answer: WireAnswer) -> Any:
 
 
 def race(server: Server, seed: int) -> None:
-    environments, files = _environments(server), _files(server)
+    environments, files = _environments(server), server.files()
     running = Race(server)
     with WireClient(server, ACCOUNT) as client:
         for name in NAMES:  # there at the beginning, so that there is much to be done with them
@@ -306,7 +306,7 @@ def race(server: Server, seed: int) -> None:
         left = {key for key in kept(server, ACCOUNT) if not key[0].startswith("log-")}  # logs outlive their functions
         assert left == set()
     wait_until(lambda: _environments(server) <= environments, 60, "the environments of deleted functions to end")
-    wait_until(lambda: _files(server) <= files, 60, "the code of deleted functions to go")
+    wait_until(lambda: server.files() <= files, 60, "the code of deleted functions to go")
 
 
 def _wait_until_settled(client: WireClient, name: str) -> None:
@@ -342,10 +342,6 @@ def _compare_with_store(server: Server, client: WireClient) -> None:
 
 def _environments(server: Server) -> int:
     return sum(server.health()["environments"].values())
-
-
-def _files(server: Server) -> set[str]:
-    return {str(path) for folder in ("blobs", "code") for path in (server.data_dir / folder).rglob("*") if path.is_file()}
 
 
 def test_a_hundred_callers_are_served_as_if_one_after_the_other(server: Server) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.server import ROLE, Server, running, zipped
+from support.server import ROLE, Server, running, wait_until, zipped
 
 pytestmark = pytest.mark.root
 
@@ -142,8 +142,9 @@ def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> Non
     assert server.invoke("ruby-function")["count"] == 1
     assert server.failure("ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
     assert server.invoke("ruby-function")["count"] == 1
+    # The caller has its answer before the last line has been read from the function.
+    wait_until(lambda: server.messages("/aws/lambda/ruby-function").count("two\nlines\n") == 8, 20, "eight messages")
     messages = server.messages("/aws/lambda/ruby-function")
-    assert messages.count("two\nlines\n") == 8, messages
     assert [text for text in messages if f"INFO {answer['id']} -- : logged\ntwice" in text]
     assert any(text.startswith(f"INIT_START Runtime Version: {runtime.replace('ruby', 'ruby:')}.") for text in messages)
 

@@ -100,7 +100,9 @@ def test_environments_half_made_at_the_stop_end_without_a_word(tmp_path: Path) -
     """A stop in the middle of a burst of first calls has neither errors nor tracebacks in the log, and leaves nothing."""
     server = Server(tmp_path, "--drain-seconds", "0", "--spares", "0").start()
     for number in range(8):
-        server.create_function(f"burst-{number}", LATER)
+        server.create_function(
+            f"burst-{number}", "import time\ntime.sleep(9)\n" + LATER
+        )  # half made for long enough to be seen
     lambda_ = server.client("lambda")
     calls = [call_in_background(lambda_, f"burst-{number}") for number in range(8)]
     wait_until(lambda: server.health()["environments"]["starting"] >= 3, 30, "environments to be started")

@@ -133,14 +133,17 @@ def failing_syncs(server: Server) -> Iterator[None]:
         yield
     finally:
         tracing.send_signal(signal.SIGINT)
-        tracing.communicate(timeout=20)
+        tracing.communicate(timeout=100)
 
 
 def traced(pid: int) -> list[bool]:
-    return [
-        Path(f"/proc/{pid}/task/{task}/status").read_text().split("TracerPid:")[1].split()[0] != "0"
-        for task in os.listdir(f"/proc/{pid}/task")
-    ]
+    """Of each thread of the process."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            status = Path(f"/proc/{pid}/task/{task}/status").read_text()
+            found.append(status.split("TracerPid:")[1].split()[0] != "0")
+    return found
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")

@@ -307,7 +307,7 @@ def test_an_extension_that_fails_during_an_invocation(server: Server, behaviour:
     """Fails it, with AWS's words, or counts towards its timeout; the next one finds it started anew."""
     name = f"extension-{behaviour}"
     create_extended(
-        server, name, FUNCTION, {"troubled": TROUBLED}, Timeout=3, Environment={"Variables": {"BEHAVIOUR": behaviour}}
+        server, name, FUNCTION, {"troubled": TROUBLED}, Timeout=5, Environment={"Variables": {"BEHAVIOUR": behaviour}}
     )
     if behaviour == "hang":  # the caller has the answer before
         request_id = server.invoke(name, {})

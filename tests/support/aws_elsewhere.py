@@ -58,8 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
             operation = parameters["Action"]
-        self.server.requests.append((service, region, operation, parameters))
         self.server.trace_headers[operation] = self.headers.get("X-Amzn-Trace-Id")
+        self.server.requests.append((service, region, operation, parameters))  # last: tests wait for this
         if operation in self.server.refuse:
             status, code = self.server.refuse[operation]
             return self._refuse(status, code, is_json=bool(target))

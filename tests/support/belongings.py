@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from support.processes import children, command_line, is_running
+from support.server import PATIENCE_SECONDS
 
 _NAMESPACES = ("net", "mnt", "pid", "ipc", "uts", "cgroup")
 
@@ -51,7 +52,7 @@ class Belongings:
         return {kind: names for kind, names in found.items() if names}
 
     def wait_until_gone(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + max(seconds, PATIENCE_SECONDS)
         while left := self.left():
             assert time.monotonic() < deadline, left
             time.sleep(0.1)

@@ -184,6 +184,8 @@ def furnish(server: Server, account_id: str) -> WireClient:
         ),
     ]  # fmt: skip
     assert all(answer.status in (200, 201, 202) for answer in made), made
+    is_settled = lambda: not any(collection == "lambda-unsettled" for collection, _ in kept(server, account_id))  # noqa: E731
+    wait_until(is_settled, 60, "the version to be active")
     return client
 
 

@@ -210,17 +210,17 @@ class RuntimeProcess:
     def invoke(self, event: bytes = b"{}", **headers: str | None) -> Told:
         self.api.give(event, **headers)
         try:
-            return self.api.told.get(timeout=20)
+            return self.api.told.get(timeout=100)
         except queue.Empty:
             raise AssertionError(f"no answer; the process wrote: {self.ended_log()}") from None
 
     def wait(self) -> int:
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=100)
 
     def wait_for_log(self, text: str) -> None:
         """Until the process has written it."""
         with self._log_grew:
-            has_come = self._log_grew.wait_for(lambda: text.encode() in b"".join(self._log), timeout=20)
+            has_come = self._log_grew.wait_for(lambda: text.encode() in b"".join(self._log), timeout=100)
         assert has_come, f"{text!r} is not in: {self.ended_log()}"
 
     def is_alive(self) -> bool:

@@ -24,6 +24,7 @@ ROLE = "arn:aws:iam::000000000000:role/test"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 CACHE_DIR = Path(__file__).parents[2] / ".cache" / "lambdad"  #: runtimes prepared once for every test server
 START_SECONDS = 120  #: the first start may have to prepare things on a busy machine
+PATIENCE_SECONDS = 100  #: what a machine many times as slow as usual may need for anything; within a test's own timeout
 
 
 class Server:
@@ -82,7 +83,11 @@ class Server:
         """Ctrl-C as a user gives it; the exit code."""
         self._close_clients()
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        try:
+            return self.process.wait(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()  # else it would be in the way of the tests that follow
+            raise
 
     def kill(self) -> None:
         self.process.kill()
@@ -91,8 +96,13 @@ class Server:
     def log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")
 
+    def files(self) -> set[str]:
+        """What is in its folders of blobs and of code at the moment, however that changes meanwhile."""
+        folders = (self.data_dir / "blobs", self.data_dir / "code")
+        return {os.path.join(folder, name) for top in folders for folder, _, names in os.walk(top) for name in names}
+
     def health(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.endpoint}/_lambdad/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.endpoint}/_lambdad/health", timeout=60) as answer:
             return json.load(answer)
 
     @property
@@ -207,7 +217,11 @@ def zipped(files: Mapping[str, str | bytes], executable: Collection[str] = ("boo
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The condition's first true value. Polls, because the other side is another process."""
+    """The condition's first true value. Polls, because the other side is another process.
+
+    `seconds` are those of a quiet machine: no wait is given up before `PATIENCE_SECONDS`.
+    """
+    seconds = max(seconds, PATIENCE_SECONDS)
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
