@@ -79,18 +79,46 @@ def _making(word: str, member: str, name: str) -> dict[str, tuple[Permission, ..
     return {name: (Permission(f"iam:{name}", _new(word, member), _KEYS),)}
 
 
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     **permissions_for("iam", ("GetContextKeysForPrincipalPolicy", "SimulatePrincipalPolicy"), _source),
     **permissions_for("iam", ("GetContextKeysForCustomPolicy", "SimulateCustomPolicy")),
     **permissions_for(
-        "iam", ("ListAccountAliases", "ListGroups", "ListInstanceProfiles", "ListPolicies", "ListRoles", "ListUsers")
+        "iam",
+        [
+            "ListAccountAliases",
+            "ListGroups",
+            "ListInstanceProfiles",
+            "ListPolicies",
+            "ListRoles",
+            "ListServerCertificates",
+            "ListUsers",
+            "ListVirtualMFADevices",
+        ],
     ),
     **_making("user", "UserName", "CreateUser"),
     **_making("group", "GroupName", "CreateGroup"),
     **_making("role", "RoleName", "CreateRole"),
     **_making("policy", "PolicyName", "CreatePolicy"),
     **permissions_for(
-        "iam", ("CreateAccessKey", "DeleteAccessKey", "GetUser", "ListAccessKeys", "UpdateAccessKey"), _user_or_self
+        "iam",
+        [
+            "CreateAccessKey",
+            "DeleteAccessKey",
+            "DeleteLoginProfile",
+            "GetLoginProfile",
+            "GetUser",
+            "ListAccessKeys",
+            "ListMFADevices",
+            "ListSSHPublicKeys",
+            "ListServiceSpecificCredentials",
+            "ListSigningCertificates",
+            "UpdateAccessKey",
+        ],
+        _user_or_self,
     ),
     **_on(
         "user",

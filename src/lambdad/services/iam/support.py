@@ -23,8 +23,8 @@ _REASONS = {
         "ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile"
     ),
     "nobody signs in with a password": (
-        "ChangePassword CreateLoginProfile DeleteAccountPasswordPolicy DeleteLoginProfile "
-        "GetAccountPasswordPolicy GetLoginProfile UpdateAccountPasswordPolicy UpdateLoginProfile"
+        "ChangePassword CreateLoginProfile DeleteAccountPasswordPolicy "
+        "GetAccountPasswordPolicy UpdateAccountPasswordPolicy UpdateLoginProfile"
     ),
     "accounts have no settings of their own": (
         "CreateAccountAlias DeleteAccountAlias GetAccountProperties PutAccountProperties SetSecurityTokenServicePreferences"
@@ -33,16 +33,16 @@ _REASONS = {
         "CreateServiceLinkedRole DeleteServiceLinkedRole GetServiceLinkedRoleDeletionStatus"
     ),
     "services here take signatures only": (
-        "CreateServiceSpecificCredential DeleteServiceSpecificCredential ListServiceSpecificCredentials "
+        "CreateServiceSpecificCredential DeleteServiceSpecificCredential "
         "ResetServiceSpecificCredential UpdateServiceSpecificCredential"
     ),
     "there are no MFA devices": (
         "CreateVirtualMFADevice DeactivateMFADevice DeleteVirtualMFADevice EnableMFADevice GetMFADevice "
-        "ListMFADeviceTags ListMFADevices ListVirtualMFADevices ResyncMFADevice TagMFADevice UntagMFADevice"
+        "ListMFADeviceTags ResyncMFADevice TagMFADevice UntagMFADevice"
     ),
     "certificates and keys of other kinds are not kept": (
         "DeleteSSHPublicKey DeleteServerCertificate DeleteSigningCertificate GetSSHPublicKey GetServerCertificate "
-        "ListSSHPublicKeys ListServerCertificateTags ListServerCertificates ListSigningCertificates "
+        "ListServerCertificateTags "
         "TagServerCertificate UntagServerCertificate UpdateSSHPublicKey UpdateServerCertificate "
         "UpdateSigningCertificate UploadSSHPublicKey UploadServerCertificate UploadSigningCertificate"
     ),

@@ -104,6 +104,26 @@ async def test_bad_input_is_refused_and_keeps_nothing(operation: str, request_: 
     assert not (await iam.call("ListPolicies", Scope="Local"))["Policies"]
 
 
+async def test_what_is_not_kept_of_a_user_is_not_there() -> None:
+    """Tools look for all of it before they delete a user; for somebody else's they are told that there is no such user."""
+    iam = Iam()
+    await iam.user()
+    for operation, member in (
+        ("ListMFADevices", "MFADevices"),
+        ("ListSSHPublicKeys", "SSHPublicKeys"),
+        ("ListServiceSpecificCredentials", "ServiceSpecificCredentials"),
+        ("ListSigningCertificates", "Certificates"),
+    ):
+        assert await iam.call(operation, UserName="ann") == {member: [], "IsTruncated": False}
+        assert (await iam.refused(operation, UserName="absent"))[0] == "NoSuchEntityException"
+    for operation in ("GetLoginProfile", "DeleteLoginProfile"):
+        assert await iam.refused(operation, UserName="ann") == (
+            "NoSuchEntityException", "Login Profile for User ann cannot be found.",
+        )  # fmt: skip
+    assert not (await iam.call("ListVirtualMFADevices"))["VirtualMFADevices"]
+    assert not (await iam.call("ListServerCertificates"))["ServerCertificateMetadataList"]
+
+
 async def test_inline_policies_have_room_together() -> None:
     """2,048 bytes for a user, not counting white space; what would go beyond changes nothing."""
     iam = Iam()
