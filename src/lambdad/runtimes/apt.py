@@ -57,6 +57,7 @@ class Apt:
             "Dir::Cache": folder / "cache",
             "APT::Sandbox::User": "",
             "Acquire::Languages": "none",
+            "APT::Update::Error-Mode": "any",  # by itself apt goes on without the lists, and then finds no such package
             # What the machine may have allowed for archives of its own.
             "Acquire::AllowInsecureRepositories": "false",
             "Acquire::AllowWeakRepositories": "false",

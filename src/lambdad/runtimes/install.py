@@ -20,6 +20,9 @@ NPM_RETRIES = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-re
 _LONGEST_LINE = 1 << 20  #: bytes; a longer one comes in parts
 #: What npm writes behind the reason: where in its own code that was, an object's members, and advice.
 _BESIDE_THE_REASON = re.compile(r"npm (error|ERR!)(\s\s.*|\s*\}?|\s(A complete log|If you are behind a proxy).*)")
+#: What pip writes at each of its tries, with the reason somewhere within.
+_PIP_TRIES_AGAIN = re.compile(r"WARNING: Retrying \(.*\) after connection broken by (['\"])(.*)\1: \S+")
+_MOST_REASON = 500  #: letters
 Progress = Callable[[str], None]  #: gets a line of text now and then
 
 
@@ -137,11 +140,26 @@ async def run(
         assert process.stdout is not None
         async for line in _lines(process.stdout):
             text = line.decode("utf-8", "replace").rstrip()
-            last = [*last[-4:], text] if text and not _BESIDE_THE_REASON.fullmatch(text) else last
+            last = _with_reason(last, text)
             progress(text)
         status = await process.wait()
     if status != 0:
-        raise CommandError(" ".join(last)[-500:] or f"it ended with status {status}")
+        raise CommandError(_told(last) or f"it ended with status {status}")
+
+
+def _with_reason(lines: list[str], text: str) -> list[str]:
+    if again := _PIP_TRIES_AGAIN.fullmatch(text):
+        text = again[2].rpartition(">: ")[2].rstrip("')\"")
+    if not text or _BESIDE_THE_REASON.fullmatch(text) or text in lines[-1:]:
+        return lines
+    return [*lines[-4:], text]
+
+
+def _told(lines: list[str]) -> str:
+    """The last of them that have room, whole."""
+    while len(lines) > 1 and len(" ".join(lines)) > _MOST_REASON:
+        lines = lines[1:]
+    return " ".join(lines)[-_MOST_REASON:]
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -87,6 +87,15 @@ async def test_what_apt_cannot_do_is_an_install_error(
         await (await Apt.prepare(tmp_path / "apt", ("sid",))).fetch(["language"], lambda line: None)
 
 
+async def test_lists_that_cannot_be_had_are_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that no such package is in them: by itself apt takes an archive that does not answer for one that is empty."""
+    said = "W: Failed to fetch, no answer"
+    update = f"case \"$*\" in *Error-Mode=any*) echo '{said}'; exit 100 ;; *) echo '{said}' ;; esac"
+    fake_apt(tmp_path / "fake", monkeypatch, mirror=MIRROR, update=update, install="echo E: Unable to locate package; exit 100")
+    with pytest.raises(InstallError, match=r"no answer$"):
+        await (await Apt.prepare(tmp_path / "apt", ("trixie",))).fetch(["language"], lambda line: None)
+
+
 @pytest.mark.parametrize(
     "suite, problem",
     [("sid", r"404 .* \(the packages of Debian's sid change every day: try tomorrow\)$"), ("trixie", "404 Not Found$")],

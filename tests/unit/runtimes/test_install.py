@@ -44,6 +44,21 @@ async def test_of_what_npm_writes_the_reason_is_told() -> None:
     assert str(caught.value) == " ".join(said.splitlines()[:2])
 
 
+async def test_of_what_pip_writes_without_a_network_the_reason_is_told_once() -> None:
+    """Not how often it was tried, and not in the middle of a word."""
+    tries = "".join(
+        f"WARNING: Retrying (Retry(total={left}, connect=None)) after connection broken by 'NewConnectionError('<pip.Connection"
+        f" object at 0x7f{left}>: Failed to establish a new connection: [Errno -3] No name')': /simple/thing/\n"
+        for left in range(4)
+    )
+    said = f"{'x' * 450}\n{tries}ERROR: No matching distribution found for thing"
+    with pytest.raises(CommandError) as caught:
+        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 10, lambda line: None)
+    assert str(caught.value) == (
+        "Failed to establish a new connection: [Errno -3] No name ERROR: No matching distribution found for thing"
+    )
+
+
 async def test_a_command_over_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
     """Nothing of it is left running."""
     script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
