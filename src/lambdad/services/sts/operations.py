@@ -68,8 +68,9 @@ async def assume_role(state: StsState, context: RequestContext, request: Request
         raise _denied(subject, request["RoleArn"])
     policies = _session_policies(state, role, request)
     tags = _tags(request)
+    source_identity = _source_identity(state, subject, context, request)
     if state.is_enforced:
-        _check_trust(state, subject, context, request, role)
+        _check_trust(state, subject, context, request, role, source_identity)
     session = Session(
         issued_at=state.clock(),
         role_arn=role.arn,
@@ -77,7 +78,7 @@ async def assume_role(state: StsState, context: RequestContext, request: Request
         name=request["RoleSessionName"],
         policies=policies,
         tags=tags,
-        source_identity=request.get("SourceIdentity"),
+        source_identity=source_identity,
         external_id=request.get("ExternalId"),
     )
     arn = f"arn:aws:sts::{role.account_id}:assumed-role/{role.name}/{session.name}"
@@ -99,12 +100,29 @@ def _assumed_shape(issued: IssuedSession, role: TrustedRole, session: Session) -
     return output
 
 
-def _check_trust(state: StsState, subject: Subject, context: RequestContext, request: Request, role: TrustedRole) -> None:
+def _source_identity(state: StsState, subject: Subject, context: RequestContext, request: Request) -> str | None:
+    """Once it is set, every session of the chain has it, and no role on the way can give another one."""
+    caller = state.identities.lookup(context.principal.access_key_id or "")
+    inherited = caller.session.source_identity if caller is not None and caller.session is not None else None
+    wanted: str | None = request.get("SourceIdentity", inherited)
+    if inherited is not None and wanted != inherited:
+        raise _denied(subject, request["RoleArn"], "sts:SetSourceIdentity")
+    return wanted
+
+
+def _check_trust(
+    state: StsState,
+    subject: Subject,
+    context: RequestContext,
+    request: Request,
+    role: TrustedRole,
+    source_identity: str | None,
+) -> None:
     wanted: dict[str, tuple[str, ...]] = {"sts:rolesessionname": (request["RoleSessionName"],)}
     if "ExternalId" in request:
         wanted["sts:externalid"] = (request["ExternalId"],)
-    if "SourceIdentity" in request:
-        wanted["sts:sourceidentity"] = (request["SourceIdentity"],)
+    if source_identity is not None:
+        wanted["sts:sourceidentity"] = (source_identity,)
     tags = _tags(request)
     if tags:
         wanted["aws:tagkeys"] = tuple(tags)
@@ -112,7 +130,7 @@ def _check_trust(state: StsState, subject: Subject, context: RequestContext, req
     keys = RequestKeys(subject, context, role.account_id, wanted, clock=state.clock)
     actions = ["sts:AssumeRole"]
     actions += ["sts:TagSession"] if tags else []
-    actions += ["sts:SetSourceIdentity"] if "SourceIdentity" in request else []
+    actions += ["sts:SetSourceIdentity"] if source_identity is not None else []
     for action in actions:
         question = Question(action, role.arn, keys.get)
         if subject.account_id == role.account_id and subject.is_root and action == "sts:AssumeRole":

@@ -140,6 +140,25 @@ async def test_root_assumes_no_role_and_chains_last_an_hour() -> None:
     assert refused[0] == "ValidationError"
 
 
+async def test_a_source_identity_goes_along_a_chain_of_roles() -> None:
+    """No role on the way can drop it or set another one, and each must let it be set."""
+    iam, role = await world()
+    setting = ["sts:AssumeRole", "sts:SetSourceIdentity"]
+    ann, iam.caller = iam.caller, ROOT
+    await iam.call("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trusting({"AWS": ann.arn}, setting))
+    last = await iam.role("last", trusting({"AWS": role}, setting))
+    plain = await iam.role("plain", trusting({"AWS": role}))
+    await iam.call("AttachRolePolicy", RoleName="r", PolicyArn=ADMIN)
+    iam.caller = ann
+    first = await iam.call("AssumeRole", RoleArn=role, RoleSessionName="one", SourceIdentity="ann")
+    iam.caller = caller_of(iam, first)
+    assert (await iam.call("AssumeRole", RoleArn=last, RoleSessionName="two"))["SourceIdentity"] == "ann"
+    refused = await iam.refused("AssumeRole", RoleArn=last, RoleSessionName="two", SourceIdentity="bob")
+    assert refused[0] == "AccessDenied"
+    assert "sts:SetSourceIdentity" in refused[1]
+    assert "sts:SetSourceIdentity" in (await iam.refused("AssumeRole", RoleArn=plain, RoleSessionName="two"))[1]
+
+
 async def test_nobody_is_asked_with_auth_off() -> None:
     """Then any role that is there is assumed, by the root too."""
     iam = Iam(is_enforced=False)
