@@ -92,7 +92,7 @@ async def build_control_planes(base: Foundation, plane: DataPlane) -> ControlPla
     is_enforced = base.settings.checks_signatures
     iam_records = IamRecords(base.store)
     await iam_records.open()
-    directory = Directory(iam_records, base.identities.lookup)
+    directory = Directory(iam_records, base.identities.lookup, base.clock)
     signer_records = SignerRecords(base.store)
     delivery = Delivery(directory.permit_delivery if is_enforced else None)
     s3 = S3State(base.store, base.blobs, base.store, delivery)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 
 from lambdad.delivery import service_of
 from lambdad.errors import ServiceError
@@ -30,9 +32,12 @@ Keys = dict[str, tuple[str, ...]]
 class Directory:
     """Subjects are kept until anything in IAM changes, so that a warm request costs one look."""
 
-    def __init__(self, records: IamRecords, lookup: Callable[[str], Credential | None]) -> None:
+    def __init__(
+        self, records: IamRecords, lookup: Callable[[str], Credential | None], clock: Callable[[], float] = time.time
+    ) -> None:
         self._records = records
         self._lookup = lookup
+        self._clock = clock
         self._kept: dict[str, tuple[Credential, Subject]] = {}
         self._generation = records.generation
 
@@ -77,11 +82,21 @@ class Directory:
         if service == "s3" and "/" not in target_arn:
             target_arn += "/aws/lambda/async/"  # where the objects will be
         subject = self._execution_role(role_arn)
-        keys = subject.keys or {}
+        keys = {**(subject.keys or {}), **self._keys_of_delivery(target_arn)}
         decision = decide(subject, Question(action, target_arn, keys.get))
         if not decision.is_allowed:
             message = refusal_text(subject.arn, action, target_arn, decision.because)
             raise ServiceError("AccessDeniedException", message, status=403)
+
+    def _keys_of_delivery(self, target_arn: str) -> Keys:
+        """What conditions may ask of a request that Lambda makes to its neighbours."""
+        region, now = target_arn.split(":")[3], self._clock()
+        keys: Keys = {
+            "aws:currenttime": (datetime.fromtimestamp(now, UTC).isoformat(),),
+            "aws:epochtime": (str(int(now)),),
+            "aws:securetransport": ("true",),
+        }
+        return {**keys, "aws:requestedregion": (region,)} if region else keys
 
     def _execution_role(self, arn: str) -> Subject:
         role = self._role(arn)

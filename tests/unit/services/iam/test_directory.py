@@ -87,6 +87,11 @@ async def test_a_role_sends_where_its_policies_say() -> None:
     await iam.call("PutRolePolicy", RoleName="r", PolicyName="p", PolicyDocument=sends)
     for target in (queue, bucket, f"{bucket}/key"):
         iam.directory.permit_delivery(arn, target)
+    elsewhere = {**allow("sqs:*"), "Effect": "Deny", "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}}
+    await iam.call("PutRolePolicy", RoleName="r", PolicyName="here", PolicyDocument=document(elsewhere))
+    with pytest.raises(ServiceError, match="with an explicit deny"):
+        iam.directory.permit_delivery(arn, queue)
+    await iam.call("DeleteRolePolicy", RoleName="r", PolicyName="here")
     with pytest.raises(ServiceError, match="assumed-role/absent/awslambda is not authorized to perform: sqs:SendMessage"):
         iam.directory.permit_delivery(f"arn:aws:iam::{ACCOUNT}:role/absent", queue)
 
