@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,8 @@ if __name__ == "__main__":
     answer(socket.create_connection((host, int(port))))
 """
 
+#: The fixture of tests that open a backend for themselves.
+Opened = Callable[[Any], Awaitable[Any]]
 _NUMBERS = itertools.count(1)
 
 ENVIRONMENT = {

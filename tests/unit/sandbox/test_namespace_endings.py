@@ -29,7 +29,7 @@ from support.namespaces import (
     uids_in_cgroups,
 )
 from support.processes import children, command_line, is_running
-from support.sandbox import Peer, make_program, make_spec, make_task
+from support.sandbox import Opened, Peer, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -70,10 +70,9 @@ async def test_stop_leaves_no_cgroup(sandboxes: NamespaceSandboxes, tmp_path: Pa
     assert own not in uids_in_cgroups(sandboxes)
 
 
-async def test_close_leaves_nothing(tmp_path: Path) -> None:
+async def test_close_leaves_nothing(tmp_path: Path, opened: Opened) -> None:
     """After close there is no cgroup, no process and no folder of the backend's."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state")
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state"))
     name = cgroup_name(sandboxes)
     sandbox = await sandboxes.start(make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task")))
     processes = [open_process(pid) for pid in pids(name)]
@@ -85,10 +84,9 @@ async def test_close_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "state").iterdir())
 
 
-async def test_launcher_killed(tmp_path: Path) -> None:
+async def test_launcher_killed(tmp_path: Path, opened: Opened) -> None:
     """kill -9 of the launcher ends every sandbox at once, and the server learns of it, in words."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state")
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state"))
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     sandbox = await sandboxes.start(make_spec(program, task))
     name = cgroup_name(sandboxes)
@@ -144,10 +142,9 @@ async def test_next_server_waits_for_the_launcher_of_a_killed_one(tmp_path: Path
     await later.close()
 
 
-async def test_orphans_of_an_earlier_server(tmp_path: Path) -> None:
+async def test_orphans_of_an_earlier_server(tmp_path: Path, opened: Opened) -> None:
     """Processes in a cgroup of this state folder, whoever made it, are killed at open and the cgroup is cleared."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state")
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state"))
     name = cgroup_name(sandboxes)
     folder = cgroups(name)[0]
     await sandboxes.close()
@@ -155,16 +152,15 @@ async def test_orphans_of_an_earlier_server(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "600"]) as orphan:
         (folder / "77/cgroup.procs").write_text(str(orphan.pid))
         await sandboxes.open()
-        assert orphan.wait(10) == -signal.SIGKILL
+        assert orphan.wait(60) == -signal.SIGKILL
     assert not (folder / "77").exists()
     await sandboxes.close()
     assert not cgroups(name)
 
 
-async def test_orphans_in_another_cgroup(tmp_path: Path) -> None:
+async def test_orphans_in_another_cgroup(tmp_path: Path, opened: Opened) -> None:
     """A server that was started from another cgroup had its own there, frozen processes and all; others' are left alone."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state")
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state"))
     name = cgroup_name(sandboxes)
     here = cgroups(name)[0]
     await sandboxes.close()
@@ -178,7 +174,7 @@ async def test_orphans_in_another_cgroup(tmp_path: Path) -> None:
     (tmp_path / "state/cgroups").write_text(f"{folders[0].parent}\n{folders[1].parent}\n/nowhere/{name}\n")
     try:
         await sandboxes.open()
-        assert orphans[0].wait(10) == -signal.SIGKILL
+        assert orphans[0].wait(60) == -signal.SIGKILL
         assert not (elsewhere / name).exists()
         assert orphans[1].poll() is None
         await sandboxes.close()
@@ -224,11 +220,10 @@ async def test_a_spare_that_has_lost_its_runtime_is_replaced(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("killed", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["killed", "only-stopped"])
-async def test_a_zygote_that_does_not_answer_is_replaced(tmp_path: Path, killed: bool) -> None:
+async def test_a_zygote_that_does_not_answer_is_replaced(tmp_path: Path, killed: bool, opened: Opened) -> None:
     """A start that waits for a zygote when that is killed, or stopped by somebody and never seen again, gets its sandbox
     from another one."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
     async with started(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
@@ -245,10 +240,9 @@ async def test_a_zygote_that_does_not_answer_is_replaced(tmp_path: Path, killed:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-async def test_a_sandbox_that_outlives_its_zygote_is_ended(tmp_path: Path) -> None:
+async def test_a_sandbox_that_outlives_its_zygote_is_ended(tmp_path: Path, opened: Opened) -> None:
     """Forked in the moment in which the zygote is killed, before it could ask the kernel to die with it."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
     async with started(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
@@ -275,10 +269,9 @@ async def test_a_sandbox_that_outlives_its_zygote_is_ended(tmp_path: Path) -> No
     os.close(second.runtime.log_pipe)
 
 
-async def test_a_sandbox_killed_in_the_making_is_made_again(tmp_path: Path) -> None:
+async def test_a_sandbox_killed_in_the_making_is_made_again(tmp_path: Path, opened: Opened) -> None:
     """What dies without having said why does not fail the start that waits for it."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     async with started(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
@@ -294,10 +287,9 @@ async def test_a_sandbox_killed_in_the_making_is_made_again(tmp_path: Path) -> N
     await sandboxes.close()
 
 
-async def test_a_runtime_that_dies_before_it_is_begun_is_told_of(tmp_path: Path) -> None:
+async def test_a_runtime_that_dies_before_it_is_begun_is_told_of(tmp_path: Path, opened: Opened) -> None:
     """It waits while extensions start. Whoever has it begun then hears of its end, or would wait for ever."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
     spec = make_spec(make_program(tmp_path / "runtime"), make_task(tmp_path / "task"), waits_with_runtime=True)
     sandbox = await sandboxes.start(spec)
     [runtime] = [child for pid in pids(cgroup_name(sandboxes)) for child in children(pid)]

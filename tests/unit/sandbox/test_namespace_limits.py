@@ -19,7 +19,7 @@ from support.namespaces import (
     started,
     throttled,
 )
-from support.sandbox import ENVIRONMENT, Peer, make_program, make_spec, make_task
+from support.sandbox import ENVIRONMENT, Opened, Peer, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -49,7 +49,7 @@ async def test_memory(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         assert sandbox.memory_peak_bytes() == 128 << 20
 
 
-async def test_processor_quota(tmp_path: Path) -> None:
+async def test_processor_quota(tmp_path: Path, opened: Opened) -> None:
     """What spins is stopped by the kernel once it has had its share of a period, and no more when nothing bounds it."""
     spin = """
     import time
@@ -57,8 +57,7 @@ async def test_processor_quota(tmp_path: Path) -> None:
     while time.process_time() < end:
         pass
     """
-    backend = NamespaceSandboxes(tmp_path / "state", has_cpu_quota=True)
-    await backend.open()
+    backend = await opened(NamespaceSandboxes(tmp_path / "state", has_cpu_quota=True))
     async with started(backend, tmp_path) as (sandbox, peer):
         await peer.run(spin)
         assert throttled(backend) == 0
@@ -149,14 +148,13 @@ async def test_open_files(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None
         assert await peer.run(code) == [[1024, 1024], [1, 1]]
 
 
-async def test_limits_of_whoever_started_the_server_do_not_count(tmp_path: Path) -> None:
+async def test_limits_of_whoever_started_the_server_do_not_count(tmp_path: Path, opened: Opened) -> None:
     """A server that may lock memory, be real-time or dump cores makes sandboxes that may not."""
     code = "import resource as r; result = [list(r.getrlimit(number)) for number in (8, 12, 13, 14)]"
     before = [resource.getrlimit(number) for number in (8, 12, 13, 14)]
     for number, (_, hard) in zip((8, 12, 13, 14), before, strict=True):
         resource.setrlimit(number, (hard, hard))
-    backend = NamespaceSandboxes(tmp_path / "state")
-    await backend.open()
+    backend = await opened(NamespaceSandboxes(tmp_path / "state"))
     try:
         async with started(backend, tmp_path) as (_, peer):
             assert await peer.run(code) == [[8 << 20] * 2, [819200] * 2, [0, 0], [0, 0]]
@@ -207,10 +205,9 @@ async def test_who_goes_first_when_memory_is_short(sandboxes: NamespaceSandboxes
         assert await again.run(code) == [500, 0]
 
 
-async def test_user_ids_run_out(tmp_path: Path) -> None:
+async def test_user_ids_run_out(tmp_path: Path, opened: Opened) -> None:
     """When every user id is in use, a start is refused; one that is given back serves again."""
-    sandboxes = NamespaceSandboxes(tmp_path / "state", uids=range(20_000, 20_003), spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", uids=range(20_000, 20_003), spares=0))
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     made = [await sandboxes.start(make_spec(program, task, f"s{number}")) for number in range(2)]
     with pytest.raises(SandboxError, match="user ids"):

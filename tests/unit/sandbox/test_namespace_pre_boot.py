@@ -19,7 +19,7 @@ from lambdad.sandbox.base import Sandbox
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from support.namespaces import KINDS, cgroup_name, cgroups, has_ended, open_process
 from support.processes import command_line, descendants
-from support.sandbox import BOOTSTRAP, Peer, make_program, make_spec, make_task
+from support.sandbox import BOOTSTRAP, Opened, Peer, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -141,10 +141,9 @@ async def test_a_waiting_runtime_that_dies_is_replaced(sandboxes: NamespaceSandb
         assert await run(IS_PRE_BOOTED)
 
 
-async def test_all_that_wait_may_die_at_once(tmp_path: Path) -> None:
+async def test_all_that_wait_may_die_at_once(tmp_path: Path, opened: Opened) -> None:
     """As where a machine is short of memory: they had booted, so others will."""
-    backend = NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=3)
-    await backend.open()
+    backend = await opened(NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=3))
     async with asked(backend, tmp_path, "one"):
         await until_waiting(backend, {"wait1.x": 3})
     killed = waiting_pids(backend)
@@ -205,15 +204,16 @@ async def test_a_runtime_that_is_not_wanted_after_all_ends(sandboxes: NamespaceS
     os.close(again.log_pipe)
 
 
-async def test_a_waiting_runtime_loses_the_network_and_gets_a_file_system(tmp_path: Path) -> None:
+async def test_a_waiting_runtime_loses_the_network_and_gets_a_file_system(tmp_path: Path, opened: Opened) -> None:
     """As a spare would: before the function is there."""
     folder = tmp_path / "files"
     folder.mkdir()
     folder.chmod(0o777)
     (folder / "there").write_text("before")
     arn = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-00000000000000000"
-    backend = NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=1, network="nat", file_systems={arn: folder})
-    await backend.open()
+    backend = await opened(
+        NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=1, network="nat", file_systems={arn: folder})
+    )
     way_out = "import socket; result = socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect_ex(('192.0.2.1', 9))"
     changes = {"has_network": False, "file_system": FileSystem(arn, "/mnt/files")}
     try:
@@ -228,10 +228,9 @@ async def test_a_waiting_runtime_loses_the_network_and_gets_a_file_system(tmp_pa
         await backend.close()
 
 
-async def test_close_ends_those_that_wait(tmp_path: Path) -> None:
+async def test_close_ends_those_that_wait(tmp_path: Path, opened: Opened) -> None:
     """No process and no cgroup of theirs is left."""
-    backend = NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=2)
-    await backend.open()
+    backend = await opened(NamespaceSandboxes(tmp_path / "state", spares=1, pre_booted=2))
     async with asked(backend, tmp_path, "one"):
         await until_waiting(backend, {"wait1.x": 2})
     processes = [open_process(pid) for pid in waiting_pids(backend)]
@@ -243,10 +242,9 @@ async def test_close_ends_those_that_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"pre_booted": 2, "spares": 0}])
-async def test_none_are_booted_where_none_are_wanted(tmp_path: Path, options: dict[str, int]) -> None:
+async def test_none_are_booted_where_none_are_wanted(tmp_path: Path, options: dict[str, int], opened: Opened) -> None:
     """Nor where there are no spares, which they are made of: that is told."""
-    backend = NamespaceSandboxes(tmp_path / "state", **options)
-    await backend.open()
+    backend = await opened(NamespaceSandboxes(tmp_path / "state", **options))
     for name in ("one", "two"):
         async with asked(backend, tmp_path, name) as (_, run):
             assert not await run(IS_PRE_BOOTED)

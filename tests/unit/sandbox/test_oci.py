@@ -26,7 +26,7 @@ from lambdad.sandbox.oci import OciSandboxes
 from support.machine import Peer as Machine
 from support.machine import listening
 from support.processes import children, descendants, is_running
-from support.sandbox import Backend, Peer, backends, find_interpreters, make_program, make_spec, make_task
+from support.sandbox import Backend, Opened, Peer, backends, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -317,7 +317,7 @@ class TestInside:
 
 class TestNetwork:
     @pytest.mark.parametrize("backend", RUNTIMES)
-    async def test_a_way_out(self, tmp_path: Path, backend: Backend, outside: Machine) -> None:
+    async def test_a_way_out(self, tmp_path: Path, backend: Backend, outside: Machine, opened: Opened) -> None:
         """With a network a function reaches another machine, and neither this one nor its neighbour; without one, nobody."""
         connect = """
         import errno, socket
@@ -336,8 +336,7 @@ class TestNetwork:
             website = listening(outside.address)
         service = listening("0.0.0.0", 0)
         port = service.getsockname()[1]
-        sandboxes = OciSandboxes(tmp_path / "state", backend.options[1], network="nat")
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", backend.options[1], network="nat"))
         assert sandboxes.network.mode == "nat"
         with website, service:
             async with started(sandboxes, tmp_path, sandbox_id="victim") as (_, victim):
@@ -366,10 +365,9 @@ class TestNetwork:
         await sandboxes.close()
         assert remains(tmp_path / "state") == []
 
-    async def test_the_loss_of_the_keeper_is_the_launchers(self, tmp_path: Path, runc: str) -> None:
+    async def test_the_loss_of_the_keeper_is_the_launchers(self, tmp_path: Path, runc: str, opened: Opened) -> None:
         """Without the process that makes networks there are no sandboxes: the backend is lost, and says so."""
-        sandboxes = OciSandboxes(tmp_path / "state", runc)
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
         [keeper] = children(launcher_of(sandboxes))
         os.kill(keeper, signal.SIGKILL)
         assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 60)
@@ -379,10 +377,9 @@ class TestNetwork:
 
 class TestLanguages:
     @pytest.mark.parametrize("interpreter", list(find_interpreters("2.7", "3.6", "3.13")), ids=lambda path: path.name)
-    async def test_every_python(self, tmp_path: Path, runc: str, interpreter: Path) -> None:
+    async def test_every_python(self, tmp_path: Path, runc: str, interpreter: Path, opened: Opened) -> None:
         """The init runs on any Python from 2.7 on, as the function does, which sees its language as /var/lang."""
-        sandboxes = OciSandboxes(tmp_path / "state", runc)
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
         program = make_program(tmp_path / "runtime", interpreter)
         async with started(sandboxes, tmp_path, program=program) as (sandbox, peer):
             assert await peer.run("import sys; result = sys.executable") == f"/var/lang/bin/{interpreter.name}"
@@ -390,10 +387,9 @@ class TestLanguages:
             assert await sandbox.runtime.exited() == ExitStatus(signal=9)
         await sandboxes.close()
 
-    async def test_a_language_that_does_not_start(self, tmp_path: Path, runc: str) -> None:
+    async def test_a_language_that_does_not_start(self, tmp_path: Path, runc: str, opened: Opened) -> None:
         """A start with an interpreter that is none is refused, with a reason, and nothing of it is left."""
-        sandboxes = OciSandboxes(tmp_path / "state", runc)
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
         language = tmp_path / "language" / "bin"
         language.mkdir(parents=True)
         (language / "python3.11").write_text("#!/bin/sh\nexit 1\n")
@@ -467,7 +463,7 @@ class TestEndings:
 
     @pytest.mark.parametrize("backend", RUNTIMES)
     @pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["server", "launcher", "both"])
-    async def test_after_kill_9(self, tmp_path: Path, backend: Backend, victims: tuple[int, ...]) -> None:
+    async def test_after_kill_9(self, tmp_path: Path, backend: Backend, victims: tuple[int, ...], opened: Opened) -> None:
         """Server, launcher or both are killed while a sandbox is frozen: after the next open and close nothing is left."""
         command = [sys.executable, "-c", SERVER, str(Path(__file__).parents[2]), str(tmp_path), backend.options[1]]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
@@ -480,8 +476,7 @@ class TestEndings:
                     os.kill(pids[victim], signal.SIGKILL)
             finally:
                 server.kill()
-        sandboxes = backend.make(tmp_path / "state")
-        await sandboxes.open()
+        sandboxes = await opened(backend.make(tmp_path / "state"))
         async with asyncio.timeout(60):  # what dies with its parent is not waited for
             while any(is_running(pid) for pid in family):
                 await asyncio.sleep(0.01)
@@ -490,10 +485,9 @@ class TestEndings:
         await sandboxes.close()
         assert remains(tmp_path / "state") == []
 
-    async def test_loss_of_the_launcher(self, tmp_path: Path, runc: str) -> None:
+    async def test_loss_of_the_launcher(self, tmp_path: Path, runc: str, opened: Opened) -> None:
         """Its end is told, ends every sandbox, and starts are refused; nobody waits in vain. The next clears up."""
-        sandboxes = OciSandboxes(tmp_path / "state", runc)
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         sandbox = await sandboxes.start(make_spec(program, task))
         os.kill(launcher_of(sandboxes), signal.SIGSTOP)
@@ -514,10 +508,9 @@ class TestEndings:
         await sandboxes.close()
         assert remains(tmp_path / "state") == []
 
-    async def test_user_ids_run_out(self, tmp_path: Path, runc: str) -> None:
+    async def test_user_ids_run_out(self, tmp_path: Path, runc: str, opened: Opened) -> None:
         """When every user id is in use, a start is refused; one that is given back serves again."""
-        sandboxes = OciSandboxes(tmp_path / "state", runc, uids=range(20_000, 20_002))
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc, uids=range(20_000, 20_002)))
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         first = await sandboxes.start(make_spec(program, task))
         with pytest.raises(SandboxError, match="user ids"):
@@ -535,12 +528,11 @@ class TestEndings:
         for sandbox in (first, second, third):
             os.close(sandbox.runtime.log_pipe)
 
-    async def test_a_runtime_that_disappears(self, tmp_path: Path, runc: str) -> None:
+    async def test_a_runtime_that_disappears(self, tmp_path: Path, runc: str, opened: Opened) -> None:
         """As when its package is removed: starts are refused, and sandboxes and the server end all the same. What the runtime
         remembers is gone after the next start."""
         path = Path(wrapped(tmp_path, runc, ":"))
-        sandboxes = OciSandboxes(tmp_path / "state", str(path))
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", str(path)))
         program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
         sandbox = await sandboxes.start(make_spec(program, task))
         path.rename(tmp_path / "away")
@@ -551,8 +543,7 @@ class TestEndings:
         os.close(sandbox.runtime.log_pipe)
         await asyncio.wait_for(sandboxes.close(), 60)
         path = (tmp_path / "away").rename(path)
-        sandboxes = OciSandboxes(tmp_path / "state", str(path))
-        await sandboxes.open()
+        sandboxes = await opened(OciSandboxes(tmp_path / "state", str(path)))
         await sandboxes.close()
         assert remains(tmp_path / "state") == []
 

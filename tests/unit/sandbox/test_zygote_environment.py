@@ -14,7 +14,7 @@ import pytest
 
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from support.processes import children, command_line, descendants
-from support.sandbox import Peer, RootlessSandboxes, make_program, make_spec, make_task
+from support.sandbox import Opened, Peer, RootlessSandboxes, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
 
@@ -23,10 +23,11 @@ Seen = TypeVar("Seen")
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize("kind", [NamespaceSandboxes, RootlessSandboxes], ids=["root", "rootless"])
-async def test_no_function_starts_before_process_1_is_closed_to_it(tmp_path: Path, kind: type[NamespaceSandboxes]) -> None:
+async def test_no_function_starts_before_process_1_is_closed_to_it(
+    tmp_path: Path, kind: type[NamespaceSandboxes], opened: Opened
+) -> None:
     """Stopped before it has given anything up, process 1 holds up the runtime beside it, and so the start, until it goes on."""
-    sandboxes = kind(tmp_path / "state", spares=0)
-    await sandboxes.open()
+    sandboxes = await opened(kind(tmp_path / "state", spares=0))
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     first = await sandboxes.start(make_spec(program, task))
     assert sandboxes._link.process is not None
