@@ -89,7 +89,7 @@ def listening(address: str, port: int = 80) -> socket.socket:
 
 def bound(address: str, port: int = 7) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(5)
+    sock.settimeout(60)
     sock.bind((address, port))
     return sock
 
@@ -97,7 +97,7 @@ def bound(address: str, port: int = 7) -> socket.socket:
 def try_to_connect(address: str, port: int = 80, *, by: str | None = None) -> str:
     """ "connected", or the name of the error. `by` names the link to be used whatever the routes say."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
-        client.settimeout(5)
+        client.settimeout(60)
         if by is not None:
             client.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, by.encode())
         try:

@@ -78,7 +78,7 @@ def test_udp_to_the_outside() -> None:
     network = RoutedNetwork(NAME)
     with inside(sandbox(network)):
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(5)
+    client.settimeout(60)
     client.sendto(b"question", (outside.address, 7))
     question, source = peer.recvfrom(100)
     assert (question, source[0]) == (b"question", outside.address_of_machine)
@@ -231,7 +231,7 @@ def test_the_machine_does_not_become_a_router() -> None:
     with right.inside():
         peer = bound(right.address)
         wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)  # gets whatever arrives
-        wire.settimeout(5)
+        wire.settimeout(60)
     network = RoutedNetwork(NAME)
     assert setting("ipv4/ip_forward") == "1"
     with left.inside():
@@ -393,7 +393,7 @@ def test_one_sandbox_cannot_drown_the_resolver() -> None:
     network_rules.QUESTIONS_OF_ONE = 10
     network = RoutedNetwork(NAME)
     questions, listener = network.resolver_sockets()
-    questions.settimeout(5)
+    questions.settimeout(60)
     greedy, modest = sandbox(network), sandbox(network)
     with inside(greedy):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
