@@ -289,11 +289,11 @@ class World:
             snapshots=self.snapshots,
             restore_seconds=float(settings.pop("restore_seconds", 5.0)),  # type: ignore[arg-type]
             has_cpu_quota=bool(settings.pop("has_cpu_quota", False)),
-            init_seconds=float(settings.pop("init_seconds", 5.0)),  # type: ignore[arg-type]
+            init_seconds=float(settings.pop("init_seconds", 60.0)),  # type: ignore[arg-type]
         )
         self.concurrency = Concurrency(lambda version: ConcurrencyLimits(unreserved=self.limit))
         settings.setdefault("memory_budget_mb", 100_000)
-        settings.setdefault("settle_seconds", 5.0)  # this machine may be busy; no test waits for it
+        settings.setdefault("settle_seconds", 60.0)  # this machine may be busy; no test waits for it
         settings.setdefault("give_up_snapshots", self.snapshots.give_up)
         self.placement = Placement(lambda version: ExecutionEnvironment(version, self.parts), **settings)  # type: ignore[arg-type]
         self.snapshots.room = self.placement
@@ -302,7 +302,7 @@ class World:
                 make=lambda version: ExecutionEnvironment(version, self.parts, is_provisioned=True),
                 room=self.placement,
                 turns=asyncio.Semaphore(4),
-                settle_seconds=float(settings.get("settle_seconds", 5.0)),  # type: ignore[arg-type]
+                settle_seconds=float(settings.get("settle_seconds", 60.0)),  # type: ignore[arg-type]
                 machine_retry_seconds=self.retry_seconds,
                 init_retry_seconds=self.retry_seconds,
             )

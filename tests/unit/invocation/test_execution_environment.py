@@ -104,15 +104,15 @@ async def test_timeout(world, version, error_of):
         await runtime.next()
 
     world.sandboxes.script = script
-    result = await world.invoke(version(timeout_seconds=0.05), b"hang")
+    result = await world.invoke(version(timeout_seconds=0.5), b"hang")
     assert error_of(result) == {
         "errorType": "Sandbox.Timedout",
-        "errorMessage": "RequestId: request-1 Error: Task timed out after 0.05 seconds",
+        "errorMessage": "RequestId: request-1 Error: Task timed out after 0.50 seconds",
     }
     assert world.lines()[-3:-1] == ["before", "END RequestId: request-1"]
-    assert "\tDuration: 50.00 ms\tBilled Duration: 50 ms\t" in world.lines()[-1].replace("REPORT RequestId: request-1", "")
+    assert "\tDuration: 500.00 ms\tBilled Duration: 500 ms\t" in world.lines()[-1].replace("REPORT RequestId: request-1", "")
     assert world.lines()[-1].endswith("\tStatus: timeout")
-    assert (await world.invoke(version(timeout_seconds=0.05), b"fine")).payload == b"fine"
+    assert (await world.invoke(version(timeout_seconds=0.5), b"fine")).payload == b"fine"
     assert [sandbox.runtimes for sandbox in world.sandboxes.started] == [2]
     await world.invoker.close(1)
     assert sum(line.startswith("INIT_START") for line in world.lines()) == 1
@@ -228,8 +228,9 @@ async def test_failing_again_and_again_gets_a_new_sandbox(world, version, exits)
     assert len(world.sandboxes.started) == 2
 
 
-async def test_a_sandbox_that_cannot_be_cleared_is_replaced(world, version, exits):
+async def test_a_sandbox_that_cannot_be_cleared_is_replaced(make_world, version, exits):
     """When not everything inside can be killed, nobody gets that environment again."""
+    world = make_world(settle_seconds=0.02)
 
     async def script(runtime):
         request_id, body = await runtime.next()
@@ -476,7 +477,7 @@ async def test_exit_in_the_moment_of_readiness(world, version, exits, error_of):
         async def exited_when_ready():
             status = await exited()
             sandbox.runtime.exited = exited
-            environment._session.next(Waiter())
+            environment._sandbox.life.session.next(Waiter())
             return status
 
         sandbox.runtime.exited = exited_when_ready
@@ -485,6 +486,7 @@ async def test_exit_in_the_moment_of_readiness(world, version, exits, error_of):
     world.sandboxes.start = start
     await environment.start()
     assert environment.state is EnvironmentState.RESET
+    assert world.lines()[-1].endswith("\tPhase: init\tStatus: error\tError Type: Runtime.ExitError")
     world.sandboxes.start = begin
     result = await environment.run(world.invocation(version()))
     assert "exit status 3" in error_of(result)["errorMessage"]

@@ -89,9 +89,9 @@ async def invoker(tmp_path):
 
 async def test_with_a_real_runtime(invoker, version):
     """State is kept between calls; errors, exits, timeouts and large responses come out as on AWS."""
-    one = version("hello", handler="app.handler", runtime="python3.11", timeout_seconds=1)
+    one = version("hello", handler="app.handler", runtime="python3.11", timeout_seconds=60)
 
-    async def invoke(payload: bytes, request_id: str = "id"):
+    async def invoke(payload: bytes, request_id: str = "id", one=one):
         return await invoker.invoke(
             Invocation(request_id, one, one.function_arn, payload, "Root=1-2-3;Sampled=0", wants_log_tail=True)
         )
@@ -113,7 +113,8 @@ async def test_with_a_real_runtime(invoker, version):
         == b'{"errorType":"Runtime.ExitError","errorMessage":"RequestId: id-6 Error: Runtime exited with error: exit status 7"}'
     )
     assert (await invoke(b"{}")).payload.startswith(b'{"count": 1,')
-    hung = await invoke(b'{"hang": 1}', "id-8")
+    impatient = version("impatient", handler="app.handler", runtime="python3.11", timeout_seconds=1)
+    hung = await invoke(b'{"hang": 1}', "id-8", impatient)
     assert b"Sandbox.Timedout" in hung.payload
     assert hung.log_tail.endswith(b"\tStatus: timeout\n")
 

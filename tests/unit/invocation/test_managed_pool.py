@@ -131,13 +131,15 @@ async def test_who_finds_no_place_is_refused(make_world, managed):
     assert world.concurrency.counts().throttles == {"ConcurrentInvocationLimitExceeded": 1}
     workers.gate.set()
     await first
+    environment = next(iter(world.managed.pool(version)._members))
+    await settle(lambda: environment.free == 1)
     assert (await world.invoke(version, b"{}")).payload == b"{}"
     assert len(world.sandboxes.started) == 1
 
 
 async def test_one_that_came_too_late_for_its_maximum_gets_no_invocation(make_world, managed):
     """What was begun under a larger maximum, and is ready under a smaller one, is taken down and serves nobody who waits."""
-    world = make_world(settle_seconds=0.2)
+    world = make_world(settle_seconds=1.0)
     workers = Workers(world)
     held = asyncio.Event()
 
@@ -213,14 +215,16 @@ async def test_code_that_never_ends(make_world, managed, monkeypatch):
     await settle(lambda: environment.free == 2)
     for _ in range(20):
         assert (await world.invoke(version, b"{}")).payload == b"{}"
+        await settle(lambda: environment.free == 2)
     calls = [asyncio.create_task(world.invoke(version, b"wait")) for _ in range(2)]
     results = await asyncio.gather(*calls)
     assert all(b"Task timed out" in result.payload for result in results)
     assert environment._giving_up is not None
     await settle(lambda: environment not in pool._members and pool.size == 1)
+    successor = next(iter(pool._members))
+    await settle(lambda: successor.free == 2)
     assert (await world.invoke(version, b"{}")).payload == b"{}"
     assert len(world.sandboxes.started) == 2
-    successor = next(iter(pool._members))
     await settle(lambda: successor.free == 2)
     assert successor._giving_up is None
 
@@ -437,7 +441,7 @@ async def test_a_storm_of_calls_and_of_callers_who_leave(make_any_world, managed
 
 async def test_a_place_that_is_lost_before_it_is_taken(make_world, managed):
     """A caller who was handed the place of a worker that dies in that moment gets another one, or is refused."""
-    world = make_world(settle_seconds=0.2)
+    world = make_world(settle_seconds=1.0)
     workers = Workers(world)
     world.sandboxes.script = workers.script
     version = await have(world, managed(concurrency=1))

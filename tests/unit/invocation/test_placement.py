@@ -109,7 +109,7 @@ async def test_eviction(make_world, version):
 
 async def test_no_room(make_world, version):
     """When memory is short and nothing is idle, the call is throttled and nothing leaks."""
-    world = make_world(memory_budget_mb=128)
+    world = make_world(memory_budget_mb=128, settle_seconds=0.02)
     gate = Gate()
     world.sandboxes.script = gate.script
     call = asyncio.create_task(world.invoke(version("a")))
@@ -119,6 +119,7 @@ async def test_no_room(make_world, version):
     assert refused.value.code == "TooManyRequestsException"
     gate.open.set()
     await call
+    await settle(lambda: world.invoker.counts().idle == 1)
     assert (await world.invoke(version("b"))).function_error is None
 
 

@@ -138,7 +138,7 @@ async def test_ten_requests_a_second_each(world, one):
 
 async def test_they_freeze_and_do_not_expire(make_world, one):
     """An idle one is frozen as on-demand ones are, and is there whatever time passes and whoever else needs memory."""
-    world = make_world(idle_seconds=0.01, memory_budget_mb=256)
+    world = make_world(idle_seconds=0.01, settle_seconds=0.1, memory_budget_mb=256)
     plan(world, (one, 1))
     await ready(world, 1)
     await until(lambda: world.sandboxes.started[0].is_frozen)
