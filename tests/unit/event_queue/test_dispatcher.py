@@ -361,12 +361,12 @@ async def test_long_runs_keep_their_lease(tmp_path: Path, functions: Functions, 
             prolonged.release()
 
     async def run(invocation: Invocation) -> None:
-        for _ in range(7):
+        for _ in range(4):
             await prolonged.acquire()
 
     monkeypatch.setattr(store, "extend", noticing)
     functions.behaviour = run
-    async with dispatching(store, functions, time.time, lease_seconds=0.3) as events:
+    async with dispatching(store, functions, time.time, lease_seconds=2.0) as events:
         await events.accept(event("a", accepted_at=time.time()))
         await functions.until(lambda: functions.ended == ["a"])
     assert functions.started == ["a"]
