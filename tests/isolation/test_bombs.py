@@ -53,7 +53,7 @@ class Watch:
 
 def go_off(arena: Arena, code: str, given: Any = None) -> Watch:
     """Runs the bomb while the neighbour answers; afterwards none of its processes is left, and the function works again."""
-    uid = arena.begin("def attempt(): return os.getuid()", function="bomb").result().gained
+    uid = arena.until_it_works("bomb")
     arena.count_the_usual()
     watch = Watch(arena, uid)
     running = arena.begin(code, given, function="bomb")
@@ -64,7 +64,7 @@ def go_off(arena: Arena, code: str, given: Any = None) -> Watch:
     outcome = running.result()
     assert outcome.error_type in (None, "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"), outcome
     arena.check_nothing_is_left("bomb")
-    wait_until(lambda: len(processes_of_user(uid)) <= 2, 30, "the bomb's processes to end")
+    wait_until(lambda: len(processes_of_user(uid)) <= 2, 60, "the bomb's processes to end")
     assert watch.most["processes"] <= MAX_PROCESSES + 1
     assert watch.most["server MiB"] < MAX_SERVER_MB, watch.most
     return watch
@@ -410,12 +410,12 @@ def test_floods_of_output(arena: Arena, bomb: str, attack: Attack) -> None:
 def test_daemons(arena: Arena, attack: Attack) -> None:
     """A process that a function leaves behind, however it clings to life, ends with the environment."""
     arena.add("daemon", Timeout=10, MemorySize=256)
-    uid = arena.begin("def attempt(): return os.getuid()", function="daemon").result().gained
+    uid = arena.until_it_works("daemon")
     try:
         running = arena.begin(attack.code, function="daemon")
         arena.watch(running)
         assert running.result().error_type is None, running.result()
     finally:
         arena.remove("daemon")
-    wait_until(lambda: not processes_of_user(uid), 30, "the daemon to die")
+    wait_until(lambda: not processes_of_user(uid), 60, "the daemon to die")
     arena.check_nothing_is_left()

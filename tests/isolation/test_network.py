@@ -37,7 +37,7 @@ def attempt(what):
 
 def connect(address, port=8080, by=None):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
-        client.settimeout(5)
+        client.settimeout(60)
         if by:
             client.setsockopt(socket.SOL_SOCKET, 25, by)
         client.connect((address, port))
