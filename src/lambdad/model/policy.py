@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lambdad.model.policy_document import Kind, MalformedPolicy, PolicyDocument, policy_of
-from lambdad.model.policy_evaluation import Question, admits
+from lambdad.model.policy_evaluation import Question, admits, has_statement
 from lambdad.model.policy_principal import Names
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
@@ -109,18 +109,28 @@ def statement(sid: str, principal: Any, action: str, resource: str, parameters: 
 
 def allows(policy: Policy | None, caller: Caller, action: str, resource: str) -> bool:
     """Whether the policy lets the caller in. Without a policy nobody is."""
+    return policy is not None and admits(document_of(policy), _names(caller), _question(caller, action, resource))
+
+
+def denies(policy: Policy | None, caller: Caller, action: str, resource: str) -> bool:
+    """Whether a statement keeps the caller out, whoever else would let it in."""
     if policy is None:
         return False
-    if caller.service_principal is not None:
-        names = Names(service=caller.service_principal)
-    else:
-        names = Names(caller.account_id, exact=(caller.principal_arn,) if caller.principal_arn else ())
+    return has_statement(document_of(policy), _names(caller), _question(caller, action, resource), is_allow=False)
 
+
+def _names(caller: Caller) -> Names:
+    if caller.service_principal is not None:
+        return Names(service=caller.service_principal)
+    return Names(caller.account_id, exact=(caller.principal_arn,) if caller.principal_arn else ())
+
+
+def _question(caller: Caller, action: str, resource: str) -> Question:
     def keys(key: str) -> tuple[str, ...] | None:
         value = caller.context.get(key)
         return None if value is None else (value,)
 
-    return admits(document_of(policy), names, Question(action, resource, keys))
+    return Question(action, resource, keys)
 
 
 def document_of(policy: Policy) -> PolicyDocument:

@@ -6,9 +6,9 @@ from lambdad.delivery import PLAIN, Envelope, Sender
 from lambdad.model.arn import FunctionName, parse_function_name
 from lambdad.model.event import QueuedEvent
 from lambdad.model.function import is_latest
-from lambdad.model.policy import Caller, allows, service_caller
+from lambdad.model.policy import Caller, allows, denies, service_caller
 from lambdad.model.trace_header import entering
-from lambdad.services.lambda_.refusal import access_denied, function_not_found, invalid_parameter
+from lambdad.services.lambda_.refusal import access_denied, explicitly_denied, function_not_found, invalid_parameter
 from lambdad.services.lambda_.resolve import failure_targets
 from lambdad.services.lambda_.state import LambdaState
 from lambdad.services.lambda_.stored_function import StoredFunction
@@ -27,11 +27,14 @@ class LambdaReceiver:
         if stored is None or not _has_qualifier(stored, name):
             raise function_not_found(name)
         check_without_tenants(stored.function.latest.configuration, "Invocation by another service")
+        caller, policy = _caller(sender), stored.policies.get(name.qualifier or "")
+        who = sender.role_arn or sender.service_principal
         if sender.role_arn is not None and sender.source_account == name.account_id:
-            return  # a role needs no resource policy within its account, and its own permissions are not checked
-        caller = _caller(sender)
-        if not allows(stored.policies.get(name.qualifier or ""), caller, "lambda:InvokeFunction", name.qualified_arn):
-            raise access_denied(sender.role_arn or sender.service_principal, "lambda:InvokeFunction", name.qualified_arn)
+            # It needs to be let in by no resource policy, and has been asked for its own permissions.
+            if denies(policy, caller, "lambda:InvokeFunction", name.qualified_arn):
+                raise explicitly_denied(who, "lambda:InvokeFunction", name.qualified_arn)
+        elif not allows(policy, caller, "lambda:InvokeFunction", name.qualified_arn):
+            raise access_denied(who, "lambda:InvokeFunction", name.qualified_arn)
 
     async def accept(
         self, target_arn: str, sender: Sender, payload: bytes, *, request_id: str, envelope: Envelope = PLAIN
@@ -65,7 +68,12 @@ def function_of(target_arn: str) -> FunctionName:
 
 def _caller(sender: Sender) -> Caller:
     if sender.role_arn is not None:
-        return Caller(principal_arn=sender.role_arn, account_id=sender.source_account)
+        keys = {
+            "aws:principalarn": sender.role_arn,
+            "aws:principalaccount": sender.source_account,
+            "aws:principalisawsservice": "false",
+        }
+        return Caller(principal_arn=sender.role_arn, account_id=sender.source_account, context=keys)
     return service_caller(sender.service_principal, sender.source_arn, sender.source_account)
 
 

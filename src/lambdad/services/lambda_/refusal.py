@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lambdad.errors import ServiceError
 from lambdad.model.arn import FunctionName
+from lambdad.model.policy_evaluation import refusal_text
 
 
 def invalid_parameter(message: str) -> ServiceError:
@@ -24,11 +25,13 @@ def too_large(message: str) -> ServiceError:
 
 
 def access_denied(principal_arn: str, action: str, resource: str) -> ServiceError:
-    message = (
-        f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "
-        f"because no resource-based policy allows the {action} action"
-    )
-    return ServiceError("AccessDeniedException", message, status=403)
+    because = f"because no resource-based policy allows the {action} action"
+    return ServiceError("AccessDeniedException", refusal_text(principal_arn, action, resource, because), status=403)
+
+
+def explicitly_denied(principal_arn: str, action: str, resource: str) -> ServiceError:
+    because = "with an explicit deny in a resource-based policy"
+    return ServiceError("AccessDeniedException", refusal_text(principal_arn, action, resource, because), status=403)
 
 
 def stale_revision(look_up: str = "GetFunction/GetAlias") -> ServiceError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lambdad.delivery import Sender
@@ -82,3 +84,19 @@ async def test_functions_of_one_account_send_to_each_other(world: World) -> None
     assert role in error.message
     await world.call("AddPermission", **{**PERMISSION, "Principal": role})
     await receiver.check(ARN, other)
+
+
+async def test_a_policy_keeps_roles_of_its_own_account_out(world: World) -> None:
+    """What the target denies reaches it by no destination either."""
+    await world.create()
+    statement = {"Effect": "Deny", "Principal": {"AWS": ROLE}, "Action": "lambda:InvokeFunction", "Resource": ARN}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    await world.call("PutResourcePolicy", ResourceArn=ARN, Policy=policy)
+    receiver = LambdaReceiver(world.state)
+    error = await refused(
+        receiver.accept(ARN, Sender("lambda.amazonaws.com", f"{ARN}2", ACCOUNT, ROLE), b"{}", request_id="one")
+    )
+    assert error.code == "AccessDeniedException"
+    assert error.message.endswith("with an explicit deny in a resource-based policy")
+    assert await world.events() == []
+    await receiver.check(ARN, Sender("lambda.amazonaws.com", f"{ARN}2", ACCOUNT, f"{ROLE}2"))
