@@ -1,18 +1,29 @@
-"""The sandboxes that a launcher makes, by their names, from the question for one to its end: what its backends share."""
+"""A backend whose sandboxes a launcher makes: all that does not depend on how they are made.
+
+The sandboxes are known by their names, from the question for one to its end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from lambdad.errors import SandboxError
-from lambdad.sandbox.base import SandboxSpec
-from lambdad.sandbox.launcher_link import LauncherLink
+import msgspec
+
+from lambdad.errors import SandboxError, StartupError
+from lambdad.sandbox.base import NetworkStatus, SandboxSpec, UnpackLimits, UnpackReport
+from lambdad.sandbox.launcher_link import LOSS, LauncherLink
 from lambdad.sandbox.records import Started, Stop
 from lambdad.sandbox.start_record import start_record
+
+DEFAULT_UIDS = range(20_000, 30_000)
+TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
 
 
 class Launched(Protocol):
@@ -33,16 +44,55 @@ Made = TypeVar("Made", bound=Launched)
 
 
 class LaunchedSandboxes(Generic[Made]):
-    """`make` makes the server's side of one that the launcher has started, of its descriptors."""
+    """`make` makes the server's side of a sandbox that the launcher has started, of its descriptors. `settings` are the
+    launcher's, `weaknesses` those that are known before it is opened."""
 
-    def __init__(self, link: LauncherLink, make: Callable[[Started, list[int]], Made]) -> None:
+    image_problem: str | None = None
+
+    def __init__(
+        self,
+        link: LauncherLink,
+        settings: msgspec.Struct,
+        make: Callable[[Started, list[int]], Made],
+        weaknesses: Sequence[str],
+    ) -> None:
+        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *weaknesses]
+        self.network = NetworkStatus("none")
+        self.shares_processors = True
         self._link = link
+        self._settings = settings
         self._make = make
         self._starting: set[str] = set()
         self._sandboxes: dict[str, Made] = {}
 
+    async def open(self) -> None:
+        opened = await self._link.open(self._settings, self._note_loss, self._hear_event)
+        self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
+        self.network = opened.network
+        self.shares_processors = opened.shares_processors
+
+    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack(archive, destination, limits)
+
+    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.merge(trees, destination, limits)
+
+    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        return await self._link.unpack_layer(layer, below, destination, limits)
+
+    async def remove(self, tree: Path) -> None:
+        await self._link.remove(tree)
+
+    async def lost(self) -> str:
+        await self._link.lost.wait()
+        return LOSS
+
+    async def close(self) -> None:
+        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
+        await self._link.close()
+
     @asynccontextmanager
-    async def started(self, spec: SandboxSpec) -> AsyncIterator[Made]:
+    async def _started(self, spec: SandboxSpec) -> AsyncIterator[Made]:
         """A new sandbox, for a block that completes it. If that fails, the launcher forgets it, or kills what it has made."""
         name = spec.sandbox_id
         if name in self._starting or name in self._sandboxes:
@@ -63,13 +113,13 @@ class LaunchedSandboxes(Generic[Made]):
                 await self._link.ask(("stop", sandbox_id), Stop(sandbox_id), lambda record, _: None)
         self._sandboxes.pop(sandbox_id, None)
 
-    def note_loss(self) -> None:
+    def _hear_event(self, record: Any) -> None:
+        """What the launcher says unasked."""
+
+    def _note_loss(self) -> None:
         """The launcher is gone."""
         for sandbox in self._sandboxes.values():
             sandbox.note_end()
-
-    async def stop_all(self) -> None:
-        await asyncio.gather(*(sandbox.stop() for sandbox in list(self._sandboxes.values())))
 
     def _note_start(self, record: Started, descriptors: list[int]) -> Made:
         sandbox = self._sandboxes[record.sandbox_id] = self._make(record, descriptors)
@@ -81,3 +131,14 @@ class LaunchedSandboxes(Generic[Made]):
             sandbox.abandon()
         if self._link.is_open:
             self._link.send(Stop(sandbox_id))
+
+
+def check_uids(uids: range) -> None:
+    """StartupError where sandboxes cannot have them in turn."""
+    if len(uids) < 2 or uids.step != 1 or uids.start < 1:
+        raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
+
+
+def cgroup_name(state_dir: Path) -> str:
+    """Of the cgroup of a backend with this folder: no other's, and the same after a restart."""
+    return "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]

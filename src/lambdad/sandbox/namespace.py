@@ -7,32 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import platform
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import user_namespace
-from lambdad.sandbox.base import (
-    SANDBOX_ADDRESS,
-    NetworkStatus,
-    SandboxSpec,
-    Snapshot,
-    UnpackLimits,
-    UnpackReport,
-)
+from lambdad.sandbox.base import SANDBOX_ADDRESS, SandboxSpec, Snapshot
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, Seat, adopt
-from lambdad.sandbox.launched import LaunchedSandboxes
+from lambdad.sandbox.launched import DEFAULT_UIDS, LaunchedSandboxes, cgroup_name, check_uids
 from lambdad.sandbox.launcher import Settings
-from lambdad.sandbox.launcher_link import LOSS, LauncherLink
+from lambdad.sandbox.launcher_link import LauncherLink
 from lambdad.sandbox.namespace_snapshot import NamespaceSnapshot, Snapshots, snapshot_problem
 from lambdad.sandbox.records import (
     Channel,
@@ -45,13 +37,11 @@ from lambdad.sandbox.records import (
 from lambdad.sandbox.seccomp import filter_program
 from lambdad.sandbox.start_record import absolute, encoded, with_addresses
 
-DEFAULT_UIDS = range(20_000, 30_000)
 _OLDEST_KERNEL = (5, 12)  # mount_setattr
 _OLDEST_KERNEL_WITHOUT_ROOT = (5, 14)  # RLIMIT_NPROC counts by user namespace
 #: What the launcher needs, by number: CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_ADMIN,
 #: MKNOD
 _NEEDED_CAPABILITIES = (0, 1, 5, 6, 7, 8, 12, 18, 21, 27)
-TMP_IS_MEMORY = "What a function writes to /tmp counts towards its memory size, so a large file there can get it killed."
 
 
 class NamespaceSandbox:
@@ -209,7 +199,7 @@ class _WaitingRuntime(NamedTuple):
         os.close(self.log_pipe)
 
 
-class NamespaceSandboxes:
+class NamespaceSandboxes(LaunchedSandboxes[NamespaceSandbox]):
     """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. With `has_cpu_quota`
     sandboxes have `limit_cpu`, or `open` raises StartupError."""
 
@@ -231,20 +221,15 @@ class NamespaceSandboxes:
         ARNs of access points."""
         self._is_root = _check_machine(uids)
         no_root = "without root no process may be led into another's sandbox"
-        self.image_problem: str | None = None
         self.snapshot_problem = snapshot_problem(_effective_capabilities()) if self._is_root else no_root
         self.snapshots = Snapshots(lambda order, descriptors: self._link.send(order, descriptors), state_dir)
         filter_program()
-        if len(uids) < 2 or uids.step != 1 or uids.start < 1:
-            raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
-        cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
-        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *(Cgroups(cgroup_name).weaknesses if self._is_root else ())]
-        self.network = NetworkStatus("none")
-        self.shares_processors = True
+        check_uids(uids)
+        group = cgroup_name(state_dir)
         self.pre_booted: Mapping[str, int] | None = {} if pre_booted and spares else None
-        self._settings = Settings(
+        settings = Settings(
             os.fspath(state_dir.absolute()),
-            cgroup_name,
+            group,
             uids[0],
             uids[-1],
             spares,
@@ -254,18 +239,13 @@ class NamespaceSandboxes:
             {arn: absolute(folder) for arn, folder in (file_systems or {}).items()},
             not self._is_root,
         )
-        self._link = LauncherLink("lambdad.sandbox.launcher", ToLauncher, ToServer)
-        self._launched = LaunchedSandboxes(self._link, partial(NamespaceSandbox, self))
-
-    async def open(self) -> None:
-        opened = await self._link.open(self._settings, self._note_loss, self._hear_event)
-        self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
-        self.network = opened.network
-        self.shares_processors = opened.shares_processors
+        link = LauncherLink("lambdad.sandbox.launcher", ToLauncher, ToServer)
+        weaknesses = Cgroups(group).weaknesses if self._is_root else ()
+        super().__init__(link, settings, partial(NamespaceSandbox, self), weaknesses)
 
     async def start(self, spec: SandboxSpec) -> NamespaceSandbox:
         encoded(with_addresses(spec.environment))  # what is wrong with it had better be known before anything is made
-        async with self._launched.started(spec) as sandbox:
+        async with self._started(spec) as sandbox:
             if spec.is_template or spec.snapshot is not None:
                 await sandbox.prepare_snapshot(_own(spec.snapshot))
             if not spec.waits_with_runtime:
@@ -274,28 +254,8 @@ class NamespaceSandboxes:
 
     async def release(self, sandbox_id: str) -> None:
         """Has the launcher kill the sandbox and waits until nothing of it is left."""
-        await self._launched.release(sandbox_id)
+        await super().release(sandbox_id)
         self.snapshots.forget(sandbox_id)
-
-    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack(archive, destination, limits)
-
-    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.merge(trees, destination, limits)
-
-    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack_layer(layer, below, destination, limits)
-
-    async def remove(self, tree: Path) -> None:
-        await self._link.remove(tree)
-
-    async def lost(self) -> str:
-        await self._link.lost.wait()
-        return LOSS
-
-    async def close(self) -> None:
-        await self._launched.stop_all()
-        await self._link.close()
 
     def _hear_event(self, record: Any) -> None:
         if isinstance(record, PreBooted):
@@ -305,7 +265,7 @@ class NamespaceSandboxes:
 
     def _note_loss(self) -> None:
         self.snapshots.lose_all()
-        self._launched.note_loss()
+        super()._note_loss()
 
 
 def _own(snapshot: Snapshot | None) -> NamespaceSnapshot | None:

@@ -6,21 +6,19 @@ This side holds no privilege and makes nothing by itself: it asks the launcher, 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from lambdad.errors import FileSystemTrouble, SandboxError, StartupError
-from lambdad.sandbox.base import SANDBOX_ADDRESS, NetworkStatus, SandboxSpec, Snapshot, UnpackLimits, UnpackReport
+from lambdad.sandbox.base import SANDBOX_ADDRESS, SandboxSpec, Snapshot
 from lambdad.sandbox.cgroup import Cgroups, GroupFiles
 from lambdad.sandbox.init_connection import InitConnection, InitProcess, adopt
-from lambdad.sandbox.launched import LaunchedSandboxes
-from lambdad.sandbox.launcher_link import LOSS, LauncherLink
-from lambdad.sandbox.namespace import DEFAULT_UIDS, TMP_IS_MEMORY
+from lambdad.sandbox.launched import DEFAULT_UIDS, LaunchedSandboxes, cgroup_name, check_uids
+from lambdad.sandbox.launcher_link import LauncherLink
 from lambdad.sandbox.oci_launcher import Settings
 from lambdad.sandbox.oci_runtime import find_runtime
 from lambdad.sandbox.records import OpenSocket, Started, ToOciLauncher, ToOciServer, close_all
@@ -131,12 +129,11 @@ class OciSandbox:
         self._group.close()
 
 
-class OciSandboxes:
+class OciSandboxes(LaunchedSandboxes[OciSandbox]):
     """`state_dir` is a folder of this backend's own, on the file system of the trees that it unpacks. `runtime` is the name or
     the path of an OCI runtime."""
 
     snapshot_problem: str | None = _NO_SNAPSHOTS
-    image_problem: str | None = None
     pre_booted: Mapping[str, int] | None = None
 
     def __init__(
@@ -156,26 +153,16 @@ class OciSandboxes:
         if os.geteuid() != 0:
             raise StartupError("making sandboxes with an OCI runtime needs root")
         filter_program()
-        if len(uids) < 2 or uids.step != 1 or uids.start < 1:
-            raise StartupError(f"sandboxes need at least two user ids other than root's, not {uids}")
+        check_uids(uids)
         program = find_runtime(runtime)
         self.name = f"oci ({program.name} {program.version})"
-        cgroup_name = "lambdad-" + hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:8]
-        own = [*program.kind.weaknesses, *Cgroups(cgroup_name, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
-        self.network = NetworkStatus("none")
-        self.shares_processors = True
-        self.weaknesses: Sequence[str] = [TMP_IS_MEMORY, *own]
+        group = cgroup_name(state_dir)
+        own = [*program.kind.weaknesses, *Cgroups(group, has_quota=has_cpu_quota, is_at_top=True).weaknesses]
         self.file_system_problem = program.kind.file_system_problem
         shown = {} if self.file_system_problem else {arn: absolute(folder) for arn, folder in (file_systems or {}).items()}
-        self._settings = Settings(absolute(state_dir), cgroup_name, uids[0], uids[-1], program, has_cpu_quota, network, shown)
-        self._link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
-        self._launched = LaunchedSandboxes(self._link, partial(OciSandbox, self))
-
-    async def open(self) -> None:
-        opened = await self._link.open(self._settings, self._launched.note_loss)
-        self.weaknesses = [TMP_IS_MEMORY, *opened.weaknesses]
-        self.network = opened.network
-        self.shares_processors = opened.shares_processors
+        settings = Settings(absolute(state_dir), group, uids[0], uids[-1], program, has_cpu_quota, network, shown)
+        link = LauncherLink("lambdad.sandbox.oci_launcher", ToOciLauncher, ToOciServer)
+        super().__init__(link, settings, partial(OciSandbox, self), own)
 
     async def start(self, spec: SandboxSpec) -> OciSandbox:
         if spec.file_system is not None and self.file_system_problem is not None:
@@ -183,38 +170,14 @@ class OciSandboxes:
         if spec.is_template or spec.snapshot is not None:
             raise SandboxError(_NO_SNAPSHOTS)
         _checked(spec.environment)  # what is wrong with it had better be known before anything is made
-        async with self._launched.started(spec) as sandbox:
+        async with self._started(spec) as sandbox:
             if not spec.waits_with_runtime:
                 await sandbox.run_runtime(spec.environment)
         return sandbox
 
-    async def release(self, sandbox_id: str) -> None:
-        """Has the launcher kill the sandbox and waits until nothing of it is left."""
-        await self._launched.release(sandbox_id)
-
     async def open_socket(self, sandbox_id: str) -> socket.socket:
         request = next(self._link.numbers)
         return await self._link.ask(request, OpenSocket(request, sandbox_id), lambda _, descriptors: adopt(descriptors[0]))
-
-    async def unpack(self, archive: Path, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack(archive, destination, limits)
-
-    async def merge(self, trees: Sequence[Path], destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.merge(trees, destination, limits)
-
-    async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        return await self._link.unpack_layer(layer, below, destination, limits)
-
-    async def remove(self, tree: Path) -> None:
-        await self._link.remove(tree)
-
-    async def lost(self) -> str:
-        await self._link.lost.wait()
-        return LOSS
-
-    async def close(self) -> None:
-        await self._launched.stop_all()
-        await self._link.close()
 
 
 def _checked(environment: Mapping[str, str]) -> dict[str, str]:
