@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,11 @@ import uvloop
 from lambdad.runtimes.find import Interpreter, InterpreterFinder, Places
 from lambdad.runtimes.python.family import FAMILY as PYTHON
 from lambdad.runtimes.ruby.family import FAMILY as RUBY
+from support.dotnet_function import compiler
+from support.dotnet_runtime import NEW, OLD, Dotnet
+from support.language import Language, find_interpreters
 from support.python_runtime import Python
+from support.raw_runtime import Api, serving
 from support.ruby_runtime import Ruby
 from support.runtime_api import RuntimeApi
 from support.runtime_matrix import matrix_page
@@ -26,9 +32,15 @@ RUNTIMES = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The Runtime API is held to its tables on the loop of the server, and on the one that every platform has."""
-    if item.path.name == "test_runtime_api.py":
+    if item.path.name.startswith("test_runtime_api"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with serving() as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +96,27 @@ def ruby(request: pytest.FixtureRequest, rubies: dict[str, Interpreter], tmp_pat
     (tmp_path / "task").mkdir()
     with RuntimeApi() as api:
         yield Ruby(rubies[name], tmp_path, api)
+
+
+@pytest.fixture(scope="session")
+def dotnet_languages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Language, Language]:
+    compiler()  # skips where there is none
+    found: Interpreter | None = find_interpreters().get(OLD)
+    if found is None:
+        pytest.skip(f"no interpreter for {OLD}")
+    folder = tmp_path_factory.mktemp("client")
+    return Language.make(found, folder / "old"), Language.make(replace(found, runtime=NEW), folder / "new")
+
+
+@pytest.fixture
+def dotnet(dotnet_languages: tuple[Language, Language], tmp_path: Path) -> Dotnet:
+    (tmp_path / "tmp").mkdir()
+    return Dotnet(*dotnet_languages, tmp_path / "tmp")
+
+
+@pytest.fixture(scope="session")
+def java_machine() -> Path:
+    found = shutil.which("java")
+    if found is None:
+        pytest.skip("no java on PATH")
+    return Path(found)

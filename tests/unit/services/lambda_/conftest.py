@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.idle_functions import written
 from support.lambda_service import World, lambda_world
 
 
@@ -14,3 +15,9 @@ from support.lambda_service import World, lambda_world
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with lambda_world(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def uri(world: World) -> str:
+    """The address of an image, for functions that become idle."""
+    return written(world, "one")
