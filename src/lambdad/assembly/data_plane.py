@@ -15,7 +15,7 @@ from lambdad.invocation.code import IMAGE_LIMITS, CodeStore
 from lambdad.invocation.concurrency import Concurrency
 from lambdad.invocation.environment_parts import EnvironmentParts
 from lambdad.invocation.execution_environment import ExecutionEnvironment
-from lambdad.invocation.image_room import Room
+from lambdad.invocation.image_room import ImageRoom, Room
 from lambdad.invocation.invoke import Invoker
 from lambdad.invocation.managed import Managed
 from lambdad.invocation.managed_environment import ManagedEnvironment
@@ -35,6 +35,8 @@ from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.logs.state import LogsState
 
 logger = logging.getLogger(__name__)
+
+_SPARED_BYTES = 1 << 30  #: of the disk, or a twentieth of a small one: unpacked images leave it to everything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,20 @@ async def _open_programs(base: Foundation) -> RuntimePrograms:
     return programs
 
 
-def _image_room(settings: Settings) -> Room:
+def _image_room(settings: Settings) -> ImageRoom:
     disk = os.statvfs(settings.data_dir)
     has_counted_files = disk.f_files > 0  # there are file systems that make as many as are wanted
-    return Room(
+    most = Room(
         settings.image_disk_mb << 20 or disk.f_blocks * disk.f_frsize // 2,
         settings.image_disk_files or (disk.f_files // 2 if has_counted_files else UNBOUNDED),
     )
+    spared = min(disk.f_blocks * disk.f_frsize // 20, _SPARED_BYTES)
+
+    def free() -> Room:
+        now = os.statvfs(settings.data_dir)
+        return Room(now.f_bavail * now.f_frsize - spared, now.f_favail if has_counted_files else UNBOUNDED)
+
+    return ImageRoom(most, free)
 
 
 def _environment_parts(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.errors import SandboxError
-from lambdad.invocation.image_room import ImageRoom, Room
+from lambdad.invocation.image_room import ImageRoom, Room, fits, within
 from lambdad.model.image import IMAGE_STACK
 from lambdad.sandbox.base import Sandboxes, UnpackLimits, UnpackReport
 from lambdad.store.base import Blobs
@@ -28,6 +28,11 @@ _PARTIAL = "partial-"
 _KEPT = ("unpacked_bytes", "diff_id", "disk_bytes", "inodes")  #: of a report
 
 IMAGE_LIMITS = UnpackLimits(10 << 30, 1_000_000)
+
+#: What is asked for in the first place: layers have a quarter of their size when they are compressed, seldom less, and there is
+#: a folder for each of the layers below.
+_USUAL_GROWTH, _USUAL_BYTES, _USUAL_INODES = 5, 256 << 20, 100_000
+_BLOCK_BYTES = 4096
 
 Digests = tuple[str, ...]  #: IMAGE_STACK first where they are layers of an image
 
@@ -45,7 +50,7 @@ class CodeStore:
         directory: Path,
         *,
         image_limits: UnpackLimits = IMAGE_LIMITS,
-        image_room: Room | None = None,
+        image_room: ImageRoom | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         """`image_limits` hold for each image, whatever limits are given for packages, and `image_room` for all together."""
@@ -53,7 +58,7 @@ class CodeStore:
         self._blobs = blobs
         self._directory = directory
         self._image_limits = image_limits
-        self._room = ImageRoom(image_room or Room())
+        self._room = image_room or ImageRoom(Room())
         self._is_measured = False
         self._measuring = asyncio.Lock()
         self._new_id = new_id
@@ -170,7 +175,7 @@ class CodeStore:
         partial.mkdir()
         try:
             if digests[0] == IMAGE_STACK:
-                report = await self._unpack_in_room(digests, partial / "tree", limits)
+                report = await self._unpack_layer(digests, partial / "tree", limits)
             elif len(digests) == 1:
                 report = await self._sandboxes.unpack(self._blob(digests[0]), partial / "tree", limits)
             else:
@@ -199,11 +204,29 @@ class CodeStore:
             for one in acquired:
                 self.release(one)
 
-    async def _unpack_in_room(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
+    async def _unpack_layer(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """Over the tree of the layers below, which is made first where it is not there."""
         await self._measure()
-        report = await self._unpack_layer(digests, destination, self._room.limits(limits))
-        if report.refusal is None and not self._room.has_room_for(report):
-            return UnpackReport(report.unpacked_bytes, "no-room", "there is no more room for unpacked images")
+        *below, layer = digests
+        if len(below) == 1:  # nothing but what says that it is an image
+            return await self._unpack_in_room(layer, None, destination, limits)
+        tree = await self.acquire(tuple(below), limits)
+        try:
+            return await self._unpack_in_room(layer, tree, destination, limits)
+        finally:
+            self.release(tuple(below))
+
+    async def _unpack_in_room(self, layer: str, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        """Within what a layer like it needs, so that others may be under way; a rare one needs another attempt, within all that
+        an image may have."""
+        blob = self._blob(layer)
+        for wanted in _wanted(blob, limits):
+            async with self._room.promised(wanted) as room:
+                report = await self._sandboxes.unpack_layer(blob, below, destination, within(limits, room))
+                if report.refusal is None and not fits(report, room):
+                    return UnpackReport(report.unpacked_bytes, "no-room", "there is no more room for unpacked images")
+            if report.refusal != "no-room" or room != wanted:
+                return report
         return report
 
     async def _measure(self) -> None:
@@ -215,16 +238,6 @@ class CodeStore:
                 if (self._directory / name).exists():
                     self._room.take(name, room)
             self._is_measured = True
-
-    async def _unpack_layer(self, digests: Digests, destination: Path, limits: UnpackLimits) -> UnpackReport:
-        *below, layer = digests
-        if len(below) == 1:  # nothing but what says that it is an image
-            return await self._sandboxes.unpack_layer(self._blob(layer), None, destination, limits)
-        tree = await self.acquire(tuple(below), limits)
-        try:
-            return await self._sandboxes.unpack_layer(self._blob(layer), tree, destination, limits)
-        finally:
-            self.release(tuple(below))
 
     def _blob(self, digest: str) -> Path:
         try:
@@ -259,6 +272,12 @@ class CodeStore:
         self._under_way.pop(digests, None)
         if not task.cancelled():
             task.exception()  # those who still wait get it; without them nobody is interested
+
+
+def _wanted(layer: Path, limits: UnpackLimits) -> list[Room]:
+    most = Room(limits.unpacked_bytes + _BLOCK_BYTES * limits.files, limits.files)
+    usual = Room(_USUAL_BYTES + _USUAL_GROWTH * layer.stat().st_size, _USUAL_INODES).least(most)
+    return [usual, most] if usual != most else [most]
 
 
 def _as_report(kept: Mapping[str, Any]) -> UnpackReport:

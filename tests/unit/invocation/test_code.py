@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from lambdad.errors import SandboxError
-from lambdad.invocation.code import CodeStore
-from lambdad.invocation.image_room import Room
+from lambdad.invocation.code import IMAGE_LIMITS, CodeStore
+from lambdad.invocation.image_room import ImageRoom, Room
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 
 LIMITS = UnpackLimits(1000)
@@ -188,7 +188,7 @@ async def test_unpack_revokes_a_discard(code):
 
 
 def image_store(tmp_path, unpacker, room=None):
-    return CodeStore(unpacker, Blobs(tmp_path / "blobs"), tmp_path / "code", image_room=room)
+    return CodeStore(unpacker, Blobs(tmp_path / "blobs"), tmp_path / "code", image_room=ImageRoom(room or Room()))
 
 
 async def test_images_have_so_much_of_the_disk(code, unpacker, tmp_path):
@@ -207,13 +207,54 @@ async def test_images_have_so_much_of_the_disk(code, unpacker, tmp_path):
 
 
 async def test_two_images_at_once_do_not_take_the_same_room(code, unpacker, tmp_path):
-    """Both were told that there is room for one."""
+    """The second is not begun before it is known what the first one leaves."""
     store = image_store(tmp_path, unpacker, Room(1000, 5))
     unpacker.report = UnpackReport(10, disk_bytes=600, inodes=1)
-    reports = await asyncio.gather(store.unpack(("image", "a"), LIMITS), store.unpack(("image", "b"), LIMITS))
+    unpacker.go.clear()
+    work = [asyncio.create_task(store.unpack(("image", name), LIMITS)) for name in ("a", "b")]
+    await unpacker.begun.wait()
+    await asyncio.sleep(0)
+    assert (unpacker.calls, unpacker.limits.disk_bytes) == (1, 1000)
+    unpacker.go.set()
+    reports = await asyncio.gather(*work)
+    assert (unpacker.calls, unpacker.limits.disk_bytes) == (2, 400)
     assert sorted(str(report.refusal) for report in reports) == ["None", "no-room"]
     assert [store.has(("image", name)) for name in ("a", "b")].count(True) == 1
     assert not list((tmp_path / "code").glob("partial-*"))
+
+
+async def test_images_that_have_room_are_unpacked_at_once(code, unpacker, tmp_path):
+    """Together they are promised no more than there is."""
+    store = image_store(tmp_path, unpacker, Room(2 * IMAGE_LIMITS.unpacked_bytes))
+    unpacker.go.clear()
+    work = [asyncio.create_task(store.unpack(("image", name), LIMITS)) for name in ("a", "b")]
+    while unpacker.calls < 2:
+        await asyncio.sleep(0)
+    assert unpacker.limits.disk_bytes < IMAGE_LIMITS.unpacked_bytes
+    unpacker.go.set()
+    assert [report.refusal for report in await asyncio.gather(*work)] == [None, None]
+
+
+async def test_a_layer_that_grows_more_than_others_has_another_attempt(code, unpacker, tmp_path):
+    """With all that an image may have, once that is nobody else's; what has no room then either is refused."""
+    tried = []
+
+    async def grow(layer, below, destination, limits):
+        tried.append(limits.disk_bytes)
+        return UnpackReport(10, "no-room", "more") if limits.disk_bytes < 5 << 30 else UnpackReport(10, disk_bytes=5 << 30)
+
+    unpacker.unpack_layer = grow
+    store = image_store(tmp_path, unpacker, Room(8 << 30))
+    async with store._room.promised(Room(1 << 30, 1)):
+        growing = asyncio.create_task(store.unpack(("image", "a"), LIMITS))
+        while not tried:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not growing.done()
+    assert (await growing).refusal is None
+    assert tried[1:] == [8 << 30]
+    assert (await store.unpack(("image", "b"), LIMITS)).refusal == "no-room"
+    assert tried[2:] == [256 * (1 << 20) + 5, 3 << 30]
 
 
 async def test_what_nothing_refers_to_is_swept_away(code, unpacker, tmp_path):
