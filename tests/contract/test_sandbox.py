@@ -675,6 +675,36 @@ class TestUnpack:
         for tree in (lower, upper):
             await sandboxes.remove(tree)
 
+    async def test_a_layer_that_is_given_up_leaves_nothing(self, sandboxes: Sandboxes, home: Path, tmp_path: Path) -> None:
+        """However far it was; the process that unpacks has ended then."""
+        if sandboxes.name == "process":
+            pytest.skip("the process backend runs no images")
+        os.mkfifo(tmp_path / "endless")
+        pipe = os.open(tmp_path / "endless", os.O_RDWR)
+        try:
+            os.write(pipe, b"the beginning of a layer")
+            tree = tmp_path / "tree"
+            unpacking = asyncio.create_task(sandboxes.unpack_layer(tmp_path / "endless", None, tree, LIMITS))
+            staging = home / "state/unpacking"
+            while not list(staging.iterdir()):
+                await asyncio.sleep(0.001)
+            unpacking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await unpacking
+            assert not list(staging.iterdir())
+            assert not tree.exists()
+            at_once = asyncio.create_task(sandboxes.unpack_layer(tmp_path / "endless", None, tree, LIMITS))
+            await asyncio.sleep(0)
+            at_once.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await at_once
+            assert not list(staging.iterdir())
+        finally:
+            os.close(pipe)
+        (tmp_path / "layer").write_bytes(layer_tar([Entry("file")]))
+        assert (await sandboxes.unpack_layer(tmp_path / "layer", None, tree, LIMITS)).refusal is None
+        await sandboxes.remove(tree)
+
     async def test_unpacked_package_can_be_run(self, sandboxes: Sandboxes, program: RuntimeProgram, tmp_path: Path) -> None:
         """A sandbox reads what unpack made."""
         archive = _zip(tmp_path / "one.zip", {"module.py": b"ANSWER = 1"})

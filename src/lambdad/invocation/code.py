@@ -65,9 +65,10 @@ class CodeStore:
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
         self._reports: dict[Digests, UnpackReport] = {}
         self._under_way: dict[Digests, asyncio.Task[UnpackReport]] = {}
+        self._waiting: Counter[Digests] = Counter()  #: for those
         self._users: Counter[Digests] = Counter()
         self._unwanted: set[Digests] = set()  #: discarded while an environment still used them
-        self._removals: set[asyncio.Task[None]] = set()
+        self._removals: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Removes what an earlier, killed server left half made."""
@@ -109,8 +110,23 @@ class CodeStore:
             task = asyncio.get_running_loop().create_task(self._unpack_once(digests, limits))
             self._under_way[digests] = task
             task.add_done_callback(lambda done: self._has_ended(digests, done))
-        # Others may wait for the same archives: one who gives up does not stop it.
-        return await asyncio.shield(task)
+        self._waiting[digests] += 1
+        try:
+            # Others may wait for the same archives: one who goes away does not stop it.
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[digests] -= 1
+            if not self._waiting[digests]:
+                del self._waiting[digests]
+
+    def give_up(self, digests: Digests) -> None:
+        """Ends their unpacking if nobody waits for it. Who asks for them from now on has them unpacked anew."""
+        task = self._under_way.get(digests)
+        if task is not None and not self._waiting[digests]:
+            del self._under_way[digests]
+            task.cancel()
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
 
     async def acquire(self, digests: Digests, limits: UnpackLimits) -> Path:
         """The tree, kept until `release`, for an environment about to start."""
@@ -269,7 +285,8 @@ class CodeStore:
         entry.rmdir()
 
     def _has_ended(self, digests: Digests, task: asyncio.Task[UnpackReport]) -> None:
-        self._under_way.pop(digests, None)
+        if self._under_way.get(digests) is task:
+            del self._under_way[digests]
         if not task.cancelled():
             task.exception()  # those who still wait get it; without them nobody is interested
 

@@ -52,9 +52,9 @@ class ImageRoom:
 
     @asynccontextmanager
     async def promised(self, wanted: Room) -> AsyncIterator[Room]:
-        """Room for one tree that is about to be unpacked, which no other one is promised while the block runs: `wanted`, or less
-        where there is less and nobody who may give some back. As long as somebody may, this waits; whoever needs less goes
-        first then."""
+        """Room for one tree that is about to be unpacked, which no other one is promised while the block runs: `wanted`, or
+        less where there is less and nobody who may give some back. As long as somebody may, this waits; whoever needs less
+        goes first then."""
         while not (left := self._left()).has(wanted) and self._promised != NONE:
             await self._has_changed.wait()
         granted = Room(max(0, left.disk_bytes), max(0, left.inodes)).least(wanted)

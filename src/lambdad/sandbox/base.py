@@ -217,7 +217,8 @@ class Sandboxes(Protocol):
 
     async def unpack_layer(self, layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
         """As `unpack`, a layer of a container image (tar, or tar in gzip or zstd) over the tree `below`, which an earlier call
-        has made of the layers below and with which the new one shares files. SandboxError where images cannot be run."""
+        has made of the layers below and with which the new one shares files. SandboxError where images cannot be run. Whoever
+        is cancelled has it ended, and nothing is left of it."""
         ...
 
     async def remove(self, tree: Path) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from lambdad.sandbox import job
 from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.sandbox.job import Job
-from lambdad.sandbox.records import Failed, Merge, Remove, Removed, Unpack, Unpacked, UnpackLayer
+from lambdad.sandbox.records import Failed, GiveUp, Merge, Remove, Removed, Unpack, Unpacked, UnpackLayer
 
 
 class Watch(Protocol):
@@ -38,6 +38,7 @@ class FileWork:
         self._filter = filter_program
         self._answer = answer
         self._jobs: dict[int, Job] = {}
+        self._unpacking: dict[int, Job] = {}  #: by the numbers of the requests
 
     def unpack(self, record: Unpack, archive: int) -> None:
         def start(staging: Path) -> Job:
@@ -77,7 +78,12 @@ class FileWork:
         except OSError as error:
             self._answer(Failed(record.request, str(error)))
             return
+        self._unpacking[record.request] = started
         self._follow(started, lambda report: self._finish_unpacking(record, staging, report))
+
+    def give_up(self, record: GiveUp) -> None:
+        if record.request in self._unpacking:
+            self._unpacking[record.request].kill()
 
     def remove(self, record: Remove) -> None:
         """Only folders that unpacking has made: their owner tells."""
@@ -99,6 +105,7 @@ class FileWork:
             running.finish()
 
     def _finish_unpacking(self, record: Unpack | Merge | UnpackLayer, staging: Path, answer: bytes) -> None:
+        del self._unpacking[record.request]
         try:
             report = msgspec.json.decode(answer, type=UnpackReport)
             if report.refusal is None:

@@ -35,6 +35,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Clone,
+    GiveUp,
     Merge,
     Opened,
     Remove,
@@ -188,6 +189,8 @@ class Launcher:
                 self._files.merge(record)
             case UnpackLayer():
                 self._files.unpack_layer(record, descriptors[0])
+            case GiveUp():
+                self._files.give_up(record)
             case Remove():
                 self._shells.forget_image(record.tree)
                 self._files.remove(record)

@@ -19,6 +19,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Failed,
+    GiveUp,
     Merge,
     Opened,
     RecordTooLong,
@@ -34,6 +35,7 @@ from lambdad.sandbox.records import (
     close_all,
 )
 from lambdad.sandbox.start_record import absolute
+from lambdad.store.to_the_end import to_the_end
 
 #: What is said of the end of a launcher that nobody closed.
 LOSS = "the launcher has ended; no sandbox can be made until the server is started again"
@@ -153,9 +155,27 @@ class LauncherLink:
                 tree = None if below is None else absolute(below)
                 bounds = (limits.unpacked_bytes, limits.files, limits.disk_bytes, limits.inodes)
                 record = UnpackLayer(request, absolute(destination), tree, *bounds)
-                return await self.ask(request, record, _unpack_report, [descriptor])
+                asked = asyncio.ensure_future(self.ask(request, record, _unpack_report, [descriptor]))
+                try:
+                    return await asyncio.shield(asked)
+                except asyncio.CancelledError:
+                    await self._give_up(request, asked, destination)
+                    raise
             finally:
                 os.close(descriptor)
+
+    async def _give_up(self, request: int, asked: asyncio.Future[UnpackReport], tree: Path) -> None:
+        """Returns when the unpacking has ended, and left nothing."""
+
+        async def end() -> None:
+            await asyncio.sleep(0)  # what it is to end has been sent then
+            if not asked.done() and self.is_open:
+                self.send(GiveUp(request))
+            await asyncio.wait((asked,))
+            if asked.exception() is None and asked.result().refusal is None:  # it was faster
+                await self.remove(tree)
+
+        await to_the_end(end())
 
     async def remove(self, tree: Path) -> None:
         request = next(self.numbers)

@@ -41,6 +41,7 @@ from lambdad.sandbox.records import (
     CannotOpen,
     Channel,
     Failed,
+    GiveUp,
     Merge,
     Opened,
     OpenSocket,
@@ -179,6 +180,8 @@ class OciLauncher:
                 self._files.merge(record)
             case UnpackLayer():
                 self._files.unpack_layer(record, descriptors[0])
+            case GiveUp():
+                self._files.give_up(record)
             case Remove():
                 self._files.remove(record)
 

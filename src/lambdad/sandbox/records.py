@@ -113,6 +113,13 @@ class UnpackLayer(_Record, frozen=True, tag="unpack-layer"):
     inodes: Annotated[int, msgspec.Meta(ge=0)]
 
 
+class GiveUp(_Record, frozen=True, tag="give-up"):
+    """Ends an unpacking that was begun by this request, and is answered by Failed then, once nothing of it is left. Without
+    effect where it has ended."""
+
+    request: RequestNumber
+
+
 class Remove(_Record, frozen=True, tag="remove"):
     """Answered by Removed or Failed."""
 
@@ -231,7 +238,7 @@ class Cloned(_Record, frozen=True, tag="cloned"):
     reason: str
 
 
-ToLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | RunTemplate | TakeSnapshot | Clone
+ToLauncher = Start | Stop | Unpack | Merge | UnpackLayer | GiveUp | Remove | RunTemplate | TakeSnapshot | Clone
 ToServer = (
     Opened
     | CannotOpen
@@ -247,7 +254,7 @@ ToServer = (
     | Cloned
 )
 
-ToOciLauncher = Start | Stop | Unpack | Merge | UnpackLayer | Remove | OpenSocket
+ToOciLauncher = Start | Stop | Unpack | Merge | UnpackLayer | GiveUp | Remove | OpenSocket
 ToOciServer = Opened | CannotOpen | Started | Refused | Stopped | Unpacked | Removed | Failed | SocketOpened
 
 

@@ -85,6 +85,24 @@ async def test_unpacked_once(code, unpacker):
     assert (code.path(("a",)) / "a").read_bytes() == b"a"
 
 
+async def test_what_nobody_waits_for_is_given_up(code, unpacker):
+    """And what somebody waits for is not; whoever comes then has it unpacked anew."""
+    unpacker.go.clear()
+    asking = [asyncio.create_task(code.unpack(("a",), LIMITS)) for _ in range(2)]
+    await unpacker.begun.wait()
+    for task, others in ((asking[0], True), (asking[1], False)):
+        task.cancel()
+        await asyncio.wait((task,))
+        code.give_up(("a",))
+        assert (("a",) in code._under_way) == others
+    again = asyncio.create_task(code.unpack(("a",), LIMITS))
+    await code.close()
+    unpacker.go.set()
+    assert (await again).refusal is None
+    assert unpacker.calls == 2
+    assert not list(code._directory.glob("partial-*"))
+
+
 async def test_layers_are_one_tree(code, unpacker):
     """Several archives make one tree of their single ones, each of which is unpacked once; another order is another tree."""
     await code.unpack(("a",), LIMITS)

@@ -32,6 +32,10 @@ class CodeStore(Protocol):
         own, whatever is given."""
         ...
 
+    def give_up(self, digests: Stack) -> None:
+        """Ends the unpacking of just these archives if nobody waits for it."""
+        ...
+
     def has(self, digests: Stack) -> bool:
         """Whether there is a tree of just these archives."""
         ...
@@ -148,7 +152,11 @@ class Archives:
         for layer, stack in zip(image.image.layers, image.stacks(), strict=True):
             if not self._code_store.has(stack):
                 made.add(stack)
-            report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
+            try:
+                report = await self._code_store.unpack(stack, UnpackLimits(self._unzipped_bytes))
+            except asyncio.CancelledError:  # the function is gone, or the time is over
+                self._code_store.give_up(stack)
+                raise
             if report.refusal == "no-room":
                 return Failure("InsufficientCapacity", f"The image cannot be unpacked: {report.detail}.")
             if report.refusal is not None:

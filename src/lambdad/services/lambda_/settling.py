@@ -66,7 +66,7 @@ class Retirement(Protocol):
 
 
 class _Abandoned(Exception):
-    """The function for which something was fetched is gone."""
+    """The function for which an image was made ready is gone."""
 
 
 class Settler:
@@ -103,7 +103,7 @@ class Settler:
         self._version_tasks: dict[tuple[FunctionKey, str], asyncio.Task[None]] = {}
         self._snapshot_turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._managed_turns = asyncio.Semaphore(MANAGED_AT_ONCE)
-        self._fetches: dict[FunctionKey, set[asyncio.Task[Failure | None]]] = {}
+        self._images_under_way: dict[FunctionKey, set[asyncio.Task[Failure | None]]] = {}
         functions.followers.append(self._abandon)
 
     async def start(self) -> None:
@@ -266,37 +266,43 @@ class Settler:
         return failures
 
     async def _make_ready_in_turn(self, key: FunctionKey, configuration: Configuration) -> Failure | None:
-        failure = await self._fetch(key, configuration)
-        if failure is None:
-            async with self._turn(key[0], has_image=configuration.image is not None):
-                failure = await self._make_ready(configuration)
-        return failure
+        if configuration.image is not None:
+            return await self._make_image_ready(key, configuration, configuration.image)
+        async with self._turn(key[0], has_image=False):
+            return await self._make_ready(configuration)
 
-    async def _fetch(self, key: FunctionKey, configuration: Configuration) -> Failure | None:
-        """_Abandoned where the function is deleted meanwhile: a registry may be slow, and what comes after must not wait."""
-        if configuration.image is None:
-            return None
-        fetch = asyncio.create_task(self._images.fetch(key[0], configuration.image))
-        fetches = self._fetches.setdefault(key, set())
-        fetches.add(fetch)
+    async def _make_image_ready(self, key: FunctionKey, configuration: Configuration, image: ImageUse) -> Failure | None:
+        """_Abandoned where the function is deleted meanwhile: a registry may be slow and an image large, and what comes after
+        must not wait."""
+
+        async def make_ready() -> Failure | None:
+            failure = await self._images.fetch(key[0], image)
+            if failure is None:
+                async with self._turn(key[0], has_image=True):
+                    failure = await self._make_ready(configuration)
+            return failure
+
+        making = asyncio.create_task(make_ready())
+        under_way = self._images_under_way.setdefault(key, set())
+        under_way.add(making)
         try:
-            await asyncio.wait((fetch,))
+            await asyncio.wait((making,))
         except asyncio.CancelledError:
-            fetch.cancel()
-            await asyncio.wait((fetch,))
+            making.cancel()
+            await asyncio.wait((making,))
             raise
         finally:
-            fetches.discard(fetch)
-            if not fetches:
-                self._fetches.pop(key, None)
-        if fetch.cancelled():
+            under_way.discard(making)
+            if not under_way:
+                self._images_under_way.pop(key, None)
+        if making.cancelled():
             raise _Abandoned
-        return fetch.result()
+        return making.result()
 
     def _abandon(self, key: FunctionKey, stored: StoredFunction | None) -> None:
         if stored is None:
-            for fetch in self._fetches.get(key, ()):
-                fetch.cancel()
+            for making in self._images_under_way.get(key, ()):
+                making.cancel()
 
     async def _make_ready(self, configuration: Configuration) -> Failure | None:
         try:

@@ -137,7 +137,7 @@ async def test_an_image_has_so_long_to_be_unpacked(world: World) -> None:
 async def test_an_image_that_fails_leaves_no_trees(world: World, report: UnpackReport, code: str) -> None:
     """Not of the layers either that were fine; and the reason says whose fault it is."""
     async with two_layers(world) as use:
-        world.sandboxes.reports = [UnpackReport(0, diff_id=use.image.layers[0].diff_id), report]
+        world.sandboxes.reports = [UnpackReport(0, diff_id=use.image.layers[0].diff_id), report, report]
         failure = await world.state.archives.unpack_image(use)
         assert failure is not None
         assert failure.code == code

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lambdad.model.image import ImageUse
+from lambdad.sandbox.base import UnpackLimits, UnpackReport
 from lambdad.services.lambda_.record_keys import UNSETTLED
 from lambdad.services.lambda_.settling import IMAGES_OF_ACCOUNT
 from lambdad.store.base import Change, Put
@@ -137,6 +139,38 @@ async def test_a_function_made_anew_waits_for_nothing_of_the_one_before(world: W
     await ended.wait()
     await world.settled()
     assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["State"] == "Active"
+
+
+async def test_an_image_is_not_unpacked_to_the_end_for_a_function_that_is_gone(world: World) -> None:
+    """One that is made anew of the same image has it unpacked anew, and waits for nothing."""
+    begun, has_begun, is_ended = world.sandboxes.begun, asyncio.Condition(), asyncio.Event()
+    unpack_layer = world.sandboxes.unpack_layer
+
+    async def noted(layer: Path, below: Path | None, destination: Path, limits: UnpackLimits) -> UnpackReport:
+        try:
+            async with has_begun:
+                has_begun.notify_all()
+            return await unpack_layer(layer, below, destination, limits)
+        except asyncio.CancelledError:
+            is_ended.set()
+            raise
+
+    world.sandboxes.unpack_layer = noted  # type: ignore[method-assign]
+    folder = write_layout(world.image_folder / "one", {"v": image([Entry("one")])})
+    request = {"FunctionName": "f", "Role": ROLE, "PackageType": "Image", "Code": {"ImageUri": f"oci:{folder}:v"}}
+    world.sandboxes.gate.clear()
+    async with has_begun:
+        await world.call("CreateFunction", **request)
+        await has_begun.wait()
+    await world.call("DeleteFunction", FunctionName="f")
+    await is_ended.wait()
+    world.sandboxes.gate.set()
+    await world.call("CreateFunction", **request)
+    await world.settled()
+    assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["State"] == "Active"
+    assert len(begun) == 2
+    await world.code_store.close()
+    assert not [path for path in world.code_store._directory.iterdir() if path.name.startswith("partial")]
 
 
 async def test_tags_may_change_meanwhile(world: World) -> None:
