@@ -80,7 +80,9 @@ class EnvironmentSandbox:
         """After `kill`; as long as the invocation has that waits for it."""
         assert self._sandbox is not None
         self._limit_cpu(None)
-        return await self._begin_life().start(self._sandbox, self._api, None)
+        life = self._begin_life()
+        await self._api.renewed()
+        return await life.start(self._sandbox, self._api, None)
 
     def init_is_over(self) -> None:
         """As on AWS, Init runs at full speed, and what comes then does not."""

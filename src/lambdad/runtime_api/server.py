@@ -31,7 +31,8 @@ class RuntimeApiServer:
         self._connections: set[RuntimeApiConnection] = set()
         self._buffered = 0
         self._quiet: asyncio.Event = asyncio.Event()
-        self._is_renewing = False
+        self._renewed = asyncio.Event()
+        self._renewed.set()
         self._is_closed = False
 
     async def open(self, listener: socket.socket, also: socket.socket | None = None) -> None:
@@ -48,16 +49,21 @@ class RuntimeApiServer:
 
     def renew(self, session: RuntimeSession) -> None:
         """Goes on with another session. To be called when every process of the one before is dead: what they have sent, and
-        whoever of them still waits to be let in, is cut off."""
+        whoever of them still waits to be let in, is cut off. No process of the new one may begin before it is `renewed`."""
         self._abort_connections()
         for listener in self._listeners:
             _turn_away(listener)
         self.session = session
         if not self._listeners:
             return  # nobody can have been let in; who waits for the listeners to be served is of this session
-        # asyncio asks for the protocol of a connection in the turn after it was let in; the next process has not begun by then.
-        self._is_renewing = True
-        self._loop.call_soon(self._end_renewing)
+        # asyncio asks for the protocol of a connection in the turn after it was let in. uvloop asks at once: of a process that
+        # began in the turn of this call, still within it.
+        self._renewed.clear()
+        self._loop.call_soon(self._renewed.set)
+
+    async def renewed(self) -> None:
+        """From now on whoever connects is of the session that `renew` was told."""
+        await self._renewed.wait()
 
     async def drained(self, limit_seconds: float) -> None:
         """Waits until every connection was closed by its other side, so that all that was sent has been read.
@@ -82,15 +88,12 @@ class RuntimeApiServer:
         for connection in list(self._connections):
             connection.abort()
 
-    def _end_renewing(self) -> None:
-        self._is_renewing = False
-
     def _connection(self) -> RuntimeApiConnection:
         return RuntimeApiConnection(self)
 
     def _let_in(self) -> RuntimeApiConnection:
         connection = RuntimeApiConnection(self)
-        if self._is_renewing:
+        if not self._renewed.is_set():
             connection.abort()
         return connection
 

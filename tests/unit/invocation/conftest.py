@@ -40,16 +40,18 @@ class Exit(Exception):
 class FakeRuntime:
     """What a script in the sandbox can do."""
 
-    def __init__(self, spec: SandboxSpec, address: tuple[str, int], output: int) -> None:
+    def __init__(self, spec: SandboxSpec, address: tuple[str, int], output: int, *, is_fast: bool = False) -> None:
         self.spec = spec
         self.output = output
         self._address = address
+        self._early = socket.create_connection(address) if is_fast else None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"", *headers: str) -> tuple[int, dict[str, str], bytes]:
         if self._writer is None:
-            connecting = asyncio.create_task(asyncio.open_connection(*self._address, limit=2**24))
+            where = {"sock": self._early} if self._early else {"host": self._address[0], "port": self._address[1]}
+            connecting = asyncio.create_task(asyncio.open_connection(**where, limit=2**24))  # type: ignore[arg-type]
             try:
                 self._reader, self._writer = await asyncio.shield(connecting)
             except asyncio.CancelledError:
@@ -79,6 +81,8 @@ class FakeRuntime:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+        elif self._early is not None:
+            self._early.close()
 
 
 def _close_connection(connected: asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
@@ -92,13 +96,13 @@ Script = Callable[[FakeRuntime], Awaitable[None]]
 class FakeProcess:
     """A script in the place of a process."""
 
-    def __init__(self, spec: SandboxSpec, address: tuple[str, int], script: Script) -> None:
+    def __init__(self, spec: SandboxSpec, address: tuple[str, int], script: Script, *, is_fast: bool = False) -> None:
         self.connection = None
         self.log_pipe, self._output = os.pipe()
         os.set_blocking(self.log_pipe, False)
         os.set_blocking(self._output, False)
         self._exit: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        self._runtime = FakeRuntime(spec, address, self._output)
+        self._runtime = FakeRuntime(spec, address, self._output, is_fast=is_fast)
         self._task = asyncio.create_task(self._live(script))
         self._task.add_done_callback(self._end)
 
@@ -165,7 +169,8 @@ class FakeSandbox:
 
     async def run_runtime(self, environment: Mapping[str, str]) -> FakeProcess:
         self.runtimes += 1
-        self.runtime = FakeProcess(self.spec, self.runtime_listener.getsockname(), self._owner.script)
+        address, script = self.runtime_listener.getsockname(), self._owner.script
+        self.runtime = FakeProcess(self.spec, address, script, is_fast=self._owner.is_fast)
         return self.runtime
 
     async def run(self, path: str, environment: Mapping[str, str]) -> FakeProcess:
@@ -214,7 +219,7 @@ async def echo(runtime: FakeRuntime) -> None:
 
 
 class FakeSandboxes:
-    """`script` is what a runtime does; `refuse` of the next starts fail."""
+    """`script` is what a runtime does; `refuse` of the next starts fail. A fast one has connected when it is there."""
 
     name = "fake"
     snapshot_problem = None
@@ -223,6 +228,7 @@ class FakeSandboxes:
 
     def __init__(self) -> None:
         self.script: Script = echo
+        self.is_fast = False
         self.refuse = 0
         self.losses = 0  #: so many of the next snapshots are lost while they are cloned
         self.started: list[FakeSandbox] = []

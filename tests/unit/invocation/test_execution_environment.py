@@ -8,6 +8,7 @@ import socket
 from dataclasses import replace
 
 import pytest
+import uvloop
 
 from lambdad.invocation.execution_environment import MAX_RESETS, ExecutionEnvironment
 from lambdad.model.execution_environment import EnvironmentState
@@ -171,6 +172,29 @@ async def test_failing_again_and_again_gets_a_new_sandbox(world, version, exits)
     await world.invoke(version(), b"die")
     assert (await world.invoke(version(), b"fine")).payload == b"fine"
     assert len(world.sandboxes.started) == 2
+
+
+def test_a_process_that_connects_at_once_after_a_reset(make_any_world, version, exits):
+    """Programs in C or Go are there before the server has had a turn; uvloop lets them in within it. They are not dead."""
+
+    async def script(runtime):
+        request_id, body = await runtime.next()
+        if body == b"die":
+            raise exits(code=1)
+        await runtime.respond(request_id, body)
+        await runtime.next()
+
+    async def die_and_go_on():
+        world = make_any_world()
+        world.sandboxes.script, world.sandboxes.is_fast = script, True
+        await world.invoke(version(), b"die")
+        answer = await world.invoke(version(), b"fine")
+        await world.close()
+        return answer.payload
+
+    for loop in (asyncio.new_event_loop, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            assert runner.run(die_and_go_on()) == b"fine"
 
 
 async def test_a_sandbox_that_cannot_be_cleared_is_replaced(make_world, version, exits):
