@@ -16,6 +16,7 @@ class Session:
     name: str = ""
     policies: tuple[str, ...] | None = None  #: documents that narrow the session; None: it may do what the role may
     tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_tag_keys: tuple[str, ...] = ()  #: of the tags that go along when a role is assumed with the session
     source_identity: str | None = None
     external_id: str | None = None
     function_arn: str | None = None  #: of the function whose execution environment has it

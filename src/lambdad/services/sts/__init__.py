@@ -30,7 +30,6 @@ SERVICE = Service(
             "SerialNumber": "there are no MFA devices",
             "TokenCode": "there are no MFA devices",
             "ProvidedContexts": _FEDERATION,
-            "TransitiveTagKeys": "tags do not pass on from one session to the next",
             "MinimumSessionTokenSize": "tokens have one size",
         },
         "GetSessionToken": {

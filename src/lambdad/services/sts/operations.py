@@ -67,17 +67,21 @@ async def assume_role(state: StsState, context: RequestContext, request: Request
     if role is None:
         raise _denied(subject, request["RoleArn"])
     policies = _session_policies(state, role, request)
-    tags = _tags(request)
-    source_identity = _source_identity(state, subject, context, request)
+    caller = state.identities.lookup(context.principal.access_key_id or "")
+    calling = caller.session if caller is not None else None
+    inherited = _inherited_tags(calling)
+    transitive = _transitive_tag_keys(request, inherited)
+    source_identity = _source_identity(calling, subject, request)
     if state.is_enforced:
-        _check_trust(state, subject, context, request, role, source_identity)
+        _check_trust(state, subject, context, request, role, source_identity, has_tags=bool(inherited))
     session = Session(
         issued_at=state.clock(),
         role_arn=role.arn,
         owner_id=role.unique_id,
         name=request["RoleSessionName"],
         policies=policies,
-        tags=tags,
+        tags={**inherited, **_tags(request)},
+        transitive_tag_keys=(*inherited, *transitive),
         source_identity=source_identity,
         external_id=request.get("ExternalId"),
     )
@@ -100,10 +104,30 @@ def _assumed_shape(issued: IssuedSession, role: TrustedRole, session: Session) -
     return output
 
 
-def _source_identity(state: StsState, subject: Subject, context: RequestContext, request: Request) -> str | None:
+def _inherited_tags(calling: Session | None) -> dict[str, str]:
+    """Those of the calling session that are transitive."""
+    return {} if calling is None else {key: calling.tags[key] for key in calling.transitive_tag_keys}
+
+
+def _transitive_tag_keys(request: Request, inherited: Mapping[str, str]) -> list[str]:
+    """As the tags spell them. What a session passes on stays as it is all along the chain."""
+    tags = {key.lower(): key for key in _tags(request)}
+    wanted = [key.lower() for key in request.get("TransitiveTagKeys", ())]
+    if not set(wanted) <= set(tags):
+        message = "The specified transitive tag key must be included in the requested tags."
+        raise ServiceError("InvalidParameterValue", message, status=400)
+    if not {key.lower() for key in inherited}.isdisjoint(tags):
+        message = (
+            "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the "
+            "calling session."
+        )
+        raise ServiceError("InvalidParameterValue", message, status=400)
+    return [tags[key] for key in dict.fromkeys(wanted)]
+
+
+def _source_identity(calling: Session | None, subject: Subject, request: Request) -> str | None:
     """Once it is set, every session of the chain has it, and no role on the way can give another one."""
-    caller = state.identities.lookup(context.principal.access_key_id or "")
-    inherited = caller.session.source_identity if caller is not None and caller.session is not None else None
+    inherited = calling.source_identity if calling is not None else None
     wanted: str | None = request.get("SourceIdentity", inherited)
     if inherited is not None and wanted != inherited:
         raise _denied(subject, request["RoleArn"], "sts:SetSourceIdentity")
@@ -117,7 +141,10 @@ def _check_trust(
     request: Request,
     role: TrustedRole,
     source_identity: str | None,
+    *,
+    has_tags: bool,
 ) -> None:
+    """`has_tags`: the calling session passes some on, which the role must let in as it does those of the request."""
     wanted: dict[str, tuple[str, ...]] = {"sts:rolesessionname": (request["RoleSessionName"],)}
     if "ExternalId" in request:
         wanted["sts:externalid"] = (request["ExternalId"],)
@@ -127,9 +154,12 @@ def _check_trust(
     if tags:
         wanted["aws:tagkeys"] = tuple(tags)
         wanted |= {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}
+    transitive = {key.lower() for key in request.get("TransitiveTagKeys", ())}
+    if transitive:
+        wanted["sts:transitivetagkeys"] = tuple(key for key in tags if key.lower() in transitive)
     keys = RequestKeys(subject, context, role.account_id, wanted, clock=state.clock)
     actions = ["sts:AssumeRole"]
-    actions += ["sts:TagSession"] if tags else []
+    actions += ["sts:TagSession"] if tags or has_tags else []
     actions += ["sts:SetSourceIdentity"] if source_identity is not None else []
     for action in actions:
         question = Question(action, role.arn, keys.get)

@@ -114,6 +114,8 @@ async def test_a_session_has_the_tags_and_limits_it_was_given() -> None:
         ({"PolicyArns": [{"arn": f"arn:aws:iam::{ACCOUNT}:policy/absent"}]}, "MalformedPolicyDocument"),
         ({"PolicyArns": [{"arn": ADMIN}] * 11}, "ValidationError"),
         ({"Tags": [{"Key": "a", "Value": "b"}, {"Key": "A", "Value": "c"}]}, "InvalidParameterValue"),
+        ({"Tags": [{"Key": "a", "Value": "b"}], "TransitiveTagKeys": ["b"]}, "InvalidParameterValue"),
+        ({"TransitiveTagKeys": ["a"]}, "InvalidParameterValue"),
         ({"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/absent"}, "AccessDenied"),
         ({"RoleArn": "arn:aws:iam::222222222222:role/r"}, "AccessDenied"),
         ({"RoleArn": "no ARN but long enough"}, "AccessDenied"),
@@ -138,6 +140,34 @@ async def test_root_assumes_no_role_and_chains_last_an_hour() -> None:
     assert (await iam.call("AssumeRole", RoleArn=next_role, RoleSessionName="two"))["Credentials"]
     refused = await iam.refused("AssumeRole", RoleArn=next_role, RoleSessionName="two", DurationSeconds=7200)
     assert refused[0] == "ValidationError"
+
+
+async def test_transitive_tags_go_along_a_chain_of_roles() -> None:
+    """The others end with their session; no role on the way can set another value, and each must let them in."""
+    iam, role = await world()
+    tagging = ["sts:AssumeRole", "sts:TagSession"]
+    ann, iam.caller = iam.caller, ROOT
+    only = {"ForAllValues:StringEquals": {"sts:TransitiveTagKeys": ["Team"]}}
+    await iam.call("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trusting({"AWS": ann.arn}, tagging, Condition=only))
+    last = await iam.role("last", trusting({"AWS": role}, tagging))
+    plain = await iam.role("plain", trusting({"AWS": role}))
+    await iam.call("AttachRolePolicy", RoleName="r", PolicyArn=ADMIN)
+    iam.caller = ann
+    tags = [{"Key": "Team", "Value": "red"}, {"Key": "Shift", "Value": "night"}]
+    wanted = {"RoleArn": role, "RoleSessionName": "one", "Tags": tags}
+    assert (await iam.refused("AssumeRole", **wanted, TransitiveTagKeys=["Shift"]))[0] == "AccessDenied"
+    first = await iam.call("AssumeRole", **wanted, TransitiveTagKeys=["team"])
+    iam.caller = caller_of(iam, first)
+    next_one = {"RoleArn": last, "RoleSessionName": "two"}
+    second = caller_of(iam, await iam.call("AssumeRole", **next_one, Tags=[{"Key": "shift", "Value": "day"}]))
+    keys = iam.directory.subject_of(second).keys or {}
+    assert (keys["aws:principaltag/team"], keys["aws:principaltag/shift"]) == (("red",), ("day",))
+    assert await iam.refused("AssumeRole", **next_one, Tags=[{"Key": "TEAM", "Value": "blue"}]) == (
+        "InvalidParameterValue",
+        "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the "
+        "calling session.",
+    )
+    assert "sts:TagSession" in (await iam.refused("AssumeRole", RoleArn=plain, RoleSessionName="two"))[1]
 
 
 async def test_a_source_identity_goes_along_a_chain_of_roles() -> None:
