@@ -62,7 +62,7 @@ def test_the_context_has_all_fields(java: Java) -> None:
         plain = json.loads(do(process, "context").body)
         bare = json.loads(process.invoke(b'{"do":"context"}', trace_id=None, client_context="[1]").body)
     trace = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"
-    assert 20_000 < told.pop("remaining") <= 30_000
+    assert 0 < told.pop("remaining") <= 30_000
     assert told.pop("traceVariable", trace) == trace
     assert told == {
         "request": REQUEST_ID,

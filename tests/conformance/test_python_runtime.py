@@ -254,7 +254,7 @@ def test_the_context_holds_what_aws_documents(python: Python) -> None:
             deadline_ms=str(int(time.time() * 1000) + 30_000),
         )
     answer = json.loads(told.body)
-    assert 20_000 < answer.pop("left") <= 30_000
+    assert 0 < answer.pop("left") <= 30_000
     assert answer == {
         "id": REQUEST_ID,
         "arn": ARN,

@@ -100,7 +100,7 @@ def test_every_python_runs_with_its_sdk(server: Server, runtime: str) -> None:
 
 @pytest.fixture(scope="module")
 def trouble(server: Server) -> None:
-    server.create_function("trouble", TROUBLE, Timeout=2)
+    server.create_function("trouble", TROUBLE, Timeout=4)
 
 
 @pytest.mark.usefixtures("trouble")
@@ -149,7 +149,7 @@ class TestTrouble:
         request_id = answer["ResponseMetadata"]["RequestId"]
         assert answer["Payload"] == {
             "errorType": "Sandbox.Timedout",
-            "errorMessage": f"RequestId: {request_id} Error: Task timed out after 2.00 seconds",
+            "errorMessage": f"RequestId: {request_id} Error: Task timed out after 4.00 seconds",
         }
         assert "\tStatus: timeout" in base64.b64decode(answer["LogResult"]).decode()
         assert self.works_again(server) == before + 1

@@ -55,6 +55,6 @@ def test_a_go_program_that_is_not_there_or_never_answers_is_told_so(server: Serv
     text = "fork/exec /var/task/main: no such file or directory"
     for _ in range(2):
         assert server.failure("go-absent") == {"errorMessage": text, "errorType": "PathError"}
-    create(server, "go-sleeps", program, Timeout=1)
-    assert "Task timed out after 1.00 seconds" in server.failure("go-sleeps", "sleep")["errorMessage"]
+    create(server, "go-sleeps", program, Timeout=3)
+    assert "Task timed out after 3.00 seconds" in server.failure("go-sleeps", "sleep")["errorMessage"]
     assert server.invoke("go-sleeps", 1)["count"] == 1

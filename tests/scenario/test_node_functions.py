@@ -73,11 +73,11 @@ def test_a_function_with_a_layer_and_a_wrapper(server: Server) -> None:
         Content={"ZipFile": zipped({"nodejs/node_modules/shared/index.js": "module.exports = 'layer';"})},
     )["LayerVersionArn"]
     variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}}
-    create(server, "node-hello", "hello", Layers=[layer], Environment=variables, Timeout=2)
+    create(server, "node-hello", "hello", Layers=[layer], Environment=variables, Timeout=4)
     expected = ["AWS_Lambda_nodejs20.x", "yes", "layer", "/var/task", True]
     assert server.invoke("node-hello", 1) == expected
     answer = client.invoke(FunctionName="node-hello", Payload=b'"sleep"')
-    assert "Task timed out after 2.00 seconds" in json.loads(answer["Payload"].read())["errorMessage"]
+    assert "Task timed out after 4.00 seconds" in json.loads(answer["Payload"].read())["errorMessage"]
     assert server.invoke("node-hello", 2) == expected
     messages = server.messages("/aws/lambda/node-hello")
     assert any("\tINFO\thello\nthere" in message for message in messages), "a message of two lines is one event"

@@ -138,7 +138,7 @@ def test_the_endpoint_is_reached_from_inside(server: Server, walk: str) -> None:
 
 def test_timeouts_and_crashes_are_reset(server: Server) -> None:
     """A function that hangs or dies fails that invocation; the next one runs."""
-    server.create_function("fragile", WALK, Timeout=1)
+    server.create_function("fragile", WALK, Timeout=3)
     assert "timed out" in _failure(server, "fragile", {"do": "sleep"})
     assert server.invoke("fragile", {"do": "list"}) == []
     assert "exit status 3" in _failure(server, "fragile", {"do": "exit"})

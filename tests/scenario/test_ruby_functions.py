@@ -172,8 +172,8 @@ def test_a_function_in_ruby_that_cannot_be_loaded_says_why_each_time(
 
 def test_a_function_in_ruby_that_never_returns_times_out(place: Place) -> None:
     """Its process is killed, and the next invocation has a new one."""
-    create(place, "ruby-sleeps", "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=2)
-    assert "Task timed out after 2.00 seconds" in place.server.failure("ruby-sleeps", 1)["errorMessage"]
+    create(place, "ruby-sleeps", "def handler(event:, context:)\n  event ? sleep : 1\nend\n", Timeout=4)
+    assert "Task timed out after 4.00 seconds" in place.server.failure("ruby-sleeps", 1)["errorMessage"]
     assert place.server.invoke("ruby-sleeps") == 1
 
 
