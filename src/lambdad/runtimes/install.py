@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -192,5 +193,6 @@ async def _process(
         yield process
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended, and is buried, which is about to be noticed
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()

@@ -344,7 +344,8 @@ class ProcessSandboxes:
         try:
             output, _ = await process.communicate()
         except asyncio.CancelledError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.kill()
             await process.wait()
             raise
         return msgspec.json.decode(output, type=UnpackReport)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,24 @@ from lambdad.runtimes.install import CommandError, InstallError, NpmInstaller, P
 from support.processes import is_running
 
 
+async def ended(pid: int) -> None:
+    """Who is killed may yet have to hear of it."""
+    async with asyncio.timeout(60):
+        while is_running(pid):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_commands_lines_are_passed_on() -> None:
     """Standard output and error arrive line by line; rubbish bytes do no harm."""
     lines: list[str] = []
-    await run(["/bin/sh", "-c", r"echo one; echo two >&2; printf '\377'"], 10, lines.append)
+    await run(["/bin/sh", "-c", r"echo one; echo two >&2; printf '\377'"], 60, lines.append)
     assert lines == ["one", "two", "�"]
 
 
 async def test_a_line_without_end_comes_in_parts() -> None:
     """No command can fill the memory with one, or be stopped by one."""
     lines: list[str] = []
-    await run(["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end"], 10, lines.append)
+    await run(["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end"], 60, lines.append)
     assert lines[-1] == "end" and "".join(lines[:-1]) == "x" * 3_000_000
     assert max(map(len, lines)) < 1_200_000
 
@@ -27,9 +35,9 @@ async def test_a_line_without_end_comes_in_parts() -> None:
 async def test_a_failed_command_tells_its_last_words() -> None:
     """The end of the output is the error's text; without output the status is."""
     with pytest.raises(CommandError, match=r"^sorry$"):
-        await run(["/bin/sh", "-c", "echo sorry; exit 3"], 10, lambda line: None)
+        await run(["/bin/sh", "-c", "echo sorry; exit 3"], 60, lambda line: None)
     with pytest.raises(CommandError, match="status 3"):
-        await run(["/bin/sh", "-c", "exit 3"], 10, lambda line: None)
+        await run(["/bin/sh", "-c", "exit 3"], 60, lambda line: None)
 
 
 async def test_of_what_npm_writes_the_reason_is_told() -> None:
@@ -40,7 +48,7 @@ async def test_of_what_npm_writes_the_reason_is_told() -> None:
         "npm error }\nnpm error\nnpm error If you are behind a proxy, see it.\nnpm error A complete log of this run is there."
     )
     with pytest.raises(CommandError) as caught:
-        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 10, lambda line: None)
+        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 60, lambda line: None)
     assert str(caught.value) == " ".join(said.splitlines()[:2])
 
 
@@ -53,7 +61,7 @@ async def test_of_what_pip_writes_without_a_network_the_reason_is_told_once() ->
     )
     said = f"{'x' * 450}\n{tries}ERROR: No matching distribution found for thing"
     with pytest.raises(CommandError) as caught:
-        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 10, lambda line: None)
+        await run(["/bin/sh", "-c", 'printf "%s" "$1"; exit 1', "-", said], 60, lambda line: None)
     assert str(caught.value) == (
         "Failed to establish a new connection: [Errno -3] No name ERROR: No matching distribution found for thing"
     )
@@ -61,10 +69,27 @@ async def test_of_what_pip_writes_without_a_network_the_reason_is_told_once() ->
 
 async def test_a_command_over_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
     """Nothing of it is left running."""
-    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
-    with pytest.raises(TimeoutError):
-        await run(["/bin/sh", "-c", script], 0.5, lambda line: None)
-    assert not is_running(int((tmp_path / "child").read_text()))
+    script = f"sleep 1000 & echo $! > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/child; wait"
+    for seconds in (0.5, 5, 50):  # until it was enough for it to begin
+        with pytest.raises(TimeoutError):
+            await run(["/bin/sh", "-c", script], seconds, lambda line: None)
+        if (tmp_path / "child").exists():
+            break
+    await ended(int((tmp_path / "child").read_text()))
+
+
+async def test_a_command_that_has_just_ended_need_not_be_killed(tmp_path: Path) -> None:
+    """What went wrong meanwhile is told, and not that there was nobody left to kill."""
+
+    def heard(line: str) -> None:
+        pid = int(line)
+        deadline = time.monotonic() + 2  # where the event loop buries it, which waits for this, that does not happen
+        while is_running(pid) or (Path(f"/proc/{pid}").exists() and time.monotonic() < deadline):
+            time.sleep(0.01)
+        raise ValueError("of no use")
+
+    with pytest.raises(ValueError, match="of no use"):
+        await run(["/bin/sh", "-c", "echo $$"], 60, heard)
 
 
 async def test_a_cancelled_command_is_killed(tmp_path: Path) -> None:
@@ -80,7 +105,7 @@ async def test_a_cancelled_command_is_killed(tmp_path: Path) -> None:
     await started.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert not is_running(pids[0])
+    await ended(pids[0])
 
 
 async def test_pip_that_fails_is_an_install_error(tmp_path: Path) -> None:
@@ -153,10 +178,15 @@ async def test_where_a_registry_is_stays_a_secret(tmp_path: Path, monkeypatch: p
 
 async def test_npm_that_takes_too_long_is_an_install_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is in the sentence, and npm is gone."""
-    put_npm(tmp_path / "bin", monkeypatch, f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
-    with pytest.raises(InstallError, match="npm did not finish within 1 seconds"):
-        await NpmInstaller(0.9).install(["aws-sdk@2"], tmp_path / "content", lambda line: None)
-    assert not is_running(int((tmp_path / "pid").read_text()))
+    put_npm(
+        tmp_path / "bin", monkeypatch, f"#!/bin/sh\necho $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 1000"
+    )
+    for seconds in (1, 5, 50):  # until it was enough for it to begin
+        with pytest.raises(InstallError, match=f"npm did not finish within {seconds} seconds"):
+            await NpmInstaller(seconds).install(["aws-sdk@2"], tmp_path / "content", lambda line: None)
+        if (tmp_path / "pid").exists():
+            break
+    await ended(int((tmp_path / "pid").read_text()))
 
 
 async def test_without_npm_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
