@@ -125,7 +125,7 @@ async def serving(front: Front) -> AsyncIterator[int]:
 
 
 def client_for(name: str, port: int, credential: Credential = CREDENTIAL, **config: Any) -> Any:
-    options = {"retries": {"max_attempts": 0}, "parameter_validation": False, "read_timeout": 20, **config}
+    options = {"retries": {"max_attempts": 0}, "parameter_validation": False, "read_timeout": 60, **config}
     return clients.client(
         name,
         region_name="eu-west-1",

@@ -29,7 +29,7 @@ def crc32(data: bytes) -> str:
 
 
 def exchange(port: int, method: str, target: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, target, body, headers)
         answer = connection.getresponse()

@@ -201,12 +201,13 @@ async def test_permission_for_a_version_that_is_being_deleted(world: World) -> N
     """A permission that meets the deletion of its version is refused, and no policy is left behind."""
     await publish(world)
     permission = {"StatementId": "s", "Action": "lambda:GetLayerVersion", "Principal": "*"}
-    async with world.state.layer_locks.hold((ACCOUNT, REGION, "l")):
-        tasks = [
-            asyncio.create_task(world.call("DeleteLayerVersion", LayerName="l", VersionNumber=1)),
-            asyncio.create_task(world.call("AddLayerVersionPermission", LayerName="l", VersionNumber=1, **permission)),
-        ]
-        await asyncio.wait(tasks, timeout=0.05)
+    key = (ACCOUNT, REGION, "l")
+    tasks = []
+    async with world.state.layer_locks.hold(key):
+        for operation, members in (("DeleteLayerVersion", {}), ("AddLayerVersionPermission", permission)):
+            tasks.append(asyncio.create_task(world.call(operation, LayerName="l", VersionNumber=1, **members)))
+            while world.state.layer_locks._locks[key][1] < 1 + len(tasks):
+                await asyncio.sleep(0)  # until it waits
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(outcomes[1], ServiceError)
     assert outcomes[1].code == "ResourceNotFoundException"
