@@ -18,7 +18,14 @@ from lambdad.invocation.initialization import InitFailed
 from lambdad.invocation.managed_environment import ManagedEnvironment
 from lambdad.invocation.managed_failure import SHORT_LIVED, managed_failure, no_vcpus
 from lambdad.invocation.placement import SETTLE_SECONDS
-from lambdad.invocation.started_ahead import INIT_RETRY_SECONDS, MACHINE_RETRY_SECONDS, Room, StartFailures, is_foreseen
+from lambdad.invocation.started_ahead import (
+    INIT_RETRY_SECONDS,
+    MACHINE_RETRY_SECONDS,
+    Room,
+    StartFailures,
+    is_foreseen,
+    start_in_room,
+)
 from lambdad.model.concurrency import ThrottleReason
 from lambdad.model.function import Failure
 from lambdad.model.managed import ProviderKey, ScalingConfig
@@ -260,26 +267,15 @@ class ManagedPool:
             self._failed(no_vcpus(budget.limit, vcpus), self._parts.machine_retry_seconds)
             return None
         budget.used += vcpus
-        is_kept = has_memory = False
+        environment: ManagedEnvironment | None = None
         try:
-            await self._parts.room.claim(memory_mb)
-            has_memory = True
-            environment = self._parts.make(self.version)
-            self._beginning.add(environment)
-            try:
-                await environment.start()
-            finally:
-                self._beginning.discard(environment)
-            if environment.is_available:
-                is_kept = True
-                return environment
-            await environment.stop()
-            return None
+            environment = await start_in_room(
+                self._parts.room, memory_mb, lambda: self._parts.make(self.version), self._beginning
+            )
+            return environment
         finally:
-            if not is_kept:
+            if environment is None:
                 budget.used -= vcpus
-                if has_memory:
-                    self._parts.room.release(memory_mb)
 
     def _admit(self, environment: ManagedEnvironment) -> None:
         """Unless there are as many as there may be by now: the maximum has become less since it was begun."""

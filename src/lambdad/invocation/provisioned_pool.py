@@ -22,6 +22,7 @@ from lambdad.invocation.started_ahead import (
     StartFailures,
     is_foreseen,
     machine_reason,
+    start_in_room,
 )
 from lambdad.model.concurrency import REQUESTS_PER_ENVIRONMENT
 from lambdad.model.execution_environment import EnvironmentState
@@ -271,27 +272,12 @@ class ProvisionedPool:
         self._adjust()
 
     async def _begin(self, group: _Group) -> ExecutionEnvironment | None:
-        """None if it was stopped meanwhile."""
-        memory_mb = group.version.memory_mb
-        await self._parts.room.claim(memory_mb)
-        is_kept = False
-        try:
-            if not self._is_needed(group):
-                return None
-            environment = self._parts.make(group.version)
-            group.beginning.add(environment)
-            try:
-                await environment.start()
-            finally:
-                group.beginning.discard(environment)
-            if environment.is_available:
-                is_kept = True
-                return environment
-            await environment.stop()
-            return None
-        finally:
-            if not is_kept:
-                self._parts.room.release(memory_mb)
+        """None if it was stopped meanwhile, or is not needed any more."""
+
+        def make() -> ExecutionEnvironment | None:
+            return self._parts.make(group.version) if self._is_needed(group) else None
+
+        return await start_in_room(self._parts.room, group.version.memory_mb, make, group.beginning)
 
     def _admit(self, environment: ExecutionEnvironment, group: _Group) -> None:
         group.members.add(environment)

@@ -1,4 +1,5 @@
-"""What goes wrong with environments that are started ahead of invocations: what is told of it, and when it is tried again."""
+"""Environments that are started ahead of invocations: in what room, and when one fails what is told of it, and when it is tried
+again."""
 
 from __future__ import annotations
 
@@ -28,6 +29,44 @@ class Room(Protocol):
         ...
 
     def release(self, memory_mb: int) -> None: ...
+
+
+class Starting(Protocol):
+    @property
+    def is_available(self) -> bool: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+Environment = TypeVar("Environment", bound=Starting)
+
+
+async def start_in_room(
+    room: Room, memory_mb: int, make: Callable[[], Environment | None], beginning: set[Environment]
+) -> Environment | None:
+    """An environment with its memory, which is given back where none comes of it. None if it was stopped meanwhile, or `make`
+    makes none once there is room. It is in `beginning` while it starts."""
+    await room.claim(memory_mb)
+    is_kept = False
+    try:
+        environment = make()
+        if environment is None:
+            return None
+        beginning.add(environment)
+        try:
+            await environment.start()
+        finally:
+            beginning.discard(environment)
+        if environment.is_available:
+            is_kept = True
+            return environment
+        await environment.stop()
+        return None
+    finally:
+        if not is_kept:
+            room.release(memory_mb)
 
 
 class StartFailures(Generic[Reason]):
