@@ -264,7 +264,7 @@ def _serve(connection, log, environment):
         gc.enable()
         # No module of ours may stand in the way of one of the function's. They have to be kept: Python 2 empties what goes.
         own = (__name__, linux.__name__, zygote_init.__name__, zygote_masks.__name__, zygote_tmp.__name__)
-        own += ("zygote_program", "zygote_ptrace", "zygote_snapshot", "zygote_snapshotter")
+        own += ("zygote_program", "zygote_descriptors", "zygote_ptrace", "zygote_snapshot", "zygote_snapshotter")
         client, _kept = sys.modules["bootstrap"], [sys.modules.pop(name, None) for name in own]
         client.serve(connection)
     except BaseException:  # the runtime client ends its process by itself; if not, this is where it does

@@ -16,19 +16,19 @@ import re
 import resource
 import select
 import signal
-import socket
-import stat
 import struct
 
+import zygote_descriptors as descriptors
 import zygote_linux as linux
 import zygote_ptrace as trace
+from zygote_descriptors import ABOVE, CONNECTION, LOG, SHELL, CannotSnapshot
 
 CLONE_VM, CLONE_FILES, CLONE_SIGHAND, CLONE_PARENT = 0x100, 0x400, 0x800, 0x8000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
 SIGCHLD = int(signal.SIGCHLD)
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
-WRITE, OPEN, CLOSE, LSEEK, MMAP, MUNMAP, SOCKETPAIR, CHDIR, UMASK, SETSID = 1, 2, 3, 8, 9, 11, 53, 80, 95, 112  # of x86_64
-SETGROUPS, SETRESUID, SETRESGID, PRCTL, DUP3, PRLIMIT64, SETNS, CLOSE_RANGE = 116, 117, 119, 157, 292, 302, 308, 436
+WRITE, OPEN, CLOSE, MMAP, MUNMAP, CHDIR, UMASK, SETSID = 1, 2, 3, 9, 11, 80, 95, 112  # of x86_64
+SETGROUPS, SETRESUID, SETRESGID, PRCTL, PRLIMIT64, SETNS, CLOSE_RANGE = 116, 117, 119, 157, 302, 308, 436
 PR_GET_TID_ADDRESS = 40
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 2, 0x10, 0x20
@@ -43,17 +43,10 @@ LIMITS = {
     "Max nice priority": resource.RLIMIT_NICE,
     "Max realtime priority": resource.RLIMIT_RTPRIO,
 }
-# Where our descriptors wait in a clone for their final number: above all that a function can have.
-SHELL, LOG, CONNECTION, DEAD, ABOVE = 1100, 1101, 1102, 1103, 1104
 ENDED = "the function's process ended before it could be cloned"
-_ONLY_WHEN_OPENED = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
-
-
-class CannotSnapshot(Exception):
-    """Why this function cannot be cloned, for its owner to read."""
 
 
 class Template(object):
@@ -121,7 +114,7 @@ class Template(object):
             self._template_pid = _inner_pid(status)
             self._directory = os.readlink("/proc/%d/cwd" % self.pid)
             self._limits = _limits(self.pid)
-            self._descriptors = [_describe(self.pid, number, log, connection) for number in _descriptors(self.pid)]
+            self._descriptors = descriptors.describe(self.pid, log, connection)
         finally:
             _end(child.pid)
             self._end_template()
@@ -226,7 +219,7 @@ class Template(object):
             call(PRCTL, linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
             call(CLOSE_RANGE, 0, SHELL, 0)
             if any(descriptor.is_lost for descriptor in self._descriptors):
-                _make_lost_connection(puppet, scratch)
+                descriptors.make_lost_connection(puppet, scratch)
             puppet.write(scratch, os.fsencode(self._directory) + b"\0")
             call(CHDIR, scratch)
             for descriptor in self._descriptors:
@@ -245,38 +238,6 @@ class Template(object):
             tracee.resume(trace.DETACH)
         finally:
             puppet.close()
-
-
-class _Given(object):
-    """A descriptor that every clone gets from us: the log, the connection, or a connection that is lost."""
-
-    def __init__(self, number, source, flags):
-        self._number, self._source, self._flags = number, source, flags & os.O_CLOEXEC
-        self.is_lost = source == DEAD
-
-    def open(self, puppet, scratch):
-        puppet.call(DUP3, self._source, self._number, self._flags)
-
-
-class _File(object):
-    """A file that every clone opens for itself, as its own user, and reads on in where the template was."""
-
-    is_lost = False
-
-    def __init__(self, number, path, flags, position):
-        self._number, self._path, self._flags, self._position = number, path, flags & ~_ONLY_WHEN_OPENED, position
-
-    def open(self, puppet, scratch):
-        puppet.write(scratch, os.fsencode(self._path) + b"\0")
-        try:
-            opened = puppet.call(OPEN, scratch, self._flags, 0)
-        except OSError as error:
-            raise OSError(error.errno, "%s: %s" % (self._path, os.strerror(error.errno)))
-        if self._position:
-            puppet.call(LSEEK, opened, self._position, os.SEEK_SET)
-        if opened != self._number:
-            puppet.call(DUP3, opened, self._number, self._flags & os.O_CLOEXEC)
-            puppet.call(CLOSE, opened)
 
 
 def _hold(shell, tid, run):
@@ -301,16 +262,6 @@ def _set_login_uid(puppet, scratch, uid):
     except OSError:  # it was set for good when somebody logged in
         pass
     puppet.call(CLOSE, opened)
-
-
-def _make_lost_connection(puppet, scratch):
-    """At DEAD: who reads from it finds the end of the stream, as after a connection was lost. Made inside, since a socket
-    shows the network that it was made in."""
-    puppet.call(SOCKETPAIR, socket.AF_UNIX, socket.SOCK_STREAM, 0, scratch)
-    first, second = struct.unpack("2i", puppet.read(scratch, 8))
-    puppet.call(DUP3, first, DEAD, 0)
-    puppet.call(CLOSE, first)
-    puppet.call(CLOSE, second)
 
 
 def _follow_to_clone(holder):
@@ -347,23 +298,6 @@ def _check_alone(template, child):
         raise CannotSnapshot("the function's init left processes running (%d), which a clone would not have" % left)
 
 
-def _describe(pid, number, log, connection):
-    path = "/proc/%d/fd/%d" % (pid, number)
-    link, facts = os.readlink(path), _read("/proc/%d/fdinfo/%d" % (pid, number))
-    flags = int(re.search(r"^flags:\s*(\d+)", facts, re.M).group(1), 8)
-    if link == "pipe:[%d]" % log:
-        return _Given(number, LOG, flags)
-    if link == "socket:[%d]" % connection:
-        return _Given(number, CONNECTION, flags)
-    if link.startswith("socket:"):
-        return _Given(number, DEAD, flags)
-    kind = os.stat(path)
-    is_device = stat.S_ISCHR(kind.st_mode) and link.startswith("/dev/")
-    if is_device or ((stat.S_ISREG(kind.st_mode) or stat.S_ISDIR(kind.st_mode)) and kind.st_nlink and link.startswith("/")):
-        return _File(number, link, flags, int(re.search(r"^pos:\s*(\d+)", facts, re.M).group(1)))
-    raise CannotSnapshot("the function's init left open what a clone cannot have: descriptor %d, %s" % (number, link))
-
-
 def _limits(pid):
     """Those that a sandbox sets: (number, (soft, hard)). Read like this, it needs no privilege."""
     limits = []
@@ -372,10 +306,6 @@ def _limits(pid):
         if name in LIMITS:
             limits.append((LIMITS[name], tuple(-1 if value == "unlimited" else int(value) for value in (soft, hard))))
     return limits
-
-
-def _descriptors(pid):
-    return sorted(int(name) for name in os.listdir("/proc/%d/fd" % pid))
 
 
 def _inner_pid(status):
