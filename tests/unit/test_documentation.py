@@ -43,12 +43,27 @@ def test_links_lead_somewhere() -> None:
 
 def test_named_tests_exist() -> None:
     """A promise names the test that keeps it: the file is there, and the test in it."""
+    files = {path.name for path in ROOT.glob("tests/**/test_*.py")}
     wrong = []
     for page in PAGES:
         for place, test in _TEST.findall(read(page)):
             target = ROOT / place
             if not target.exists() or any(f" {part}" not in read(target) for part in test.split("::") if part):
                 wrong.append(f"{name(page)}: {place}::{test}")
+        wrong += [f"{name(page)}: {file}" for file in re.findall(r"`(test_\w+\.py)`", read(page)) if file not in files]
+    assert wrong == []
+
+
+def test_the_map_is_of_this_place() -> None:
+    """ARCHITECTURE.md and CONTRIBUTING.md name modules and folders that there are."""
+    folders = (ROOT / "src/lambdad", ROOT / "tests")
+    parts = {path.name for folder in folders for path in folder.rglob("*") if path.suffix in ("", ".py")}
+    wrong = []
+    for page in (ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"):
+        for place in re.findall(r"`((?:\w+/)*(?:\w+\.py|\w+/))`", read(page)):
+            is_one_of_many = "/" not in place.rstrip("/") and place.rstrip("/") in parts  # each service has a records.py
+            if "NAME" not in place and not is_one_of_many and not any((folder / place).exists() for folder in (*folders, ROOT)):
+                wrong.append(f"{name(page)}: {place}")
     assert wrong == []
 
 
