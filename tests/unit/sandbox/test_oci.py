@@ -1,76 +1,29 @@
-"""The oci backend: what is particular to OCI runtimes, what is not believed of them, and what stays behind: nothing."""
+"""The oci backend: what its sandboxes are like inside, their network and languages, and what it wants of the machine."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lambdad.errors import SandboxError, StartupError
 from lambdad.sandbox import oci
-from lambdad.sandbox.base import ExitStatus, Sandbox
+from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.oci import OciSandboxes
 from support.machine import Peer as Machine
 from support.machine import listening
-from support.processes import children, descendants, is_running
-from support.sandbox import Backend, Opened, Peer, backends, find_interpreters, make_program, make_spec, make_task
+from support.oci import RUNTIMES, launcher_of, remains, started
+from support.processes import children
+from support.sandbox import Backend, Opened, find_interpreters, make_program, make_spec, make_task
 
 pytestmark = pytest.mark.root
-
-RUNTIMES = [each for each in backends() if each.id.startswith("oci-")]
-
-#: A server with one sandbox, which it freezes if it is told to: says the process ids of itself and of its launcher, and waits.
-SERVER = """
-import asyncio, os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from lambdad.sandbox.oci import OciSandboxes
-from support.machine import Peer as Machine
-from support.machine import listening
-from support.processes import children
-from support.sandbox import make_program, make_spec, make_task
-
-async def main():
-    folder = Path(sys.argv[2])
-    sandboxes = OciSandboxes(folder / "state", sys.argv[3])
-    await sandboxes.open()
-    sandbox = await sandboxes.start(make_spec(make_program(folder / "runtime"), make_task(folder / "task")))
-    await sandbox.freeze()
-    print(os.getpid(), children(os.getpid())[0], flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-@pytest.fixture(params=RUNTIMES)
-async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OciSandboxes]:
-    backend = request.param.make(tmp_path / "state")
-    await backend.open()
-    yield backend
-    await backend.close()
-    assert remains(tmp_path / "state") == []
-
-
-@pytest.fixture
-def runc(tmp_path: Path) -> str:
-    found = shutil.which("runc", path=os.environ["PATH"] + ":/usr/sbin")
-    if found is None:
-        pytest.skip("runc is not installed (Debian: apt-get install runc)")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -80,43 +33,8 @@ def outside() -> Iterator[Machine]:
     made.close()
 
 
-@asynccontextmanager
-async def started(sandboxes: OciSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
-    program = changes.pop("program", None) or make_program(folder / "runtime")
-    sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
-    try:
-        async with Peer.at(sandbox) as peer:
-            yield sandbox, peer
-    finally:
-        await sandbox.stop()
-        os.close(sandbox.runtime.log_pipe)
-
-
-def remains(state: Path) -> list[str]:
-    """What a backend with this folder, now closed, has left on the machine."""
-    name = "lambdad-" + hashlib.sha256(os.fsencode(state.absolute())).hexdigest()[:8]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{name}")]
-    groups += [str(path) for path in Path("/sys/fs/cgroup").glob(name)]
-    containers = [str(path) for path in state.glob("runtime/*")] + [str(path) for path in state.glob("bundles/*")]
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
-    return groups + containers + mounts
-
-
-def wrapped(folder: Path, runc: str, script: str) -> str:
-    """A runtime that is runc, after `script` has done something with the bundle when it is told to create."""
-    path = folder / "wrapper"
-    path.write_text(
-        "#!/bin/sh\n"
-        'bundle=$(expr "$*" : ".*--bundle \\([^ ]*\\)")\n'
-        f'case "$*" in *" create "*)\n{script}\n;; esac\n'
-        f'exec {runc} "$@"\n'
-    )
-    path.chmod(0o755)
-    return str(path)
-
-
 class TestInside:
-    async def test_rights(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_rights(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """A function has its own user, no groups of others, no capabilities, a filter, and the limits of AWS."""
         look = """
         import os, pwd, resource as r, socket
@@ -130,7 +48,7 @@ class TestInside:
             "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:3],
         }
         """
-        async with started(sandboxes, tmp_path) as (sandbox, peer):
+        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
             seen = await peer.run(look)
             listing = await sandbox.run("/bin/ls", {})
             assert await listing.exited() == ExitStatus(code=0)
@@ -145,7 +63,7 @@ class TestInside:
         assert seen["limits"] == [[1024, 1024], [1, 1]]
         assert (seen["host"], seen["umask"], seen["descriptors"]) == ("sandbox", 0o022, [0, 1, 2])
 
-    async def test_files(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_files(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """Of the machine's files only those that programs need are seen; all but /tmp refuses to be written to."""
         hidden = [
             "/root",
@@ -187,14 +105,14 @@ class TestInside:
             out.write("by its name")
         result = [[path for path in {hidden!r} if os.path.exists(path)], refused]
         """
-        async with started(sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (sandbox, peer):
+        async with started(oci_sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (sandbox, peer):
             seen, refused = await peer.run(look)
             assert os.read(sandbox.runtime.log_pipe, 100) == b"by its name"
         assert seen == []
         assert len(refused) == len(read_only)
         assert set(refused) <= {errno.EROFS, errno.EACCES}
 
-    async def test_system_calls(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_system_calls(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """What the rules deny is denied with the rules' errors, calls that nobody has heard of included; threads work."""
         calls = {
             "unshare": (272, 0x10000000),
@@ -217,7 +135,7 @@ class TestInside:
         thread.start()
         thread.join()
         """
-        async with started(sandboxes, tmp_path) as (_, peer):
+        async with started(oci_sandboxes, tmp_path) as (_, peer):
             assert await peer.run(code) == {
                 "unshare": errno.EPERM,
                 "ptrace": errno.EPERM,
@@ -228,7 +146,7 @@ class TestInside:
                 "thread": "ran",
             }
 
-    async def test_the_init_is_out_of_reach(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_the_init_is_out_of_reach(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """No signal ends or stops it, no limit of its can be changed, its memory is closed: it still obeys."""
         attack = """
         import os, resource
@@ -249,14 +167,14 @@ class TestInside:
                 refused.append(True)
         result = refused
         """
-        async with started(sandboxes, tmp_path) as (sandbox, peer):
+        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run(attack) == [True] * 3
             process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
             assert await process.exited() == ExitStatus(code=0)
             os.close(process.log_pipe)
             await asyncio.wait_for(sandbox.kill_all(), 60)
 
-    async def test_network(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_network(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """There is the loopback address and the two doors of the server, and no way anywhere else."""
         code = """
         import os, socket
@@ -268,28 +186,28 @@ class TestInside:
             except OSError:
                 continue
         """
-        async with started(sandboxes, tmp_path) as (_, peer):
+        async with started(oci_sandboxes, tmp_path) as (_, peer):
             assert await peer.run(code) == {"names": ["lo"], "reached": ["169.254.100.1"]}
 
-    async def test_memory(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_memory(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """A runtime that wants more memory than it has is killed, and the reason is told."""
-        async with started(sandboxes, tmp_path, memory_mb=128) as (sandbox, peer):
+        async with started(oci_sandboxes, tmp_path, memory_mb=128) as (sandbox, peer):
             assert await peer.ask("blocks = [bytearray(b'x') * (16 << 20) for _ in range(40)]") is None
             assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
 
-    async def test_tmp(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_tmp(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """/tmp holds as much as was asked for and no more."""
         code = """
         with open("/tmp/big", "wb") as file:
             for _ in range(200):
                 file.write(bytearray(1 << 20))
         """
-        async with started(sandboxes, tmp_path, tmp_mb=20, memory_mb=256) as (_, peer):
+        async with started(oci_sandboxes, tmp_path, tmp_mb=20, memory_mb=256) as (_, peer):
             answer = await peer.ask(code)
             assert answer is not None
             assert answer["errno"] == errno.ENOSPC
 
-    async def test_a_bomb_of_processes(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_a_bomb_of_processes(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """It comes to an end within the sandbox, another one does not notice it, and stop clears all away."""
         code = """
         import os, time
@@ -301,16 +219,16 @@ class TestInside:
         except OSError:
             result = "no more"
         """
-        async with started(sandboxes, tmp_path, sandbox_id="two") as (_, other):
-            async with started(sandboxes, tmp_path, memory_mb=2048) as (_, peer):
+        async with started(oci_sandboxes, tmp_path, sandbox_id="two") as (_, other):
+            async with started(oci_sandboxes, tmp_path, memory_mb=2048) as (_, peer):
                 answer = await asyncio.wait_for(peer.ask(code), 120)
                 assert answer in (None, {"result": "no more"})
                 assert await other.run("result = 1") == 1
             assert await other.run("result = 2") == 2
 
-    async def test_cpu_quota(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
+    async def test_cpu_quota(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """limit_cpu has no effect on a backend that was not made for it."""
-        async with started(sandboxes, tmp_path) as (sandbox, peer):
+        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
             sandbox.limit_cpu(0.01)
             assert await peer.run("result = sum(range(1000000))") == 499999500000
 
@@ -401,153 +319,6 @@ class TestLanguages:
         await sandboxes.close()
 
 
-class TestDistrust:
-    """A runtime that does not do what it is told is found out at the trial."""
-
-    @pytest.mark.parametrize(
-        ("script", "reason"),
-        [
-            ('sed -i \'s/"uid":[0-9]*,"gid":[0-9]*,/"uid":0,"gid":0,/\' "$bundle/config.json"', "another user than"),
-            (
-                'sed -i \'s/"permitted":\\[\\]/"permitted":["CAP_KILL"]/;s/"bounding":\\[\\]/"bounding":["CAP_KILL"]/\' '
-                '"$bundle/config.json"',
-                "capabilities: Cap",
-            ),
-            ('sed -i \'s,"cgroupsPath":"/,"cgroupsPath":"/elsewhere-,\' "$bundle/config.json"', "control group"),
-            ("sed -i 's,container_init,no_such_init,' \"$bundle/config.json\"", "first process ended"),
-            ("echo no such luck >&2; exit 3", "runc create failed: no such luck"),
-        ],
-        ids=["root", "capabilities", "control group", "no init", "failure"],
-    )
-    async def test_it_is_not_used(self, tmp_path: Path, runc: str, script: str, reason: str) -> None:
-        """The server does not start, and says what is wrong with which program; nothing of the trial is left."""
-        sandboxes = OciSandboxes(tmp_path / "state", wrapped(tmp_path, runc, script))
-        with pytest.raises(StartupError, match=reason) as raised:
-            await sandboxes.open()
-        assert str(tmp_path / "wrapper") in str(raised.value)
-        assert remains(tmp_path / "state") == []
-        for folder in [*Path("/sys/fs/cgroup").glob("elsewhere-*"), *Path("/sys/fs/cgroup").glob("*/elsewhere-*")]:
-            folder.rmdir()  # what runc leaves of a path
-
-    async def test_standard_input_has_to_arrive(self, tmp_path: Path, runc: str) -> None:
-        """A runtime that gives process 1 another standard input than the socket cannot be used."""
-        sandboxes = OciSandboxes(tmp_path / "state", wrapped(tmp_path, runc, "exec </dev/null"))
-        with pytest.raises(StartupError, match="no sandbox can be made"):
-            await sandboxes.open()
-        assert remains(tmp_path / "state") == []
-
-
-class TestEndings:
-    async def test_the_launcher_keeps_nothing(self, sandboxes: OciSandboxes, tmp_path: Path) -> None:
-        """After starts, good, refused and given up, and stops, it has no more descriptors and children than it had before."""
-        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-        launcher = launcher_of(sandboxes)
-        async with started(sandboxes, tmp_path, sandbox_id="before"):
-            pass
-        descriptors, kin = len(os.listdir(f"/proc/{launcher}/fd")), set(children(launcher))
-        for number in range(3):
-            async with started(sandboxes, tmp_path, sandbox_id=f"s{number}"):
-                pass
-            with pytest.raises(SandboxError):
-                await sandboxes.start(make_spec(program, tmp_path / "missing", f"missing{number}"))
-            given_up = asyncio.create_task(sandboxes.start(make_spec(program, task, f"given-up{number}")))
-            for _ in range(number + 1):
-                await asyncio.sleep(0)
-            given_up.cancel()
-            await asyncio.gather(given_up, return_exceptions=True)
-        async with started(sandboxes, tmp_path, sandbox_id="after"):
-            pass
-        await sandboxes.remove(tmp_path / "nothing")  # whatever was asked before is done
-        while len(os.listdir(f"/proc/{launcher}/fd")) > descriptors or not set(children(launcher)) <= kin:
-            await asyncio.sleep(0.01)
-
-    @pytest.mark.parametrize("backend", RUNTIMES)
-    @pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["server", "launcher", "both"])
-    async def test_after_kill_9(self, tmp_path: Path, backend: Backend, victims: tuple[int, ...], opened: Opened) -> None:
-        """Server, launcher or both are killed while a sandbox is frozen: after the next open and close nothing is left."""
-        command = [sys.executable, "-c", SERVER, str(Path(__file__).parents[2]), str(tmp_path), backend.options[1]]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-            try:
-                assert server.stdout is not None
-                pids = [int(word) for word in server.stdout.readline().split()]
-                family = descendants(pids[0])
-                assert len(family) >= 2
-                for victim in victims:
-                    os.kill(pids[victim], signal.SIGKILL)
-            finally:
-                server.kill()
-        sandboxes = await opened(backend.make(tmp_path / "state"))
-        async with asyncio.timeout(60):  # what dies with its parent is not waited for
-            while any(is_running(pid) for pid in family):
-                await asyncio.sleep(0.01)
-        async with started(sandboxes, tmp_path) as (_, peer):
-            assert await peer.run("result = 1") == 1
-        await sandboxes.close()
-        assert remains(tmp_path / "state") == []
-
-    async def test_loss_of_the_launcher(self, tmp_path: Path, runc: str, opened: Opened) -> None:
-        """Its end is told, ends every sandbox, and starts are refused; nobody waits in vain. The next clears up."""
-        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
-        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-        sandbox = await sandboxes.start(make_spec(program, task))
-        os.kill(launcher_of(sandboxes), signal.SIGSTOP)
-        starting = asyncio.create_task(sandboxes.start(make_spec(program, task, "late")))
-        await asyncio.sleep(0)
-        os.kill(launcher_of(sandboxes), signal.SIGKILL)
-        assert "launcher" in await asyncio.wait_for(sandboxes.lost(), 60)
-        assert await asyncio.wait_for(sandbox.runtime.exited(), 60) == ExitStatus(signal=9)
-        for refused in (starting, sandboxes.start(make_spec(program, task, "new")), sandbox.open_socket()):
-            with pytest.raises(SandboxError):
-                await refused
-        await sandbox.stop()
-        await sandboxes.close()
-        os.close(sandbox.runtime.log_pipe)
-        await sandboxes.open()
-        async with started(sandboxes, tmp_path, sandbox_id="again") as (_, peer):
-            assert await peer.run("result = 1") == 1
-        await sandboxes.close()
-        assert remains(tmp_path / "state") == []
-
-    async def test_user_ids_run_out(self, tmp_path: Path, runc: str, opened: Opened) -> None:
-        """When every user id is in use, a start is refused; one that is given back serves again."""
-        sandboxes = await opened(OciSandboxes(tmp_path / "state", runc, uids=range(20_000, 20_002)))
-        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-        first = await sandboxes.start(make_spec(program, task))
-        with pytest.raises(SandboxError, match="user ids"):
-            await sandboxes.start(make_spec(program, task, "second"))
-        await first.stop()
-        both = [sandboxes.start(make_spec(program, task, name)) for name in ("at-once", "as-well")]
-        ends = await asyncio.wait_for(asyncio.gather(*both, return_exceptions=True), 60)
-        [late] = [end for end in ends if isinstance(end, BaseException)]
-        assert isinstance(late, SandboxError)
-        assert "user ids" in str(late)
-        [second] = [end for end in ends if not isinstance(end, BaseException)]
-        await second.stop()
-        third = await sandboxes.start(make_spec(program, task, "third"))
-        await sandboxes.close()
-        for sandbox in (first, second, third):
-            os.close(sandbox.runtime.log_pipe)
-
-    async def test_a_runtime_that_disappears(self, tmp_path: Path, runc: str, opened: Opened) -> None:
-        """As when its package is removed: starts are refused, and sandboxes and the server end all the same. What the runtime
-        remembers is gone after the next start."""
-        path = Path(wrapped(tmp_path, runc, ":"))
-        sandboxes = await opened(OciSandboxes(tmp_path / "state", str(path)))
-        program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-        sandbox = await sandboxes.start(make_spec(program, task))
-        path.rename(tmp_path / "away")
-        with pytest.raises(SandboxError, match="No such file"):
-            await asyncio.wait_for(sandboxes.start(make_spec(program, task, "late")), 60)
-        await asyncio.wait_for(sandbox.stop(), 60)
-        assert await asyncio.wait_for(sandbox.runtime.exited(), 60) == ExitStatus(signal=9)
-        os.close(sandbox.runtime.log_pipe)
-        await asyncio.wait_for(sandboxes.close(), 60)
-        path = (tmp_path / "away").rename(path)
-        sandboxes = await opened(OciSandboxes(tmp_path / "state", str(path)))
-        await sandboxes.close()
-        assert remains(tmp_path / "state") == []
-
-
 class TestMachine:
     def test_root_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Another user is told so."""
@@ -570,8 +341,3 @@ class TestMachine:
     def test_the_name_tells_the_runtime(self, tmp_path: Path, runc: str) -> None:
         """What is in force is the runtime with its version."""
         assert OciSandboxes(tmp_path, runc).name.startswith("oci (runc 1.")
-
-
-def launcher_of(sandboxes: OciSandboxes) -> int:
-    assert sandboxes._link.process is not None
-    return sandboxes._link.process.pid
