@@ -182,8 +182,10 @@ def test_functions_use_the_sdk_that_the_runtime_brings(place: Place) -> None:
     server = place.server
     server.client("s3").create_bucket(Bucket="ruby-sdk")
     create(place, "ruby-sdk", SDK, Timeout=30)
-    if problem := server.health()["runtimes"]["problems"].get(place.runtime):
+    problem = server.health()["runtimes"]["problems"].get(place.runtime, "")
+    if "apt" in problem:  # it could not be fetched; whether it runs is what this is about
         pytest.skip(problem)
+    assert problem == ""
     answer = server.client("lambda").invoke(FunctionName="ruby-sdk", Payload=b'"ruby-sdk"')
     expected = ["hello", "000000000000", "cannot load such file -- aws-sdk-dynamodb"]
     assert json.loads(answer["Payload"].read()) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fetching import fetch
 from support.server import CACHE_DIR, RUNTIME, zipped
 
 #: With all that they need except boto3's own packages, which the runtime brings, as AWS's does.
@@ -28,7 +28,6 @@ NODE_PACKAGES = (
     *("@aws-sdk/client-s3@3.1175.0", "@aws-lambda-powertools/logger@2.36.0"),
     *("serverless-http@4.0.0", "express@5.3.0"),
 )
-ERRORS = ("ERROR: ", "npm error ", "npm ERR! ")  #: how pip's and npm's sentences begin
 
 
 def python_layer() -> bytes:
@@ -53,10 +52,7 @@ def _layer(name: str, command: Sequence[str], packages: Sequence[str]) -> bytes:
     if not archive.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as fetched:
-            done = subprocess.run([*command, *packages], cwd=fetched, capture_output=True, text=True)
-            if done.returncode:
-                said = (line for line in done.stderr.splitlines() if line.startswith(ERRORS))
-                pytest.skip(f"the packages for {name} cannot be fetched: {next(said, f'exit code {done.returncode}')}")
+            fetch(f"the packages for {name}", [*command, *packages], Path(fetched))
             files = {str(path.relative_to(fetched)): path.read_bytes() for path in Path(fetched).rglob("*") if path.is_file()}
             whole = Path(fetched) / "layer.zip"
             whole.write_bytes(zipped(files))

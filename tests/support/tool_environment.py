@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
+from support.fetching import fetch
 from support.server import CACHE_DIR
 
 
@@ -16,8 +15,6 @@ def tool_command(package: str, version: str, name: str) -> str:
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", f"{package}=={version}"]
-        done = subprocess.run(pip, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"{package} cannot be fetched: {done.stderr.strip().splitlines()[-1]}")
+        fetch(package, pip)
         (folder / "complete").touch()
     return str(folder / "bin" / name)
