@@ -70,7 +70,8 @@ async def check_code_trust(state: LambdaState, context: RequestContext, name: Fu
 def check_change(stored: StoredFunction, request: Mapping[str, Any], arn: str) -> None:
     """What every update of `$LATEST` must pass before and while it is made."""
     check_ready_for_change(stored, arn)
-    if request.get("RevisionId", stored.function.latest.revision_id) != stored.function.latest.revision_id:
+    current = stored.revision_of(None)
+    if request.get("RevisionId", current) != current:
         raise stale_revision()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -32,10 +31,10 @@ async def add_permission(state: LambdaState, context: RequestContext, request: R
     added = statement(request["StatementId"], principal, request["Action"], name.qualified_arn, request)
     async with state.functions.change(name.key) as change:
         stored = existing(change.stored, name)
-        policy = stored.policies.get(name.qualifier or "")
-        check_policy_revision(policy, request)
-        extended = extend(policy, added, state.new_id(), state.quotas.policy_bytes)
-        await change.save(replace(stored, policies={**stored.policies, name.qualifier or "": extended}))
+        check_revision(stored, name, request)
+        revision_id = state.new_id()
+        extended = extend(stored.policies.get(name.qualifier or ""), added, revision_id, state.quotas.policy_bytes)
+        await change.save(stored.with_policy(name.qualifier, extended, revision_id))
     return {"Statement": json_text(added)}
 
 
@@ -46,22 +45,33 @@ async def remove_permission(state: LambdaState, context: RequestContext, request
         policy = stored.policies.get(name.qualifier or "")
         if policy is None:
             raise not_found("No policy is associated with the given resource.")
-        check_policy_revision(policy, request)
-        reduced = reduce(policy, request["StatementId"], state.new_id())
-        policies = {**stored.policies, name.qualifier or "": reduced}
-        if not reduced.statements:
-            del policies[name.qualifier or ""]
-        await change.save(replace(stored, policies=policies))
+        check_revision(stored, name, request)
+        revision_id = state.new_id()
+        reduced = reduce(policy, request["StatementId"], revision_id)
+        await change.save(stored.with_policy(name.qualifier, reduced if reduced.statements else None, revision_id))
     return {}
 
 
 async def get_policy(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = named(context, request["FunctionName"], request.get("Qualifier"))
     stored = await find_function(state, FunctionName(name.account_id, name.region, name.name))
-    return policy_shape(stored.policies.get(name.qualifier or ""))
+    return function_policy_shape(stored, name)
 
 
-def check_policy_revision(policy: Policy | None, request: Request, look_up: str = "GetPolicy") -> None:
+def function_policy_shape(stored: StoredFunction, name: FunctionName) -> dict[str, Any]:
+    """The revision is the function's, version's or alias's own, which a change of the policy makes another."""
+    shape = policy_shape(stored.policies.get(name.qualifier or ""))
+    return {**shape, "RevisionId": stored.revision_of(name.qualifier)}
+
+
+def check_revision(stored: StoredFunction, name: FunctionName, request: Request, look_up: str = "GetPolicy") -> None:
+    current = stored.revision_of(name.qualifier)
+    if request.get("RevisionId", current) != current:
+        raise stale_revision(look_up)
+
+
+def check_policy_revision(policy: Policy | None, request: Request, look_up: str) -> None:
+    """Of what has no revision but its policy's: layer versions."""
     if "RevisionId" in request and (policy is None or request["RevisionId"] != policy.revision_id):
         raise stale_revision(look_up)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from lambdad.errors import ServiceError
@@ -13,10 +12,10 @@ from lambdad.model.request import RequestContext
 from lambdad.model.resource_policy import PublicPolicy, read_resource_policy
 from lambdad.services.lambda_.lookup import find_function, named
 from lambdad.services.lambda_.permission import (
-    check_policy_revision,
+    check_revision,
     check_size,
     existing,
-    policy_shape,
+    function_policy_shape,
     with_policy_of_its_own,
 )
 from lambdad.services.lambda_.refusal import invalid_parameter, not_found
@@ -40,27 +39,26 @@ async def put_resource_policy(state: LambdaState, context: RequestContext, reque
     check_size(policy, state.quotas.policy_bytes)
     async with state.functions.change(name.key) as change:
         stored = existing(change.stored, name)
-        check_policy_revision(stored.policies.get(name.qualifier or ""), request, _LOOK_UP)
-        await change.save(replace(stored, policies={**stored.policies, name.qualifier or "": policy}))
-    return policy_shape(policy)
+        check_revision(stored, name, request, _LOOK_UP)
+        changed = stored.with_policy(name.qualifier, policy, policy.revision_id)
+        await change.save(changed)
+    return function_policy_shape(changed, name)
 
 
 async def get_resource_policy(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = _resource(context, request)
     stored = existing(await find_function(state, name), name)
-    return policy_shape(stored.policies.get(name.qualifier or ""))
+    return function_policy_shape(stored, name)
 
 
 async def delete_resource_policy(state: LambdaState, context: RequestContext, request: Request) -> dict[str, Any]:
     name = with_policy_of_its_own(_resource(context, request))
     async with state.functions.change(name.key) as change:
         stored = existing(change.stored, name)
-        policy = stored.policies.get(name.qualifier or "")
-        if policy is None:
+        if (name.qualifier or "") not in stored.policies:
             raise not_found("No policy is associated with the given resource.")
-        check_policy_revision(policy, request, _LOOK_UP)
-        kept = {qualifier: each for qualifier, each in stored.policies.items() if qualifier != (name.qualifier or "")}
-        await change.save(replace(stored, policies=kept))
+        check_revision(stored, name, request, _LOOK_UP)
+        await change.save(stored.with_policy(name.qualifier, None, state.new_id()))
     return {}
 
 

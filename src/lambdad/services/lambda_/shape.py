@@ -41,7 +41,7 @@ def listed_shape(reading: FunctionVersion, qualifier: str | None = None) -> dict
         "CodeSha256": sha256_of(configuration),
         "Version": reading.version,
         "TracingConfig": {"Mode": "PassThrough"},
-        "RevisionId": reading.revision_id,
+        "RevisionId": reading.shown_revision_id,
         "PackageType": "Zip" if configuration.image is None else "Image",
         "Architectures": [configuration.architecture],
         "EphemeralStorage": {"Size": configuration.ephemeral_storage_mb},

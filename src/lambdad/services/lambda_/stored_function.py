@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lambdad.model.alias import Alias
 from lambdad.model.event_invoke_config import EventInvokeConfig
@@ -35,6 +35,28 @@ class StoredFunction:
     def key(self) -> FunctionKey:
         latest = self.function.latest
         return (latest.account_id, latest.region, latest.function_name)
+
+    def revision_of(self, qualifier: str | None) -> str:
+        """Of the function itself, or of a version or alias that it has, with the resource policy."""
+        if qualifier is None:
+            return self.function.latest.shown_revision_id
+        if qualifier in self.aliases:
+            return self.aliases[qualifier].revision_id
+        return self.versions[qualifier].shown_revision_id
+
+    def with_policy(self, qualifier: str | None, policy: Policy | None, revision_id: str) -> StoredFunction:
+        """With another resource policy, or none, of the function itself or of a version or alias."""
+        policies = {owner: each for owner, each in self.policies.items() if owner != (qualifier or "")}
+        if policy is not None:
+            policies[qualifier or ""] = policy
+        function, aliases, versions = self.function, self.aliases, self.versions
+        if qualifier is None:
+            function = replace(function, latest=function.latest.with_policy_changed(revision_id))
+        elif qualifier in aliases:
+            aliases = {**aliases, qualifier: replace(aliases[qualifier], revision_id=revision_id)}
+        else:
+            versions = {**versions, qualifier: versions[qualifier].with_policy_changed(revision_id)}
+        return replace(self, policies=policies, function=function, aliases=aliases, versions=versions)
 
     @property
     def provisioned_concurrency(self) -> int:

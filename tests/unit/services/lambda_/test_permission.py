@@ -118,3 +118,36 @@ async def test_refusals(world: World, change: dict[str, Any], code: str, message
     assert error.code == code
     assert message in error.message
     assert await world.call("GetPolicy", FunctionName="f") == before
+
+
+@pytest.mark.parametrize("qualifier", [None, "1", "live"])
+async def test_a_revision_is_of_function_and_policy_together(world: World, qualifier: str | None) -> None:
+    """AddPermission and RemovePermission go by the revision that GetFunction or GetAlias shows, and change it. For that nothing
+    runs anew, and there is nothing new to publish."""
+    await world.create(Publish=True)
+    await world.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    which = {} if qualifier is None else {"Qualifier": qualifier}
+
+    async def shown() -> str:
+        if qualifier == "live":
+            return str((await world.call("GetAlias", FunctionName="f", Name="live"))["RevisionId"])
+        return str((await world.call("GetFunctionConfiguration", FunctionName="f", **which))["RevisionId"])
+
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    first = await shown()
+    await world.call("AddPermission", **PERMISSION, **which, RevisionId=first)
+    second = await shown()
+    assert second != first
+    assert (await world.call("GetPolicy", FunctionName="f", **which))["RevisionId"] == second
+    assert (
+        await refused(world.call("RemovePermission", FunctionName="f", StatementId="s3", **which, RevisionId=first))
+    ).code == ("PreconditionFailedException")
+    await world.call("RemovePermission", FunctionName="f", StatementId="s3", **which, RevisionId=second)
+    third = await shown()
+    assert third not in (first, second)
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    before, after = [invocation.version.revision_id for invocation in world.invoker.invocations]
+    assert before == after
+    assert (await world.call("PublishVersion", FunctionName="f"))["Version"] == "1"
+    updated = await world.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
+    assert updated["RevisionId"] not in (first, second, third)

@@ -98,8 +98,8 @@ async def test_a_document_lets_in_and_keeps_out_senders(world: World) -> None:
         await world.delivery.check(ARN, BUCKET)
 
 
-async def test_a_revision_is_the_policy_s(world: World) -> None:
-    """A stale one changes nothing, whoever changed the policy in between, and the function's own is another."""
+async def test_a_stale_revision_changes_nothing(world: World) -> None:
+    """Whoever changed the policy in between, and of whatever age."""
     created = await world.create()
     first = await world.call("PutResourcePolicy", ResourceArn=ARN, Policy=document())
     await world.call("AddPermission", **PERMISSION)
