@@ -25,7 +25,7 @@ from lambdad.event_queue.outbox import Outbox
 from lambdad.health import Announcement
 from lambdad.model.site import Sites
 from lambdad.server import RunningServer, ServerStatus, cancelled, stop_signals
-from lambdad.services.ecr.lifecycle import Lifecycles
+from lambdad.services.ecr.upkeep import Upkeep
 from lambdad.services.lambda_.resolve import EventFunctions
 from lambdad.services.lambda_.url_site import FunctionUrlSite
 from lambdad.services.s3.notifier import Notifier
@@ -101,8 +101,8 @@ async def _start_service_work(base: Foundation, services: ControlPlanes) -> tupl
     await lambda_.provisioner.start()
     base.parts.push_async_callback(lambda_.settler.stop)
     reclaiming = base.own_task("The reclaiming of idle functions", lambda_.reclaimer.run(), lambda_.reclaimer.stop)
-    lifecycles = Lifecycles(services.ecr)
-    expiring = base.own_task("The expiry of images", lifecycles.run(), lifecycles.stop)
+    upkeep = Upkeep(services.ecr, services.registry.end_idle_uploads)
+    expiring = base.own_task("The expiry of images", upkeep.run(), upkeep.stop)
     notifier = Notifier(services.s3)
     await notifier.start()
     base.parts.push_async_callback(notifier.stop)

@@ -58,6 +58,7 @@ class Settings:
     image_pull_seconds: float
     image_disk_mb: int  #: 0 for half of the disk
     image_disk_files: int  #: 0 for half of the disk's
+    image_share_mb: int  #: 0 for a quarter of the disk
     endpoint_sqs: str  #: URL; empty when there is none
     endpoint_sns: str
     endpoint_events: str
@@ -357,6 +358,12 @@ SETTINGS: tuple[Setting, ...] = (
         "image_disk_files", "NUMBER", "a number from 0 to 10^12 - 1", read_as.whole(0, 10**12 - 1), "0",
         "As `image_disk_mb`: how many files and folders those may be. What images share counts once.",
         default_text="half of what the disk may have",
+    ),
+    Setting(
+        "image_share_mb", "MB", "a number from 0 to 1073741824", read_as.whole(0, 2**30), "0",
+        "How much of the disk the images in the repositories of one account may take, as they are kept; 0 is a quarter of the "
+        "disk that the data folder is on. What the account has several times counts once. A push of more is refused.",
+        default_text="a quarter of the disk",
     ),
     *(
         Setting(

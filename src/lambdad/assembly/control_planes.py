@@ -18,6 +18,7 @@ from lambdad.config import Settings
 from lambdad.delivery import Delivery
 from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.queue import EventQueue
+from lambdad.images.account_share import AccountShares
 from lambdad.images.places import ImagePlaces
 from lambdad.model.request import BodyStream, RequestContext
 from lambdad.model.service import BoundService
@@ -100,6 +101,7 @@ async def build_control_planes(base: Foundation, plane: DataPlane) -> ControlPla
     events = EventQueue(base.store, counters)
     code_locations = CodeLocations(secrets.token_bytes(32), base.blobs)
     ecr = _ecr_state(base, directory)
+    await ecr.records.open()
     images = _image_places(base.settings, ecr)
     trust = SignatureTrust(signer_records)
     lambda_ = _lambda_state(base, plane, trust, events, counters, code_locations, s3, delivery, images, directory)
@@ -179,7 +181,7 @@ def _lambda_state(
 def _ecr_state(base: Foundation, directory: Directory) -> EcrState:
     settings = base.settings
     return EcrState(
-        records=EcrRecords(base.store, base.blobs),
+        records=EcrRecords(base.store, base.blobs, AccountShares(_share_bytes(settings))),
         blobs=base.blobs,
         tokens=Tokens(secrets.token_bytes(32), clock=base.clock),
         account_id=settings.account_id,
@@ -189,7 +191,13 @@ def _ecr_state(base: Foundation, directory: Directory) -> EcrState:
         principal_of=partial(principal_of, base.identities, base.clock),
         subject_of=directory.subject_of if settings.checks_signatures else None,
         clock=base.clock,
+        quotas=base.limits,
     )
+
+
+def _share_bytes(settings: Settings) -> int:
+    disk = os.statvfs(settings.data_dir)
+    return settings.image_share_mb << 20 or disk.f_blocks * disk.f_frsize // 4
 
 
 def _image_places(settings: Settings, ecr: EcrState) -> ImagePlaces:

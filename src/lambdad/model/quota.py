@@ -1,4 +1,4 @@
-"""Lambda's quotas: one table, two dated profiles, each figure replaceable one by one."""
+"""Lambda's quotas, and ECR's for its images: one table, two dated profiles, each figure replaceable one by one."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Quotas:
     managed_memory_min_mb: int = 2048  #: of a function on managed instances
     managed_memory_max_mb: int = 32_768
     managed_concurrency_max: int = 256  #: invocations at once in one environment; AWS: 1600. Of Python each is a process
+    repositories: int = 100_000  #: of an account in a Region
+    images_per_repository: int = 100_000
+    tags_per_image: int = 1000
+    image_layer_bytes: int = 52_000 * MEBIBYTE  #: of a layer in a repository, as it is kept
 
 
 PROFILES: Mapping[str, Quotas] = {
@@ -51,6 +55,8 @@ PROFILES: Mapping[str, Quotas] = {
         memory_step_mb=64,
         tmp_max_mb=512,
         async_payload_bytes=256 * 1024,
+        repositories=10_000,
+        images_per_repository=10_000,
         scaling_burst=3000,
         scaling_per_minute=500,
     ),

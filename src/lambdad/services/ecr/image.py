@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from lambdad.errors import ServiceError
+from lambdad.images.account_share import NoShareLeft
 from lambdad.images.document import ACCEPTED, Index, MalformedImage, Manifest, read_document
 from lambdad.images.reference import DIGEST, TAG
 from lambdad.model.request import RequestContext
-from lambdad.services.ecr.model import IMMUTABLE, Repository, RepositoryName, StoredManifest, invalid, no_image
+from lambdad.services.ecr.model import (
+    IMMUTABLE,
+    Repository,
+    RepositoryName,
+    StoredManifest,
+    beyond_limit,
+    invalid,
+    no_image,
+)
 from lambdad.services.ecr.repository import existing, named
 from lambdad.services.ecr.state import EcrState
 
@@ -43,15 +53,41 @@ async def keep_manifest(
         document = read_document(data, media_type)
     except MalformedImage as error:
         raise invalid(f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: {error}") from error
-    async with state.blobs.receive() as writer:
+    digest = hashlib.sha256(data).hexdigest()
+    async with _arriving(state, name, digest, len(data)), state.blobs.receive() as writer:
         await writer.write(data)
-        digest = (await writer.finish()).digest  # before others have to wait: it takes as long as the disk
+        await writer.finish()  # before others have to wait: it takes as long as the disk
         async with state.records.changing(name):
             repository = await existing(state, name)
             await _check_tag(state, repository, tag, digest, is_new=is_new)
+            await _check_quotas(state, name, tag, digest)
             stored = await _described(state, name, document, digest, len(data))
             await state.records.save_manifest(name, stored, tag)
     return stored
+
+
+@asynccontextmanager
+async def _arriving(state: EcrState, name: RepositoryName, digest: str, size: int) -> AsyncIterator[None]:
+    """Who has it already needs no further room, for one more tag say."""
+    arriving = state.records.shares.arriving(name.account_id)
+    try:
+        arriving.add(0 if state.records.shares.has(name.account_id, digest) else size)
+        yield
+    except NoShareLeft as error:
+        raise beyond_limit(str(error)) from error
+    finally:
+        arriving.end()
+
+
+async def _check_quotas(state: EcrState, name: RepositoryName, tag: str | None, digest: str) -> None:
+    records, quotas = state.records, state.quotas
+    if records.counts.images(name) >= quotas.images_per_repository and await records.manifest(name, digest) is None:
+        raise beyond_limit(
+            f"The repository with name '{name.name}' already has the maximum number of images, {quotas.images_per_repository}"
+        )
+    has_room = tag is None or records.counts.tags(name, digest) < quotas.tags_per_image
+    if not has_room and await records.tagged(name, tag or "") != digest:
+        raise beyond_limit(f"The image 'sha256:{digest}' already has the maximum number of tags, {quotas.tags_per_image}")
 
 
 async def _check_tag(state: EcrState, repository: Repository, tag: str | None, digest: str, *, is_new: bool) -> None:
@@ -202,7 +238,7 @@ async def batch_check_layer_availability(state: EcrState, context: RequestContex
         matched = DIGEST.fullmatch(digest)
         if not matched:
             failures.append({"layerDigest": digest, "failureCode": "InvalidLayerDigest", "failureReason": "No digest."})
-        elif await state.records.has_part(name, matched[1]):
+        elif await state.records.has_part_for_push(name, matched[1], state.clock()):
             size = state.blobs.path(matched[1]).stat().st_size
             layers.append({"layerDigest": digest, "layerAvailability": "AVAILABLE", "layerSize": size})
         else:

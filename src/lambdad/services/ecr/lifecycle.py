@@ -1,9 +1,8 @@
-"""Operations on lifecycle policies, and the task that removes images by them: within the hour, where AWS takes a day."""
+"""Operations on lifecycle policies, and the removal of images by them: within the hour, where AWS takes a day."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ log = logging.getLogger(__name__)
 Request = Mapping[str, Any]
 Output = dict[str, Any]
 
-SWEEP_SECONDS = 3600.0
 AT_ONCE = 200  #: images that are removed before others have their turn at changes
 _TRIES = 3  #: in one sweep, at a repository that is changed before any of its images has gone
 
@@ -70,24 +68,11 @@ async def delete_lifecycle_policy(state: EcrState, context: RequestContext, requ
 
 
 class Lifecycles:
-    """`run` in a task of its owner until `stop`."""
+    """`stopping` ends a sweep early."""
 
-    def __init__(self, state: EcrState, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
+    def __init__(self, state: EcrState, stopping: asyncio.Event | None = None) -> None:
         self._state = state
-        self._sweep_seconds = sweep_seconds
-        self._stop = asyncio.Event()
-
-    async def run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("Lifecycle policies could not be looked at; the next attempt follows.")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self._sweep_seconds)
-
-    async def stop(self) -> None:
-        self._stop.set()
+        self._stop = stopping or asyncio.Event()
 
     async def sweep(self) -> None:
         """Removes what has had its time, in every repository that has a policy."""

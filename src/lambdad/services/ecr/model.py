@@ -78,5 +78,9 @@ def no_image(name: RepositoryName, image: str) -> ServiceError:
     )
 
 
+def beyond_limit(message: str) -> ServiceError:
+    return ServiceError("LimitExceededException", message)
+
+
 def invalid(message: str) -> ServiceError:
     return ServiceError("InvalidParameterException", message)

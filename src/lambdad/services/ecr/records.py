@@ -3,13 +3,14 @@
     ecr-repository  <account>/<region>/<repository>              the repository
     ecr-manifest    <account>/<region>/<repository>:<digest>     a manifest in it
     ecr-tag         <account>/<region>/<repository>:<tag>        the digest of the manifest that has the tag
-    ecr-part        <account>/<region>/<repository>:<digest>     a part that was uploaded to it
+    ecr-part        <account>/<region>/<repository>:<digest>     a part that was uploaded to it: when it was last asked for
 
 What is in a repository is kept by references of the repository's own, one for each blob.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +18,8 @@ from typing import TypeVar
 
 import msgspec
 
+from lambdad.images.account_share import AccountShares
+from lambdad.services.ecr.counts import Counts
 from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
 from lambdad.store.base import Blobs, Change, Delete, Put, Record, Records, refer, unrefer
 from lambdad.store.keyed_locks import KeyedLocks
@@ -24,6 +27,7 @@ from lambdad.store.to_the_end import to_the_end
 
 _REPOSITORIES, _MANIFESTS, _TAGS, _PARTS = "ecr-repository", "ecr-manifest", "ecr-tag", "ecr-part"
 _PAGE = 500
+NOTED_SECONDS = 3600.0  #: no part's time is written down anew before
 _MOST_CHANGES = 500  #: in one commit, but for those of its last manifest
 T = TypeVar("T")
 
@@ -31,14 +35,37 @@ T = TypeVar("T")
 class EcrRecords:
     """Whoever looks at a repository and then changes it, or what is in it, holds `changing` all the while."""
 
-    def __init__(self, records: Records, blobs: Blobs) -> None:
+    def __init__(self, records: Records, blobs: Blobs, shares: AccountShares | None = None) -> None:
         self._records = records
         self._blobs = blobs
         self._locks = KeyedLocks()
+        self.counts = Counts()
+        self.shares = shares or AccountShares()
+
+    async def open(self) -> None:
+        """To be called first: what there is is counted."""
+        async for record in self._all(_REPOSITORIES, ""):
+            self.counts.add_repository(_decode(record, Repository).named)
+        held: list[tuple[str, str]] = []
+        for collection in (_MANIFESTS, _PARTS):
+            async for record in self._all(collection, ""):
+                name_key, _, digest = record.key.rpartition(":")
+                held.append((name_key.partition("/")[0], digest))
+                if collection == _MANIFESTS:
+                    self.counts.add_image(name_key)
+        async for record in self._all(_TAGS, ""):
+            self.counts.add_tag(record.key.rpartition(":")[0], record.value.decode())
+        sizes = await asyncio.to_thread(self._sizes, {digest for _, digest in held})
+        for account_id, digest in held:
+            self.shares.take(account_id, digest, sizes[digest])
 
     def changing(self, name: RepositoryName) -> AbstractAsyncContextManager[None]:
         """Holds the repository against other changes; those of others go on."""
         return self._locks.hold(name)
+
+    def creating(self, name: RepositoryName) -> AbstractAsyncContextManager[None]:
+        """Holds its account and Region against other new repositories."""
+        return self._locks.hold((name.account_id, name.region))
 
     # Repositories
 
@@ -57,15 +84,34 @@ class EcrRecords:
         return [_decode(record, Repository) async for record in self._all(_REPOSITORIES, "")]
 
     async def save_repository(self, repository: Repository) -> None:
-        await self._records.commit([Put(_REPOSITORIES, repository.named.key, msgspec.json.encode(repository))])
+        name = repository.named
+        is_new = await self.repository(name) is None
+
+        async def step() -> None:
+            await self._records.commit([Put(_REPOSITORIES, name.key, msgspec.json.encode(repository))])
+            if is_new:
+                self.counts.add_repository(name)
+
+        await to_the_end(step())
 
     async def delete_repository(self, name: RepositoryName) -> None:
         """With everything in it."""
-        digests = {manifest.digest for manifest in await self.manifests(name)} | await self._parts(name)
-        changes: list[Change] = [Delete(_REPOSITORIES, name.key)]
-        for collection in (_MANIFESTS, _TAGS, _PARTS):
-            changes += [Delete(collection, record.key) async for record in self._all(collection, f"{name.key}:")]
-        await self._commit_and_release([*changes, *(unrefer(digest, _owner(name)) for digest in digests)], digests)
+        manifests, parts = await self.manifests(name), await self.parts(name)
+        tags = await self.tags(name)
+        held = [*(manifest.digest for manifest in manifests), *parts]
+        changes: list[Change] = [
+            Delete(_REPOSITORIES, name.key),
+            *(Delete(_MANIFESTS, f"{name.key}:{manifest.digest}") for manifest in manifests),
+            *(Delete(_TAGS, f"{name.key}:{tag}") for tag in tags),
+            *(Delete(_PARTS, f"{name.key}:{part}") for part in parts),
+            *(unrefer(digest, _owner(name)) for digest in set(held)),
+        ]
+
+        async def step() -> None:
+            await self._commit_and_release(name, changes, held, tags.values(), len(manifests))
+            self.counts.add_repository(name, -1)
+
+        await to_the_end(step())
 
     # Manifests
 
@@ -88,67 +134,140 @@ class EcrRecords:
 
     async def save_manifest(self, name: RepositoryName, manifest: StoredManifest, tag: str | None) -> None:
         """The blob must be pinned."""
+        is_new = await self.manifest(name, manifest.digest) is None
+        tagged = await self.tagged(name, tag) if tag is not None else None
         changes: list[Change] = [
             Put(_MANIFESTS, f"{name.key}:{manifest.digest}", msgspec.json.encode(manifest)),
             refer(manifest.digest, _owner(name)),
         ]
         if tag is not None:
             changes.append(Put(_TAGS, f"{name.key}:{tag}", manifest.digest.encode()))
-        await self._records.commit(changes)
+
+        async def step() -> None:
+            await self._records.commit(changes)
+            if is_new:
+                self.counts.add_image(name.key)
+                self.shares.take(name.account_id, manifest.digest, self._size(manifest.digest))
+            if tagged is not None:
+                self.counts.add_tag(name.key, tagged, -1)
+            if tag is not None:
+                self.counts.add_tag(name.key, manifest.digest)
+
+        await to_the_end(step())
 
     async def untag(self, name: RepositoryName, tags: Iterable[str]) -> None:
-        await self._records.commit([Delete(_TAGS, f"{name.key}:{tag}") for tag in tags])
+        held = {tag: digest for tag in tags if (digest := await self.tagged(name, tag)) is not None}
+        await to_the_end(
+            self._commit_and_release(name, [Delete(_TAGS, f"{name.key}:{tag}") for tag in held], [], held.values())
+        )
 
     async def delete_manifests(self, name: RepositoryName, digests: Iterable[str]) -> None:
         """With their tags, and with those of their parts that no other manifest of the repository needs. Many go in several
         commits, each of whole manifests."""
         manifests = {manifest.digest: manifest for manifest in await self.manifests(name)}
         users = Counter(part for manifest in manifests.values() for part in set(manifest.parts))
-        kept, gone_parts = set(manifests), set[str]()
+        kept, parts = set(manifests), set(await self.parts(name))
         tags: dict[str, list[str]] = {}
         for tag, digest in (await self.tags(name)).items():
             tags.setdefault(digest, []).append(tag)
         changes: list[Change] = []
-        released: set[str] = set()
+        held: list[str] = []
+        untagged: list[str] = []
+        count = 0
         for manifest in [manifests[digest] for digest in dict.fromkeys(digests) if digest in manifests]:
             kept.remove(manifest.digest)
             users.subtract(set(manifest.parts))
-            unused = {part for part in manifest.parts if not users[part]}
+            unused = {part for part in manifest.parts if not users[part]} & parts
+            parts -= unused
             # Nothing keeps a manifest from having been sent as a part as well, and one reference stands for both.
-            gone_parts |= unused
-            gone = unused - kept
-            if manifest.digest in gone_parts or not await self.has_part(name, manifest.digest):
-                gone.add(manifest.digest)
+            gone = {digest for digest in (*unused, manifest.digest) if digest not in kept and digest not in parts}
             changes.append(Delete(_MANIFESTS, f"{name.key}:{manifest.digest}"))
             changes += [Delete(_TAGS, f"{name.key}:{tag}") for tag in tags.get(manifest.digest, ())]
             changes += [Delete(_PARTS, f"{name.key}:{part}") for part in unused]
             changes += [unrefer(digest, _owner(name)) for digest in gone]
-            released |= gone
+            held += [*unused, manifest.digest]
+            untagged += [manifest.digest] * len(tags.get(manifest.digest, ()))
+            count += 1
             if len(changes) >= _MOST_CHANGES:
-                await self._commit_and_release(changes, released)
-                changes, released = [], set()
-        await self._commit_and_release(changes, released)
+                await to_the_end(self._commit_and_release(name, changes, held, untagged, count))
+                changes, held, untagged, count = [], [], [], 0
+        await to_the_end(self._commit_and_release(name, changes, held, untagged, count))
 
     # Parts
 
     async def has_part(self, name: RepositoryName, digest: str) -> bool:
         return await self._records.get(_PARTS, f"{name.key}:{digest}") is not None
 
-    async def add_part(self, name: RepositoryName, digest: str) -> None:
+    async def add_part(self, name: RepositoryName, digest: str, now: float) -> None:
         """The blob must be pinned."""
-        await self._records.commit([Put(_PARTS, f"{name.key}:{digest}", b""), refer(digest, _owner(name))])
+        is_new = not await self.has_part(name, digest)
 
-    async def _parts(self, name: RepositoryName) -> set[str]:
-        prefix = f"{name.key}:"
-        return {record.key[len(prefix) :] async for record in self._all(_PARTS, prefix)}
-
-    async def _commit_and_release(self, changes: Sequence[Change], digests: Iterable[str]) -> None:
         async def step() -> None:
-            await self._records.commit(changes)
-            for digest in digests:
-                await self._blobs.release(digest)
+            put = Put(_PARTS, f"{name.key}:{digest}", msgspec.json.encode(now))
+            await self._records.commit([put, refer(digest, _owner(name))])
+            if is_new:
+                self.shares.take(name.account_id, digest, self._size(digest))
 
         await to_the_end(step())
+
+    async def has_part_for_push(self, name: RepositoryName, digest: str, now: float) -> bool:
+        """As `has_part`; where it is there it stays for the manifest that is about to come."""
+        async with self.changing(name):
+            record = await self._records.get(_PARTS, f"{name.key}:{digest}")
+            if record is not None and abs(now - _asked_at(record)) > NOTED_SECONDS:
+                await self._records.commit([Put(_PARTS, record.key, msgspec.json.encode(now))])
+        return record is not None
+
+    async def parts(self, name: RepositoryName) -> dict[str, float]:
+        """Digest -> when it came, or a push was told that it is there; within `NOTED_SECONDS`."""
+        prefix = f"{name.key}:"
+        return {record.key[len(prefix) :]: _asked_at(record) async for record in self._all(_PARTS, prefix)}
+
+    async def has_unnamed_parts(self, name: RepositoryName, asked_before: float) -> bool:
+        """Whether `delete_unnamed_parts` has something to do, for who does not hold the repository yet."""
+        return bool((await self._unnamed_parts(name, asked_before))[0])
+
+    async def delete_unnamed_parts(self, name: RepositoryName, asked_before: float) -> int:
+        """Those that no manifest names, and that nobody has asked for since; how many they were."""
+        unnamed, gone = await self._unnamed_parts(name, asked_before)
+        changes: list[Change] = [Delete(_PARTS, f"{name.key}:{part}") for part in unnamed]
+        changes += [unrefer(part, _owner(name)) for part in gone]
+        await to_the_end(self._commit_and_release(name, changes, list(unnamed)))
+        return len(unnamed)
+
+    async def _unnamed_parts(self, name: RepositoryName, asked_before: float) -> tuple[set[str], set[str]]:
+        """And those of them that are no manifests themselves."""
+        old = {part for part, asked_at in (await self.parts(name)).items() if asked_at < asked_before}
+        manifests = await self.manifests(name) if old else []
+        unnamed = old.difference(*(manifest.parts for manifest in manifests))
+        return unnamed, unnamed - {manifest.digest for manifest in manifests}
+
+    async def _commit_and_release(
+        self,
+        name: RepositoryName,
+        changes: Sequence[Change],
+        held: Sequence[str],
+        untagged: Iterable[str] = (),
+        images: int = 0,
+    ) -> None:
+        """What it held so far, each manifest and each part, and what was tagged, each tag, is not any more."""
+        await self._records.commit(changes)
+        for digest in held:
+            self.shares.give_back(name.account_id, digest)
+        for digest in untagged:
+            self.counts.add_tag(name.key, digest, -1)
+        self.counts.add_image(name.key, -images)
+        for digest in set(held):
+            await self._blobs.release(digest)
+
+    def _sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        return {digest: self._size(digest) for digest in digests}
+
+    def _size(self, digest: str) -> int:
+        try:
+            return self._blobs.path(digest).stat().st_size
+        except (KeyError, FileNotFoundError):  # it was lost, and takes nothing
+            return 0
 
     async def _all(self, collection: str, prefix: str) -> AsyncIterator[Record]:
         after = ""
@@ -163,6 +282,11 @@ class EcrRecords:
 
 def _owner(name: RepositoryName) -> str:
     return f"ecr/{name.key}"
+
+
+def _asked_at(record: Record) -> float:
+    """Long ago, for one that came when that was not written down."""
+    return float(msgspec.json.decode(record.value, type=float)) if record.value else 0.0
 
 
 def _decode(record: Record, kind: type[T]) -> T:

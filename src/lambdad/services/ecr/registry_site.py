@@ -57,6 +57,7 @@ _CODES = {
     "ImageTagAlreadyExistsException": ("TAG_INVALID", 400),
     "AccessDeniedException": ("DENIED", 403),
     "RequestEntityTooLargeException": ("MANIFEST_INVALID", 413),
+    "LimitExceededException": ("DENIED", 403),
 }
 
 
@@ -74,7 +75,7 @@ class RegistrySite:
 
     def __init__(self, state: EcrState, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._state = state
-        self._uploads = Uploads(state.blobs, monotonic)
+        self._uploads = Uploads(state.blobs, monotonic, state.records.shares, state.quotas.image_layer_bytes)
         self._answers: Mapping[tuple[str, str], Callable[[_Asked], Awaitable[SiteResponse]]] = {
             ("manifests", "GET"): self._get_manifest,
             ("manifests", "HEAD"): self._get_manifest,
@@ -101,6 +102,9 @@ class RegistrySite:
 
     async def close(self) -> None:
         await self._uploads.close()
+
+    async def end_idle_uploads(self) -> None:
+        await self._uploads.end_idle()
 
     async def _answered(self, request: SiteRequest) -> SiteResponse:
         caller = self._caller(request)
@@ -177,8 +181,12 @@ class RegistrySite:
     # Parts
 
     async def _get_blob(self, asked: _Asked) -> SiteResponse:
-        digest = _digest(asked.rest)
-        if not await self._state.records.has_part(asked.name, digest):
+        digest, records = _digest(asked.rest), self._state.records
+        if asked.request.method == "HEAD":  # whoever pushes asks so what need not be sent
+            is_there = await records.has_part_for_push(asked.name, digest, self._state.clock())
+        else:
+            is_there = await records.has_part(asked.name, digest)
+        if not is_there:
             raise ServiceError("BLOB_UNKNOWN", f"There is no part {asked.rest} in {asked.name.name}.", status=404)
         size = self._state.blobs.path(digest).stat().st_size
         headers = [
@@ -261,7 +269,7 @@ class RegistrySite:
     async def _keep(self, name: RepositoryName, digest: str) -> None:
         async with self._state.records.changing(name):
             await existing(self._state, name)
-            await self._state.records.add_part(name, digest)
+            await self._state.records.add_part(name, digest, self._state.clock())
 
 
 def _permission(action: str, name: RepositoryName) -> Permission:

@@ -10,7 +10,16 @@ import msgspec
 
 from lambdad.errors import ServiceError
 from lambdad.model.request import RequestContext
-from lambdad.services.ecr.model import IMMUTABLE, MOST_TAGS, MUTABLE, Repository, RepositoryName, invalid, no_repository
+from lambdad.services.ecr.model import (
+    IMMUTABLE,
+    MOST_TAGS,
+    MUTABLE,
+    Repository,
+    RepositoryName,
+    beyond_limit,
+    invalid,
+    no_repository,
+)
 from lambdad.services.ecr.state import EcrState
 from lambdad.services.ecr.token import USER, basic_header
 
@@ -57,11 +66,16 @@ async def create_repository(state: EcrState, context: RequestContext, request: R
         raise invalid(f"The mutability {mutability} is not supported by lambdad: tags have no exceptions here.")
     if request.get("imageScanningConfiguration", {}).get("scanOnPush"):
         raise invalid("Images are not scanned by lambdad: leave scanOnPush out.")
-    async with state.records.changing(name):
+    async with state.records.creating(name), state.records.changing(name):
         if await state.records.repository(name) is not None:
             raise ServiceError(
                 "RepositoryAlreadyExistsException",
                 f"The repository with name '{name.name}' already exists in the registry with id '{name.account_id}'",
+            )
+        if state.records.counts.repositories(name.account_id, name.region) >= state.quotas.repositories:
+            raise beyond_limit(
+                f"The registry with id '{name.account_id}' already has the maximum number of repositories,"
+                f" {state.quotas.repositories}"
             )
         repository = Repository(*name, created_at=state.clock(), mutability=mutability, tags=tags)
         await state.records.save_repository(repository)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lambdad.model.policy_evaluation import Subject
+from lambdad.model.quota import Quotas
 from lambdad.model.request import Principal
 from lambdad.services.ecr.records import EcrRecords
 from lambdad.services.ecr.token import Tokens
@@ -26,3 +27,4 @@ class EcrState:
     principal_of: Callable[[str], Principal | None] = field(default=lambda access_key_id: None)
     subject_of: Callable[[Principal], Subject] | None = None  #: with all its policies; None where they are not asked
     clock: Callable[[], float] = field(default=time.time)
+    quotas: Quotas = field(default_factory=Quotas)

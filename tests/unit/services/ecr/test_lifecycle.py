@@ -171,7 +171,7 @@ async def test_images_go_when_they_have_had_their_time(tmp_path: Path) -> None:
         async with blobs.receive() as writer:
             await writer.write(content)
             digest = (await writer.finish()).digest
-            await records.add_part(ruled, digest)
+            await records.add_part(ruled, digest, 0.0)
         return digest
 
     shared, own = await kept(b"shared"), await kept(b"own")
@@ -272,7 +272,7 @@ async def test_a_part_goes_with_the_last_of_many_images_that_needs_it(tmp_path: 
     await blobs.open()
     records, name = EcrRecords(store, blobs), RepositoryName("0" * 12, "us-east-1", "many")
     for part in ("a", "b"):
-        await records.add_part(name, part * 64)
+        await records.add_part(name, part * 64, 0.0)
     images = [f"{each:064x}" for each in range(300)]
     for digest in images:
         await records.save_manifest(name, StoredManifest(digest, "m", 1, 0.0, ("a" * 64, "a" * 64)), digest[-3:])
