@@ -123,19 +123,19 @@ class FunctionVersion:
     update_reason_code: str | None = None
     update_runtime_on: UpdateRuntimeOn = "Auto"
     runtime_version_arn: str | None = None  #: the only version of its runtime that it runs on; None for whichever there is
-    #: What the last change of its resource policy made of a revision: of which, and the new one.
-    policy_revision: tuple[str, str] | None = None
+    #: What a change of its resource policy, or for `$LATEST` a publication, made of a revision: of which, and the new one.
+    later_revision: tuple[str, str] | None = None
 
     @property
     def shown_revision_id(self) -> str:
         """As clients see it, of reading and resource policy together. Environments go by `revision_id`: what they run is not
-        another because its policy is."""
-        if self.policy_revision is not None and self.policy_revision[0] == self.revision_id:
-            return self.policy_revision[1]
+        another because its policy is, or because it was published."""
+        if self.later_revision is not None and self.later_revision[0] == self.revision_id:
+            return self.later_revision[1]
         return self.revision_id
 
-    def with_policy_changed(self, revision_id: str) -> FunctionVersion:
-        return replace(self, policy_revision=(self.revision_id, revision_id))
+    def with_later_revision(self, revision_id: str) -> FunctionVersion:
+        return replace(self, later_revision=(self.revision_id, revision_id))
 
     @property
     def is_unsettled(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lambdad.model.function import Configuration, Function, FunctionVersion
@@ -26,6 +27,9 @@ def publication(configuration: Configuration, request: Mapping[str, Any]) -> str
 def published(
     state: LambdaState, function: Function, versions: Mapping[str, FunctionVersion], kind: str, description: str | None
 ) -> tuple[Function, FunctionVersion]:
+    """The function, of which `$LATEST` has then another revision, and the version."""
     if kind == LATEST_PUBLISHED:
-        return function.republished(versions.get(LATEST_PUBLISHED), state.new_id(), state.clock(), description)
-    return function.published(state.new_id(), state.clock(), description)
+        changed, version = function.republished(versions.get(LATEST_PUBLISHED), state.new_id(), state.clock(), description)
+    else:
+        changed, version = function.published(state.new_id(), state.clock(), description)
+    return replace(changed, latest=changed.latest.with_later_revision(state.new_id())), version

@@ -51,11 +51,11 @@ class StoredFunction:
             policies[qualifier or ""] = policy
         function, aliases, versions = self.function, self.aliases, self.versions
         if qualifier is None:
-            function = replace(function, latest=function.latest.with_policy_changed(revision_id))
+            function = replace(function, latest=function.latest.with_later_revision(revision_id))
         elif qualifier in aliases:
             aliases = {**aliases, qualifier: replace(aliases[qualifier], revision_id=revision_id)}
         else:
-            versions = {**versions, qualifier: versions[qualifier].with_policy_changed(revision_id)}
+            versions = {**versions, qualifier: versions[qualifier].with_later_revision(revision_id)}
         return replace(self, policies=policies, function=function, aliases=aliases, versions=versions)
 
     @property

@@ -65,3 +65,21 @@ async def test_list_in_the_order_of_numbers(world: World) -> None:
     reloaded = world.restarted()
     world.state = reloaded
     assert (await world.call("ListVersionsByFunction", FunctionName="f"))["Versions"][11]["Version"] == "11"
+
+
+async def test_publishing_gives_latest_another_revision(world: World) -> None:
+    """As on AWS; to publish again what is published already changes nothing, and no environment is made anew."""
+    await world.create()
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    before = (await world.call("GetFunctionConfiguration", FunctionName="f"))["RevisionId"]
+    version = await world.call("PublishVersion", FunctionName="f", RevisionId=before)
+    after = (await world.call("GetFunctionConfiguration", FunctionName="f"))["RevisionId"]
+    assert len({before, after, version["RevisionId"]}) == 3
+    error = await refused(world.call("PublishVersion", FunctionName="f", RevisionId=before))
+    assert error.code == "PreconditionFailedException"
+    again = await world.call("PublishVersion", FunctionName="f", RevisionId=after)
+    assert (again["Version"], again["RevisionId"]) == (version["Version"], version["RevisionId"])
+    assert (await world.call("GetFunctionConfiguration", FunctionName="f"))["RevisionId"] == after
+    await world.call("Invoke", FunctionName="f", Payload=b"1")
+    first, second = [invocation.version.revision_id for invocation in world.invoker.invocations]
+    assert first == second
