@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from lambdad.services.lambda_.stored_function import StoredFunction
 
 Request = Mapping[str, Any]
 
+_ALIAS = re.compile(r"(?![0-9]+$)[a-zA-Z0-9-_]+")
 _INVOKE_URL, _INVOKE = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
 
 
@@ -131,6 +133,10 @@ def with_policy_of_its_own(name: FunctionName) -> FunctionName:
 
 def existing(stored: StoredFunction | None, name: FunctionName) -> StoredFunction:
     """The function, if it has the version or alias that the policy is for."""
-    if stored is None or not (name.qualifier is None or name.qualifier in stored.versions or name.qualifier in stored.aliases):
+    if stored is None:
+        raise function_not_found(FunctionName(name.account_id, name.region, name.name))
+    if name.qualifier is None or name.qualifier in stored.versions or name.qualifier in stored.aliases:
+        return stored
+    if _ALIAS.fullmatch(name.qualifier) is None:
         raise function_not_found(name)
-    return stored
+    raise not_found(f"Cannot find alias arn: {name.qualified_arn}")

@@ -98,6 +98,7 @@ async def test_remove(world: World) -> None:
             "We currently do not support adding policies for $LATEST.",
         ),
         ({"Qualifier": "7"}, "ResourceNotFoundException", f"Function not found: {ARN}:7"),
+        ({"Qualifier": "none"}, "ResourceNotFoundException", f"Cannot find alias arn: {ARN}:none"),
         ({"FunctionName": "none"}, "ResourceNotFoundException", "Function not found"),
         (
             {},

@@ -79,7 +79,7 @@ async def test_policies_belong_to_a_qualifier(world: World) -> None:
     assert (await refused(world.call("GetResourcePolicy", ResourceArn=ARN))).code == "ResourceNotFoundException"
     await world.call("DeleteAlias", FunctionName="f", Name="live")
     error = await refused(world.call("GetResourcePolicy", ResourceArn=f"{ARN}:live"))
-    assert error.message == f"Function not found: {ARN}:live"
+    assert error.message == f"Cannot find alias arn: {ARN}:live"
     assert "Policy" in await world.call("GetResourcePolicy", ResourceArn=f"{ARN}:1")
 
 
