@@ -266,7 +266,7 @@ def test_full_disk(tmp_path: Path) -> None:
         ["unshare", "--mount", "sh", "-c", commands, textwrap.dedent(_FILLS_THE_DISK)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
     )
     assert (done.stdout, done.returncode) == ("well\n", 0), done.stderr
 
