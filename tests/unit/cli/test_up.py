@@ -189,6 +189,7 @@ def test_ctrl_c_before_it_is_up_is_exit_code_130() -> None:
         "from lambdad.cli.main import main\n"
         "main()\n"
     )
-    command = [sys.executable, "-c", program, "up"]
+    # Where tests run in a shell's background the signal is ignored, and stays so in a process that they start.
+    command = ["env", "--default-signal=INT", sys.executable, "-c", program, "up"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (130, "")
