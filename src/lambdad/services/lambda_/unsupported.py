@@ -101,6 +101,10 @@ _SNAP_START: Mapping[str, str] = {"SnapStart.ApplyOn": snap_start_by_runtime()}
 
 _RUNTIME_POLICY: Mapping[str, str] = {"ResourceArn": "functions, versions and aliases only: runtimes have no policies here"}
 
+_PUBLISHERS: Mapping[str, str] = {
+    "AllowedPublishers.SigningProfileVersionArns": "only with the version, without which no signature is meant"
+}
+
 #: What the operations that only look for mappings find.
 _NO_MAPPINGS = "finds none: event source mappings cannot be made yet"
 
@@ -128,6 +132,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
         "Code.ImageUri": _IMAGES,
         "Code.S3ObjectStorageMode": _COPY,
     },
+    "CreateCodeSigningConfig": _PUBLISHERS,
     "DeleteResourcePolicy": _RUNTIME_POLICY,
     "GetResourcePolicy": _RUNTIME_POLICY,
     "ListEventSourceMappings": {"FunctionName": _NO_MAPPINGS, "EventSourceArn": _NO_MAPPINGS},
@@ -135,6 +140,7 @@ LIMITED: Mapping[str, Mapping[str, str]] = {
     "PutRuntimeManagementConfig": {"RuntimeVersionArn": "only that of the one version which this machine has of the runtime"},
     "PutFunctionEventInvokeConfig": _DESTINATIONS,
     "PutResourcePolicy": _RUNTIME_POLICY,
+    "UpdateCodeSigningConfig": _PUBLISHERS,
     "UpdateFunctionCode": {**_ARCHITECTURES, "ImageUri": _IMAGES, "S3ObjectStorageMode": _COPY},
     "UpdateFunctionConfiguration": {**_DEAD_LETTER, **_SNAP_START, **_VALUES, **_CONCURRENCY},
     "UpdateFunctionEventInvokeConfig": _DESTINATIONS,
