@@ -111,20 +111,20 @@ class FunctionUrlSite:
     def _check_policy(self, called: _Called, principal: Principal) -> None:
         """Whether the resource policy lets in this principal, or anybody."""
         request, name = called.request, called.name
+        context = RequestContext(
+            request_id=request.request_id,
+            service=SIGNING_NAME,
+            operation="InvokeFunctionUrl",
+            account_id=name.account_id,
+            region=name.region,
+            principal=principal,
+            source_ip=request.source_ip,
+            endpoint=f"{request.scheme}://{request.host}",
+            headers=request.headers,
+            raw_path=request.raw_path,
+            raw_query=request.raw_query,
+        )
         for action, keys in _asked(called.url.auth_type).items():
-            context = RequestContext(
-                request_id=request.request_id,
-                service=SIGNING_NAME,
-                operation="InvokeFunctionUrl",
-                account_id=name.account_id,
-                region=name.region,
-                principal=principal,
-                source_ip=request.source_ip,
-                endpoint=f"{request.scheme}://{request.host}",
-                headers=request.headers,
-                raw_path=request.raw_path,
-                raw_query=request.raw_query,
-            )
             if not allows(called.policy, caller_of(context, self._state.clock, keys), action, name.qualified_arn):
                 who = principal.arn or "anybody"
                 message = f"No statement lets {who} do {action} on {name.qualified_arn}."
