@@ -21,6 +21,7 @@ from lambdad.delivery import Delivery
 from lambdad.errors import SandboxError, ServiceError
 from lambdad.event_queue.queue import EventQueue
 from lambdad.images.places import ImagePlaces
+from lambdad.images.proven_parts import ProvenParts
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.invocation.code import CodeStore
 from lambdad.invocation.managed import ManagedPlan
@@ -341,12 +342,12 @@ def make_state(world: World) -> LambdaState:
         return f"00000000-0000-4000-8000-{next(ids):012d}"
 
     provisioner = Provisioner(records, functions, world.pools)
-    places = ImagePlaces(no_repository, (world.image_folder,), ())
+    places, proven = ImagePlaces(no_repository, (world.image_folder,), ()), ProvenParts()
     settler = Settler(
         records,
         functions,
         archives,
-        ImageFetch(places, world.blobs),
+        ImageFetch(places, world.blobs, proven),
         world.runtimes,
         world.invoker,
         world.snapshots,
@@ -370,7 +371,7 @@ def make_state(world: World) -> LambdaState:
         fetch_object=fetch_object,
         delivery=world.delivery,
         quotas=limits,
-        images=ImageIntake(places, world.blobs),
+        images=ImageIntake(places, world.blobs, proven),
         clock=lambda: world.now[0],
         new_id=new_id,
         draw=lambda: world.draws.pop(0),

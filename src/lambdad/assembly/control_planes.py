@@ -20,6 +20,7 @@ from lambdad.event_queue.counters import EventCounters
 from lambdad.event_queue.queue import EventQueue
 from lambdad.images.account_share import AccountShares
 from lambdad.images.places import ImagePlaces
+from lambdad.images.proven_parts import ProvenParts
 from lambdad.model.request import BodyStream, RequestContext
 from lambdad.model.service import BoundService
 from lambdad.remote import RemoteServices
@@ -144,7 +145,8 @@ def _lambda_state(
     settings, limits, records, invoker = base.settings, base.limits, plane.functions, plane.invoker
     archives = Archives(records, base.blobs, plane.code, signature_trust, limits.unzipped_bytes)
     functions = FunctionTable(records, archives.release)
-    image_fetch = ImageFetch(images, base.blobs)
+    proven = ProvenParts()
+    image_fetch = ImageFetch(images, base.blobs, proven)
     settler = Settler(
         records, functions, archives, image_fetch, plane.programs, invoker, invoker.snapshots, invoker.managed
     )  # fmt: skip
@@ -172,7 +174,7 @@ def _lambda_state(
         snapshot_problem=base.sandboxes.snapshot_problem,
         file_systems=settings.file_systems,
         file_system_problem=base.sandboxes.file_system_problem,
-        images=ImageIntake(images, base.blobs, base.sandboxes.image_problem),
+        images=ImageIntake(images, base.blobs, proven, base.sandboxes.image_problem),
         can_assume=partial(directory.may_be_assumed_by, "lambda.amazonaws.com") if settings.checks_signatures else None,
         architecture="arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
     )

@@ -35,6 +35,7 @@ class DockerArchive:
     """`images.source.ImageSource` over a file."""
 
     is_remote = False
+    is_checked = False
 
     def __init__(self, file: Path) -> None:
         self._file = file

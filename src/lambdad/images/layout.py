@@ -21,6 +21,7 @@ class Layout:
     """`images.source.ImageSource` over a folder."""
 
     is_remote = False
+    is_checked = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

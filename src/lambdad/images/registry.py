@@ -35,6 +35,7 @@ class RegistryRepository:
     """`images.source.ImageSource` over one repository of a registry."""
 
     is_remote = True
+    is_checked = False
 
     def __init__(
         self,

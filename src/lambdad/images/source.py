@@ -23,6 +23,7 @@ class ImageSource(Protocol):
     """One repository, folder or file with images in it."""
 
     is_remote: bool  #: layers from there may take longer than a client waits
+    is_checked: bool  #: its parts are in the store, where they were checked when they came
 
     async def document(self, name: str | None) -> tuple[bytes, str]:
         """An index or a manifest and the media type that came with it (may be empty): that of a tag, of a digest ("sha256:...")

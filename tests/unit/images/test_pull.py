@@ -11,7 +11,7 @@ import socket
 import tarfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,9 +20,11 @@ import pytest
 from lambdad.images.archive import DockerArchive
 from lambdad.images.document import Descriptor, MalformedImage
 from lambdad.images.layout import Layout
+from lambdad.images.proven_parts import ProvenParts
 from lambdad.images.pull import pulled, pulled_layers
 from lambdad.images.registry import Registry, RegistryRepository
 from lambdad.images.source import ImageSource, MissingImage
+from lambdad.model.image import Image
 from lambdad.store.base import refer
 from lambdad.store.files import FileBlobs
 from lambdad.store.sqlite import SqliteStore
@@ -31,7 +33,7 @@ from support.images import MANIFEST, HandMade, digest_of, image, write_archive, 
 
 MADE = image([Entry("a", b"1" * 100_000)], [Entry("b")], Cmd=["/b"])
 OTHER = image([Entry("a", b"1" * 100_000)], [Entry("c")])
-MOST = 1 << 30
+MOST, ACCOUNT = 1 << 30, "1" * 12
 
 
 @pytest.fixture
@@ -50,6 +52,17 @@ async def blobs(tmp_path: Path, store: SqliteStore) -> AsyncIterator[FileBlobs]:
     await made.close()
 
 
+@asynccontextmanager
+async def whole(source: ImageSource, blobs: FileBlobs) -> AsyncIterator[Image]:
+    """The image v1 with its layers."""
+    proven = ProvenParts().of(ACCOUNT)
+    async with (
+        pulled(source, "v1", "x86_64", blobs, proven, MOST) as taken,
+        pulled_layers(source, taken, blobs, proven),
+    ):
+        yield taken
+
+
 def kept(blobs: FileBlobs, tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()}
 
@@ -65,11 +78,11 @@ async def test_an_image_on_this_machine_is_taken_whole(
     local: ImageSource, blobs: FileBlobs, store: SqliteStore, tmp_path: Path
 ) -> None:
     """Every part has its reference while it is pinned, and is gone after one that nobody referred to."""
-    async with pulled(local, "v1", "x86_64", blobs, MOST) as taken:
+    async with pulled(local, "v1", "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST) as taken:
         assert taken.command.command == ("/b",)
         assert len(taken.layers) == 2
         await store.commit([refer(digest, "test") for digest in taken.blobs()])
-    async with pulled(local, "v2", "x86_64", blobs, MOST) as other:
+    async with pulled(local, "v2", "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST) as other:
         assert other.chain[0] == taken.chain[0]
         assert kept(blobs, tmp_path) >= set(other.blobs())
     assert kept(blobs, tmp_path) == set(taken.blobs())
@@ -77,21 +90,35 @@ async def test_an_image_on_this_machine_is_taken_whole(
 
 
 async def test_a_part_of_somebody_elses_is_not_had_by_its_digest(tmp_path: Path, blobs: FileBlobs, store: SqliteStore) -> None:
-    """It is in the store, but not where the image comes from."""
+    """It is in the store, but not where the image comes from: nothing there, something else, or what begins like it, ends like
+    it and is as long. Who has shown that it has it is not asked for all of it again."""
+    made = image([Entry("large", os.urandom(3 << 20))])
+    content = list(made.blobs.values())[-1]
     async with blobs.receive() as writer:
-        await writer.write(list(MADE.blobs.values())[-1])
+        await writer.write(content)
         await store.commit([refer((await writer.finish()).digest, "somebody else")])
-    layout = write_layout(tmp_path / "layout", {"v1": MADE})
-    part = layout / "blobs/sha256" / list(MADE.blobs)[-1][7:]
-    for wrong in (b"", b"something else"):
+    layout, proven = write_layout(tmp_path / "layout", {"v1": made}), ProvenParts()
+    part = layout / "blobs/sha256" / list(made.blobs)[-1][7:]
+    middle = len(content) // 2
+    similar = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+    async def pull(account_id: str) -> None:
+        async with pulled(Layout(layout), None, "x86_64", blobs, proven.of(account_id), MOST):
+            pass
+
+    for wrong in (b"", b"something else", similar):
         part.write_bytes(wrong)
         with pytest.raises(MalformedImage, match="something else"):
-            async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
-                pass
+            await pull(ACCOUNT)
     part.unlink()
     with pytest.raises(MissingImage):
-        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
-            pass
+        await pull(ACCOUNT)
+    part.write_bytes(content)
+    await pull(ACCOUNT)
+    part.write_bytes(similar)
+    await pull(ACCOUNT)
+    with pytest.raises(MalformedImage, match="something else"):
+        await pull("2" * 12)
     assert len(kept(blobs, tmp_path)) == 1
 
 
@@ -110,7 +137,7 @@ async def test_a_layout_with_a_piece_missing_is_refused(tmp_path: Path, blobs: F
     layout = write_layout(tmp_path / "layout", {"v1": MADE})
     (layout / file).unlink()
     with pytest.raises(MissingImage, match=file.rpartition("/")[2]):
-        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+        async with pulled(Layout(layout), None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
             pass
     assert kept(blobs, tmp_path) == set()
 
@@ -123,13 +150,13 @@ async def test_a_part_that_is_not_what_it_is_called_is_refused(tmp_path: Path, b
     for wrong in (whole[:-1] + b"x", whole + b"x", whole[:-1], b""):
         part.write_bytes(wrong)
         with pytest.raises(MalformedImage):
-            async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+            async with pulled(Layout(layout), None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
                 pass
         assert kept(blobs, tmp_path) == set()
     part.unlink()
     part.symlink_to("/etc/passwd")
     with pytest.raises(MissingImage):
-        async with pulled(Layout(layout), None, "x86_64", blobs, MOST):
+        async with pulled(Layout(layout), None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
             pass
 
 
@@ -148,7 +175,7 @@ async def test_an_image_that_cannot_run_here_is_refused(tmp_path: Path, blobs: F
     for number, (reason, (made, most)) in enumerate(cases.items()):
         layout = Layout(write_layout(tmp_path / f"layout-{number}", {"v": made}))
         with pytest.raises(MalformedImage, match=reason):
-            async with pulled(layout, None, "x86_64", blobs, most):
+            async with pulled(layout, None, "x86_64", blobs, ProvenParts().of(ACCOUNT), most):
                 pass
 
 
@@ -165,7 +192,7 @@ async def test_a_layer_of_a_saved_image_may_be_a_link_to_another(tmp_path: Path,
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     source = DockerArchive(tmp_path / "saved.tar")
-    async with pulled(source, None, "x86_64", blobs, MOST) as taken:
+    async with pulled(source, None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST) as taken:
         assert [layer.size for layer in taken.layers] == [len(tar) for tar in twice.tars]
     await source.close()
 
@@ -179,14 +206,17 @@ async def test_a_part_has_the_size_that_was_said(tmp_path: Path, blobs: FileBlob
         made = HandMade(json.dumps(changed).encode(), MADE.config, MADE.tars, MADE.blobs)
         layouts.append(Layout(write_layout(tmp_path / f"{step}", {"v": made})))
 
+    proven = ProvenParts().of(ACCOUNT)
+
     async def are_refused() -> None:
         for layout in layouts:
             with pytest.raises(MalformedImage, match="than was said of it"):
-                async with pulled(layout, None, "x86_64", blobs, MOST):
+                async with pulled(layout, None, "x86_64", blobs, proven, MOST):
                     pass
 
     await are_refused()
-    async with pulled(Layout(write_layout(tmp_path / "good", {"v": MADE})), None, "x86_64", blobs, MOST) as taken:
+    good = Layout(write_layout(tmp_path / "good", {"v": MADE}))
+    async with pulled(good, None, "x86_64", blobs, proven, MOST) as taken:
         await store.commit([refer(digest, "test") for digest in taken.blobs()])
     await are_refused()
     assert kept(blobs, tmp_path) == set(taken.blobs())
@@ -217,6 +247,7 @@ class _Announced:
     """A source whose image has a configuration of a size that nobody checks; counts what is read and let go of."""
 
     is_remote = False
+    is_checked = False
 
     def __init__(self, size: int) -> None:
         manifest = json.loads(MADE.manifest)
@@ -243,7 +274,7 @@ async def test_a_configuration_is_a_document_of_bounded_size(blobs: FileBlobs) -
     """However large it says it is: it would be in memory as a whole."""
     source = _Announced(1 << 40)
     with pytest.raises(MalformedImage, match="configuration has more than"):
-        async with pulled(source, None, "x86_64", blobs, MOST):
+        async with pulled(source, None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
             pass
     assert source.read == 0
 
@@ -252,7 +283,7 @@ async def test_a_part_that_is_not_read_to_its_end_is_let_go_of(blobs: FileBlobs)
     """Before its source is closed, which may be a connection."""
     source = _Announced(1000)
     with pytest.raises(MalformedImage, match="longer than was said"):
-        async with pulled(source, None, "x86_64", blobs, MOST):
+        async with pulled(source, None, "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
             pass
     assert source.closed == 1
 
@@ -325,7 +356,10 @@ async def test_an_image_of_a_registry_is_taken_with_a_password(blobs: FileBlobs,
     """The registry's challenge is answered once, and what it redirects to is followed; its layers come by themselves."""
     with registry() as host:
         source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
-        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken, pulled_layers(source, taken, blobs):
+        async with (
+            pulled(source, "v1", "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST) as taken,
+            pulled_layers(source, taken, blobs, ProvenParts().of(ACCOUNT)),
+        ):
             assert set(taken.blobs()) == {digest[7:] for digest in (MADE.digest, *MADE.blobs)}
             assert kept(blobs, tmp_path) == set(taken.blobs())
         with pytest.raises(MissingImage, match="404"):
@@ -343,7 +377,10 @@ async def test_a_token_may_end_before_the_image_is_there(blobs: FileBlobs) -> No
     """Large images take longer than the five minutes for which registries give them: another is asked for."""
     with registry(_ImpatientRegistry) as host:
         source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
-        async with pulled(source, "v1", "x86_64", blobs, MOST) as taken, pulled_layers(source, taken, blobs):
+        async with (
+            pulled(source, "v1", "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST) as taken,
+            pulled_layers(source, taken, blobs, ProvenParts().of(ACCOUNT)),
+        ):
             assert len(taken.layers) == 2
         await source.close()
     assert _ImpatientRegistry.tokens > 2
@@ -377,7 +414,7 @@ async def test_a_part_that_breaks_off_is_not_taken(blobs: FileBlobs, tmp_path: P
     with registry(_BreakingRegistry) as host:
         source = RegistryRepository(Registry(host, "user", "pass", is_insecure=True), "team/app")
         with pytest.raises(MissingImage, match="broke off"):
-            async with pulled(source, "v1", "x86_64", blobs, MOST):
+            async with pulled(source, "v1", "x86_64", blobs, ProvenParts().of(ACCOUNT), MOST):
                 pass
         await source.close()
     assert kept(blobs, tmp_path) == set()

@@ -15,6 +15,7 @@ class OwnImages:
     """`images.source.ImageSource` over a repository of this server. Its parts are in the store already."""
 
     is_remote = False
+    is_checked = True
 
     def __init__(self, state: EcrState, name: RepositoryName) -> None:
         self._state = state

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from lambdad.errors import ServiceError
 from lambdad.images.document import MalformedImage
+from lambdad.images.proven_parts import ProvenParts
 from lambdad.images.pull import pulled
 from lambdad.images.reference import LocalImage, MalformedReference, OwnImage, Reference, RemoteImage, read_reference
 from lambdad.images.source import BusyRegistry, ImageSource, MissingImage
@@ -35,6 +36,7 @@ class ImageIntake:
 
     sources: ImageSources
     blobs: Blobs
+    proven: ProvenParts
     problem: str | None = None  #: why no images can be run here, as a sentence
 
 
@@ -100,7 +102,8 @@ async def taken_image(
     source: ImageSource | None = None
     try:
         source = await intake.sources.open(reference, context, function_arn)
-        async with pulled(source, reference.name, architecture, intake.blobs, most_bytes) as image:
+        proven = intake.proven.of(context.account_id)
+        async with pulled(source, reference.name, architecture, intake.blobs, proven, most_bytes) as image:
             use = ImageUse(uri, _resolved(uri, reference, image), image, overrides, awaits_layers=source.is_remote)
             yield use, CodeArchive(image.digest, 0, 0)
     except MissingImage as error:

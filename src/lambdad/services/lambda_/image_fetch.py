@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from lambdad.images.document import MalformedImage
+from lambdad.images.proven_parts import AccountParts, ProvenParts
 from lambdad.images.pull import pulled_layers
 from lambdad.images.reference import MalformedReference, Reference, read_reference
 from lambdad.images.registry_turns import RegistryTurns
@@ -28,9 +29,10 @@ class RemoteSources(Protocol):
 
 
 class ImageFetch:
-    def __init__(self, sources: RemoteSources, blobs: Blobs) -> None:
+    def __init__(self, sources: RemoteSources, blobs: Blobs, proven: ProvenParts) -> None:
         self._sources = sources
         self._blobs = blobs
+        self._proven = proven
         self._turns = RegistryTurns(AT_ONCE, AT_ONCE_OF_ACCOUNT)
 
     async def fetch(self, account_id: str, use: ImageUse) -> Failure | None:
@@ -40,7 +42,7 @@ class ImageFetch:
         registry = use.uri.partition("/")[0].lower()
         async with self._turns.turn(registry, account_id):
             try:
-                await self._fetch(use)
+                await self._fetch(use, self._proven.of(account_id))
             except (MissingImage, MalformedReference) as error:
                 return Failure("ImageAccessDenied", f"The image cannot be fetched: {error}.")
             except MalformedImage as error:
@@ -49,10 +51,10 @@ class ImageFetch:
                 return Failure("InsufficientCapacity", "The image cannot be fetched: the disk is full.")
         return None
 
-    async def _fetch(self, use: ImageUse) -> None:
+    async def _fetch(self, use: ImageUse, proven: AccountParts) -> None:
         source = self._sources.open_remote(read_reference(use.uri))
         try:
-            async with pulled_layers(source, use.image, self._blobs):
+            async with pulled_layers(source, use.image, self._blobs, proven):
                 pass  # the function refers to them
         finally:
             await source.close()

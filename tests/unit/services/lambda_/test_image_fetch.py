@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from lambdad.images.document import Descriptor
+from lambdad.images.proven_parts import ProvenParts
 from lambdad.images.reference import Reference, RemoteImage
 from lambdad.images.source import ImageSource, MissingImage
 from lambdad.model.image import Image, ImageCommand, ImageLayer, ImageUse
@@ -38,6 +39,7 @@ class HeldRegistries:
 
 class _Held:
     is_remote = True
+    is_checked = False
 
     def __init__(self, registries: HeldRegistries, repository: str) -> None:
         self._registries = registries
@@ -70,7 +72,7 @@ async def test_an_account_does_not_wait_for_all_of_anothers_images(tmp_path: Pat
     blobs = FileBlobs(tmp_path / "blobs", MemoryStore())
     await blobs.open()
     registries = HeldRegistries()
-    fetch = ImageFetch(registries, blobs)
+    fetch = ImageFetch(registries, blobs, ProvenParts())
     work = [asyncio.create_task(fetch.fetch("1" * 12, use("one"))) for _ in range(10)]
     work.append(asyncio.create_task(fetch.fetch("2" * 12, use("two"))))
     assert await registries.first(AT_ONCE_OF_ACCOUNT + 1) == ["one"] * AT_ONCE_OF_ACCOUNT + ["two"]
