@@ -108,6 +108,7 @@ class TestTrouble:
     """One function breaks in every way; each time the caller is told as on AWS, and the next invocation works."""
 
     def works_again(self, server: Server) -> int:
+        server.wait_for_rest()
         return int(server.invoke("trouble", {"how": "count"}))
 
     def test_environments_are_reused(self, server: Server) -> None:

@@ -210,6 +210,7 @@ def test_code_that_cannot_be_loaded_is_told_at_every_call(server: Server, client
     expected = client.broken_type if how == "broken" else client.missing_type
     for _ in range(2):
         assert server.failure(name)["errorType"] == expected
+        server.wait_for_rest()
     reports = [line.split("\t") for line in server.messages(f"/aws/lambda/{name}") if line.startswith("INIT_REPORT")]
     assert [line[1] for line in reports] == ["Phase: init", "Phase: invoke", "Phase: invoke"]
     assert {line[2].strip() for line in reports} == {"Status: error"}

@@ -245,6 +245,7 @@ def test_a_function_that_fails_at_init_again_and_again(server: Server) -> None:
         outcome, error = caller.invoke("failing", 1)
         assert outcome == "RuntimeError"
         attempts.append(error["errorMessage"])
+        server.wait_for_rest()
         sizes.append(len(descendants(server.process.pid)))
     caller.close()
     assert attempts == [f"attempt {number}" for number in (2, 3, 4, 5, 2, 3, 4, 5, 2)], "each Init once more inside its call"

@@ -36,7 +36,12 @@ const descriptors = fs.readdirSync('/proc/self/fd').map((name) => {
 });
 const read = (path) => fs.readFileSync(path, 'utf8');
 exports.handler = async (event) => {
-  if (event && event.milliseconds) await new Promise((done) => setTimeout(done, event.milliseconds));
+  const isThere = (url) => new Promise((done) => {
+    require('http').request(url, { method: 'HEAD' }, (answer) => { answer.resume(); done(answer.statusCode === 200); }).end();
+  });
+  while (event && event.gate && !await isThere(`${process.env.AWS_ENDPOINT_URL}/${event.gate}`)) {
+    await new Promise((done) => setTimeout(done, 200));
+  }
   if (event && event.exits) process.exit(3);
   return {
     started, marked: marked || null, inherited: process.env.SECRET || null, uid: process.getuid(),
@@ -203,10 +208,14 @@ def test_a_waiting_runtime_that_is_killed_is_replaced(server: Server, primed: di
 
 def test_a_burst_of_first_invocations_is_served(server: Server, primed: dict[str, Any]) -> None:
     """More than there are runtimes that wait: each has an environment of its own, one of them the one that waited."""
-    create(server, "burst")
+    server.client("s3").create_bucket(Bucket="burst")
+    create(server, "burst", Timeout=60)
     seen = server.wait_for_pre_booted(RUNTIME)
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: server.invoke("burst", {"milliseconds": 3000}), range(12)))
+        calls = [pool.submit(server.invoke, "burst", {"gate": "burst/open"}) for _ in range(12)]
+        wait_until(lambda: server.health()["environments"]["busy"] == 12, 60, "twelve environments")
+        server.client("s3").put_object(Bucket="burst", Key="open")
+        answers = [call.result() for call in calls]
     users = {answer["uid"] for answer in answers}
     assert len(users) == 12
     assert sum(answer["started"] < seen * 1000 for answer in answers) == 1

@@ -130,6 +130,9 @@ def publish(server: Server, name: str, source: str, **settings: Any) -> str:
 
 
 def invoke(server: Server, name: str, version: str, event: object = None) -> Any:
+    """The answer; in the environment that there is, if there is one."""
+    if event is None:
+        server.wait_for_rest()
     answer = server.client("lambda").invoke(FunctionName=name, Qualifier=version, Payload=json.dumps(event or {}))
     payload = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, payload

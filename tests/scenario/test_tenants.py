@@ -33,6 +33,7 @@ PER_TENANT = {"TenantIsolationMode": "PER_TENANT"}
 
 
 def call(server: Server, name: str, tenant: str, event: Any = None) -> Any:
+    server.wait_for_rest()
     answer = server.client("lambda").invoke(FunctionName=name, TenantId=tenant, Payload=json.dumps(event).encode())
     return json.load(answer["Payload"])
 

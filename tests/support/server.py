@@ -184,6 +184,11 @@ class Server:
         wait_until(lambda: self.health()["pre_booted"].get(runtime, 0) == count, 60, f"{count} {runtime} to wait")
         return time.time()
 
+    def wait_for_rest(self) -> None:
+        """Until no environment is busy or being reset, so that the next invocation of a function finds the one that it has: for
+        what is nearly free it waits but a moment, which on a slow machine is over too soon."""
+        wait_until(lambda: self.health()["environments"]["busy"] == 0, 60, "the environments to be free")
+
     def messages(self, group: str) -> list[str]:
         """Every line of a log group; none while the group is not there."""
         logs = self.client("logs")
