@@ -16,7 +16,7 @@ from lambdad.errors import FileSystemTrouble, SandboxError, ServiceError
 from lambdad.invocation.concurrency import throttled
 from lambdad.invocation.execution_environment import ExecutionEnvironment
 from lambdad.invocation.file_system_error import file_system_error
-from lambdad.invocation.keep_alive import KeepAlive
+from lambdad.invocation.idle_environments import IDLE_SECONDS, IdleEnvironments
 from lambdad.invocation.scaling import ScalingRate
 from lambdad.invocation.tenants import TenantEnvironments
 from lambdad.invocation.version_snapshot import GivenUp
@@ -26,12 +26,8 @@ from lambdad.model.version import EnvironmentKey, Version
 
 logger = logging.getLogger(__name__)
 
-IDLE_SECONDS = 600.0
 #: How long an environment that has answered is waited for before another one is started in its place.
 SETTLE_SECONDS = 0.02
-#: An environment is frozen when it has been idle for so long. A function that is called again and again should pay neither
-#: freezing nor thawing (20 µs and 30 µs, and the processor's caches), and one that is not gains nothing from more haste.
-FREEZE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +86,13 @@ class Placement:
         self._tenants = TenantEnvironments(limits)
         self._give_up_snapshots = give_up_snapshots
         self._memory_budget_mb = memory_budget_mb
-        self._idle_seconds = idle_seconds
         self._settle_seconds = settle_seconds
         self._loop = asyncio.get_running_loop()
         self._pools: dict[EnvironmentKey, _Pool] = {}
-        self._idle: OrderedDict[ExecutionEnvironment, _Pool] = OrderedDict()  #: of all pools, least recently used first
+        self._idle = IdleEnvironments(idle_seconds, lambda idle: self._spawn(idle.freeze()), self._expire)
         self._memory_mb = 0  #: of all that were started and are not yet gone, less those being evicted
         self._stopping: set[ExecutionEnvironment] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._expiry: asyncio.TimerHandle | None = None
-        self._freezing: asyncio.TimerHandle | None = None
-        self._keep_alive = KeepAlive()
         self._is_closed = False
 
     async def retire(
@@ -144,9 +136,7 @@ class Placement:
     async def close(self, grace_seconds: float) -> None:
         """Lets running invocations end for this long, then stops everything."""
         self._is_closed = True
-        for timer in (self._expiry, self._freezing):
-            if timer is not None:
-                timer.cancel()
+        self._idle.close()
         for pool in self._pools.values():
             _fail_waiters(pool, _closing())
         await self._wait_for_busy(grace_seconds)
@@ -171,7 +161,7 @@ class Placement:
         if not pool.idle:
             return None
         environment, _ = pool.idle.popitem()
-        del self._idle[environment]
+        self._idle.remove(environment)
         return environment
 
     def give_back(self, environment: ExecutionEnvironment) -> None:
@@ -208,14 +198,8 @@ class Placement:
             if not waiter.done():
                 waiter.set_result(environment)
                 return
-        environment.idle_since = self._loop.time()
-        self._keep_alive.note_use(environment)
         pool.idle[environment] = None
-        self._idle[environment] = pool
-        if self._expiry is None and not self._is_closed:
-            self._expiry = self._loop.call_later(self._idle_seconds, self._expire)
-        if self._freezing is None and not self._is_closed:
-            self._freezing = self._loop.call_later(FREEZE_SECONDS, self._freeze_idle)
+        self._idle.add(environment)
 
     # Starting
 
@@ -295,49 +279,23 @@ class Placement:
         self._forget_if_empty(pool)
 
     def _make_room(self, memory_mb: int) -> _Evicted:
-        """Evicts idle environments of whatever function, as `KeepAlive` chooses. Raises when that is not enough."""
+        """Evicts idle environments of whatever function, and snapshots if these are too few. Raises when that is not enough."""
         missing = self._memory_mb + memory_mb - self._memory_budget_mb
-        evicted = self._keep_alive.victims(self._idle, missing)
+        evicted = self._idle.victims(missing)
         given_up = GivenUp(0, ())
         if evicted is None:
-            idle = sum(environment.memory_mb for environment in self._idle)
-            given_up = self._give_up_snapshots(missing - idle)
-            evicted = self._keep_alive.victims(self._idle, missing - given_up.memory_mb)
+            given_up = self._give_up_snapshots(missing - self._idle.memory_mb)
+            evicted = self._idle.victims(missing - given_up.memory_mb)
         if evicted is None:
             raise throttled(ThrottleReason.ACCOUNT)
         for environment in evicted:
-            self._discard(environment, self._idle[environment], evicted=True)
+            self._discard(environment, self._pool(environment.version), evicted=True)
         return _Evicted(evicted, given_up)
-
-    # Idle ones
-
-    def _freeze_idle(self) -> None:
-        """Those older than the newest frozen one are all frozen, so only what came back since is looked at."""
-        self._freezing = None
-        now, soonest = self._loop.time(), None
-        for environment in reversed(self._idle):
-            if environment.state is EnvironmentState.FROZEN:
-                break
-            left = environment.idle_since + FREEZE_SECONDS - now
-            if left > 0:
-                soonest = left
-            else:
-                self._spawn(environment.freeze())
-        if soonest is not None:
-            self._freezing = self._loop.call_later(soonest, self._freeze_idle)
 
     # Stopping
 
-    def _expire(self) -> None:
-        self._expiry = None
-        now = self._loop.time()
-        while self._idle:
-            environment, pool = next(iter(self._idle.items()))
-            left = environment.idle_since + self._idle_seconds - now
-            if left > 0:
-                self._expiry = self._loop.call_later(left, self._expire)
-                return
-            self._discard(environment, pool)
+    def _expire(self, environment: ExecutionEnvironment) -> None:
+        self._discard(environment, self._pool(environment.version))
 
     def _has_ended(self, environment: ExecutionEnvironment, pool: _Pool) -> None:
         """It crashed, timed out or was stopped."""
@@ -366,7 +324,7 @@ class Placement:
             self._tenants.note_end(environment.version)
         if environment in pool.idle:
             del pool.idle[environment]
-            del self._idle[environment]
+            self._idle.remove(environment)
         if evicted or is_gone:
             self._memory_mb -= environment.version.memory_mb
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from lambdad.invocation.execution_environment import ExecutionEnvironment
+from lambdad.invocation.idle_environments import FREEZE_SECONDS
 from lambdad.invocation.initialization import InitFailed
-from lambdad.invocation.placement import FREEZE_SECONDS, SETTLE_SECONDS
+from lambdad.invocation.placement import SETTLE_SECONDS
 from lambdad.invocation.started_ahead import (
     INIT_RETRY_SECONDS,
     MACHINE_RETRY_SECONDS,
