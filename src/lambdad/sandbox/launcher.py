@@ -192,7 +192,7 @@ class Launcher:
             case GiveUp():
                 self._files.give_up(record)
             case Remove():
-                self._shells.forget_image(record.tree)
+                self._shells.zygotes.forget_image(record.tree)
                 self._files.remove(record)
             case RunTemplate():
                 self._snapshots.run_template(record, descriptors)

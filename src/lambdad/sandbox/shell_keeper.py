@@ -1,4 +1,4 @@
-"""All zygotes and shells of the launcher: started when wanted, kept ready, watched, and cleared away."""
+"""All shells of the launcher: made when wanted, kept ready, watched, and cleared away."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,10 +19,11 @@ from lambdad.sandbox.file_system_keeper import FileSystemKeeper
 from lambdad.sandbox.limits import Limits
 from lambdad.sandbox.network import Outlet
 from lambdad.sandbox.network_keeper import NetworkKeeper
-from lambdad.sandbox.nursery import Nursery, ZygoteSettings, identity, one_too_many, start_zygote
+from lambdad.sandbox.nursery import Nursery, ZygoteSettings
 from lambdad.sandbox.pre_boot_keeper import PreBootKeeper
-from lambdad.sandbox.records import Channel, Program, RecordTooLong, Refused, Start, Started, Stopped, ToServer, close_all
+from lambdad.sandbox.records import Channel, RecordTooLong, Refused, Start, Started, Stopped, ToServer, close_all
 from lambdad.sandbox.shell import Shell
+from lambdad.sandbox.zygote_keeper import ZygoteKeeper
 
 _FORKING_AT_ONCE = 2 * (os.cpu_count() or 1)
 _SPARES_IDLE_SECONDS = 600.0  # a language that was not used for so long keeps no spares
@@ -34,7 +35,6 @@ _STUCK_START_SECONDS = 60.0  # importing the runtime client, on a machine with m
 #: killed, and with one.
 _SILENT_FAILURES = 2 * _FORKING_AT_ONCE
 _TOLD_FAILURES = 1
-_ANCESTORS = 3  # zygotes killed one after the other before starts are refused
 
 Answer = Callable[[ToServer, Sequence[int]], None]
 
@@ -61,13 +61,21 @@ class ShellKeeper:
         self._keeper = CgroupKeeper(limits)
         self._networks = networks
         self._file_systems = file_systems
-        self._root = root
         self._uids = deque(uids)
         self._spares = spares
-        self._zygote_settings = zygote_settings
         self._answer = answer
         self._now = now
-        self._nurseries: dict[Program, Nursery] = {}
+        self.zygotes = ZygoteKeeper(
+            loop,
+            root,
+            zygote_settings,
+            now,
+            in_use=self._nurseries_in_use,
+            note_fork=self._note_fork,
+            note_end=self._end_with_zygote,
+            refuse=self._refuse,
+        )
+        self._nurseries = self.zygotes.nurseries
         self._pre_booted = PreBootKeeper(loop, pre_booted, spares, self._nurseries, answer, now)
         self._shells: dict[int, Shell] = {}  #: by number, until nothing of it is left
         self._sandboxes: dict[str, Shell] = {}  #: by the server's name for it, from assignment until nothing is left
@@ -93,7 +101,7 @@ class ShellKeeper:
             self._answer(Refused(start.sandbox_id, "there is a sandbox of this name"), ())
             return
         try:
-            nursery = self._nursery(start.program)
+            nursery = self.zygotes.nursery(start.program)
         except (OSError, RecordTooLong) as error:
             self._answer(Refused(start.sandbox_id, f"no process for {start.program.name} could be started: {error}"), ())
             return
@@ -115,18 +123,6 @@ class ShellKeeper:
             self._release(shell)
         else:
             shell.kill()
-
-    def forget_image(self, tree: str) -> None:
-        """Ends what was made ready in the files of an image, which are about to be removed, and may be made again at their
-        old place. No sandbox uses them."""
-        try:
-            files = identity(tree)
-        except OSError:  # there is nothing to remove
-            return
-        for nursery in self._nurseries.values():
-            if nursery.files == files:
-                nursery.is_outdated = True
-                nursery.kill()
 
     def assigned(self, sandbox_id: str) -> Shell | None:
         """The shell of a sandbox in which something can be started."""
@@ -156,9 +152,7 @@ class ShellKeeper:
             shell.kill()
         for handle in handles:
             linux.wait_for_end(handle, _LAST_WAIT_SECONDS)
-        for nursery in self._nurseries.values():
-            nursery.kill()
-            os.waitid(os.P_PID, nursery.pid, os.WEXITED)
+        self.zygotes.close()
         self._keeper.close()
         self._networks.close()
         self._file_systems.close()
@@ -177,6 +171,9 @@ class ShellKeeper:
                     return
                 shell.kill()
 
+    def _nurseries_in_use(self) -> Iterator[Nursery]:
+        return (shell.nursery for shell in self._shells.values() if shell.state not in ("forking", "spare", "ended"))
+
     def _is_superfluous(self, nursery: Nursery, now: float) -> bool:
         """Zygotes of languages are few and stay; of images there may be any number."""
         if nursery.program.image_root is None or not nursery.is_idle(now, _SPARES_IDLE_SECONDS):
@@ -191,85 +188,6 @@ class ShellKeeper:
             if shell.start is not None and shell.start.sandbox_id == sandbox_id:
                 shell.start = None
                 shell.kill()
-
-    # -- zygotes ---------------------------------------------------------------------------------------------------------
-
-    def _nursery(self, program: Program) -> Nursery:
-        if program not in self._nurseries:
-            if program.image_root is not None:
-                self._make_room_for_image()
-            nursery = start_zygote(program, self._root, self._zygote_settings, self._now())
-            self._nurseries[program] = nursery
-            self._loop.watch_channel(nursery.channel, lambda: self._hear_zygote(nursery))
-            self._loop.watch(nursery.handle, lambda: self._bury_zygote(nursery))
-        return self._nurseries[program]
-
-    def _make_room_for_image(self) -> None:
-        used = [shell.nursery for shell in self._shells.values() if shell.state not in ("forking", "spare", "ended")]
-        nursery = one_too_many(self._nurseries.values(), used)
-        if nursery is not None:
-            nursery.is_outdated = True
-            nursery.kill()
-
-    def _hear_zygote(self, nursery: Nursery) -> None:
-        while (received := nursery.channel.receive()) is not None:
-            data, descriptors = received
-            if not data:
-                self._loop.forget(nursery.channel.socket)  # the pidfd says the rest
-                return
-            report = msgspec.json.decode(data)
-            if isinstance(report, int):
-                self._note_fork(self._shells[report], None, descriptors)
-            elif "failed" in report:
-                nursery.failure = str(report["failed"])
-            elif "ready" in report:
-                nursery.is_ready = True
-            else:
-                self._note_fork(self._shells[report["shell"]], report["error"], descriptors)
-
-    def _note_fork(self, shell: Shell, error: str | None, descriptors: list[int]) -> None:
-        if error is not None:
-            shell.failure = error
-            self._end(shell)
-            return
-        shell.handle = descriptors[0]
-        self._loop.watch(shell.handle, lambda: self._end(shell))
-        self._offer(shell)
-
-    def _bury_zygote(self, nursery: Nursery) -> None:
-        """Its sandboxes die with it, and are killed: one forked in that very moment may not have asked to die with it yet. Each
-        end is noticed by itself."""
-        self._hear_zygote(nursery)
-        os.waitid(os.P_PID, nursery.pid, os.WEXITED)
-        self._loop.forget(nursery.handle)
-        self._loop.forget(nursery.channel.socket)
-        os.close(nursery.handle)
-        nursery.channel.close()
-        nursery.is_dead = True
-        del self._nurseries[nursery.program]
-        reason = nursery.failure or "its process ended"
-        self._bequeath(nursery, reason)
-        for shell in self._shells.values():
-            if shell.nursery is nursery:
-                shell.kill()
-        for shell in [self._shells[number] for number in nursery.forking]:
-            if shell.handle is None and shell.inner_control is None:  # handed to the zygote, and never forked
-                self._end(shell)
-
-    def _bequeath(self, nursery: Nursery, reason: str) -> None:
-        """A zygote that has ended without a word was killed: a new one takes over who waits."""
-        heir = None
-        if nursery.waiting and nursery.failure is None and nursery.ancestors < _ANCESTORS:
-            try:
-                heir = self._nursery(nursery.program)
-            except OSError as error:
-                reason = str(error)
-        if heir is not None:
-            heir.ancestors = nursery.ancestors + 1
-            heir.waiting.extend(nursery.waiting)
-            nursery.waiting.clear()
-        while nursery.waiting:
-            self._refuse(nursery.waiting.popleft(), f"{nursery.program.name} could not be prepared: {reason}")
 
     # -- shells, from the making to the end ------------------------------------------------------------------------------
 
@@ -324,6 +242,26 @@ class ShellKeeper:
             descriptors = [shell.inner_control, shell.outlet.namespace, *(shell.procs or ())]
             shell.nursery.channel.send(b"%d %d" % (shell.number, shell.uid), descriptors)
             shell.hand_over()
+
+    def _note_fork(self, number: int, error: str | None, descriptors: list[int]) -> None:
+        shell = self._shells[number]
+        if error is not None:
+            shell.failure = error
+            self._end(shell)
+            return
+        shell.handle = descriptors[0]
+        self._loop.watch(shell.handle, lambda: self._end(shell))
+        self._offer(shell)
+
+    def _end_with_zygote(self, nursery: Nursery) -> None:
+        """Its sandboxes die with it, and are killed: one forked in that very moment may not have asked to die with it yet. Each
+        end is noticed by itself."""
+        for shell in self._shells.values():
+            if shell.nursery is nursery:
+                shell.kill()
+        for shell in [self._shells[number] for number in nursery.forking]:
+            if shell.handle is None and shell.inner_control is None:  # handed to the zygote, and never forked
+                self._end(shell)
 
     def _hear_shell(self, shell: Shell) -> None:
         while (received := shell.control.receive()) is not None:
