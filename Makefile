@@ -60,8 +60,9 @@ format: $(VENV)/.installed-dev ## let ruff write the format
 docs: $(VENV)/.installed-dev ## write the generated pages of docs/reference again
 	@$(BIN)/python -m lambdad.cli.reference docs/reference
 
-java-client: $(VENV)/bin/python ## build the jar of the Java runtimes' client again; wants javac of a JDK 17
+java-client: $(VENV)/bin/python ## build the jar and libraries of the Java runtimes' client again; wants a JDK 17, gcc for x86-64 and arm64
 	@PYTHONPATH=src $(BIN)/python -m lambdad.runtimes.java.jar
+	@PYTHONPATH=src $(BIN)/python -m lambdad.runtimes.java.native_library
 
 dotnet-client: $(VENV)/.installed ## build the DLL of the .NET runtimes' client again; fetches the SDK of .NET Core 2.1 from npm
 	@$(BIN)/python -m lambdad.runtimes.dotnet.dll .cache/lambdad .cache/dotnet-sdk build

@@ -256,24 +256,26 @@ def node(server: Server) -> list[Figure]:
 
 
 def java(server: Server) -> list[Figure]:
-    """A function in Java, from a jar: in a machine that waits for one, where the release can, and in one of its own, whose own
-    start is nearly all of a cold start then."""
-    ready = [name for name in server.health()["runtimes"]["available"] if name in ("java17", "java21", "java25")]
+    """A function in Java, from a jar, in each release that is ready: in a machine that waits for one, and in one of its own,
+    whose own start is nearly all of a cold start then."""
+    ready = [
+        name for name in ("java8", "java11", "java17", "java21", "java25") if name in server.health()["runtimes"]["available"]
+    ]
     javac = shutil.which("javac")
     if not ready or javac is None:
         return []
-    runtime = max(ready)
-    settings = {"Runtime": runtime, "Handler": "Hello", "Code": {"ZipFile": _java_package(javac)}, "MemorySize": 512}
-    cold = _cold_start(server, runtime, settings)
-    variables = {"Environment": {"Variables": {"JAVA_TOOL_OPTIONS": "-Dhas.own=yes"}}}
-    own = _cold_start(server, f"{runtime}-own", {**settings, **variables})
+    code = {"ZipFile": _java_package(javac)}
+    figures = []
+    for runtime in ready:
+        settings = {"Runtime": runtime, "Handler": "Hello", "Code": code, "MemorySize": 512}
+        cold = _cold_start(server, runtime, settings)
+        variables = {"Environment": {"Variables": {"JAVA_TOOL_OPTIONS": "-Dhas.own=yes"}}}
+        own = _cold_start(server, f"{runtime}-own", {**settings, **variables})
+        figures.append(Figure(f"cold start, Java hello ({runtime}), p50", cold, "ms", 400, 150))
+        figures.append(Figure("the same with a machine of its own (JAVA_TOOL_OPTIONS), p50", own, "ms", 400, 150))
     timings = client.run(server.port, client.invoke_request(f"{runtime}-30"), connections=1, requests=3000, status=200)
     warm = sorted(timings.each[1000:])
-    return [
-        Figure(f"cold start, Java hello ({runtime}), p50", cold, "ms", 400, 150),
-        Figure("the same with a machine of its own (JAVA_TOOL_OPTIONS), p50", own, "ms", 400, 150),
-        Figure(f"warm sync invoke, Java echo ({runtime}), p50", warm[len(warm) // 2] * 1e3, "ms", 0.9, 0.4),
-    ]
+    return [*figures, Figure(f"warm sync invoke, Java echo ({runtime}), p50", warm[len(warm) // 2] * 1e3, "ms", 0.9, 0.4)]
 
 
 def _java_package(javac: str) -> bytes:
@@ -380,7 +382,7 @@ def _cold_start(server: Server, prefix: str, settings: dict[str, Any]) -> float:
     for number in range(31):  # the first one prepares the runtime
         name = f"{prefix}-{number}"
         server.create_function(name, "", **settings)
-        if number > 0 and FAMILY_OF[settings["Runtime"]].pre_boot(settings["Runtime"]) is not None:
+        if number > 0 and FAMILY_OF[settings["Runtime"]].start_names(settings["Runtime"]) is not None:
             server.wait_for_pre_booted(settings["Runtime"])
         timings = client.run(server.port, client.invoke_request(name), connections=1, requests=1, status=200)
         seconds.append(timings.each[0])

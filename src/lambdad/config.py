@@ -307,7 +307,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "pre_booted", "NUMBER", "a number from 0 to 16", read_as.whole(0, 16), "1",
         "Interpreters booted ahead of need that wait for a function, "
-        "for each Node.js or Ruby runtime, java25, and memory size in use.",
+        "for each Node.js, Java or Ruby runtime and memory size in use.",
     ),
     Setting(
         "log_level", "LEVEL", "debug, info, warning or error", read_as.one_of("debug", "info", "warning", "error"), "info",

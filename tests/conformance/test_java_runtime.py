@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from lambdad.runtimes.java.family import LIBRARY_MACHINES
 from lambdad.runtimes.java.jar import JAR
+from lambdad.runtimes.java.native_library import library
 from support.java_runtime import Java, compile_java, compiled, do, javac
 from support.runtime_api import ARN, LIMIT, REQUEST_ID, RuntimeApi
 
@@ -208,6 +210,22 @@ def test_a_function_ends_its_process(java: Java) -> None:
     with java.start("example.ExitsAtInit::handle") as process:
         assert process.wait() == 3
     assert java.api.told.empty()
+
+
+@pytest.mark.parametrize("content", [b"no library", None])
+def test_without_a_library_that_can_be_loaded_only_a_machine_that_waits_ends(
+    java: Java, tmp_path: Path, content: bytes | None
+) -> None:
+    """One of another processor, say, or none at all; the log says which. A function needs no such library."""
+    java.task_root = Path(shutil.copytree(compiled(), tmp_path / "task"))
+    (tmp_path / "runtime").mkdir()
+    for machine in LIBRARY_MACHINES if content is not None else ():
+        (tmp_path / "runtime" / library(machine).name).write_bytes(content or b"")
+    with java.run() as process:
+        assert do(process, "calls").body == b"1"
+    with java.run(_LAMBDAD_BOOT="0 1") as process:
+        assert process.wait() == 1
+        assert ("there is no library for this machine" if content is None else "UnsatisfiedLinkError") in process.ended_log()
 
 
 @pytest.mark.parametrize(

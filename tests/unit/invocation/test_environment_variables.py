@@ -110,7 +110,8 @@ def test_frames(version):
         ("nodejs20.x", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, False),
         ("java25", {"STAGE": "test"}, True),
         ("java25", {"JAVA_TOOL_OPTIONS": "-Xint"}, False),
-        ("java21", {}, False),
+        ("java8", {}, True),
+        ("java8", {"NMT_LEVEL_2": "summary"}, False),
         ("python3.12", {}, False),
         ("provided.al2023", {}, False),
     ],
@@ -123,11 +124,3 @@ def test_what_a_runtime_may_be_booted_with(version, runtime, own, may):
     if booted is not None:
         assert not {"STAGE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "_HANDLER", "AWS_LAMBDA_FUNCTION_NAME"} & booted.keys()
         assert booted["PATH"].startswith("/var/lang/bin:")
-
-
-def test_an_older_java_that_stands_in_is_not_booted_ahead_of_need(version):
-    """It could not take on a function's variables, though the runtime's own Java can."""
-    made = version("hello", runtime="java25")
-    variables = environment_variables(made, CREDENTIALS, "stream")
-    assert boot_with(made, "java25", variables) is not None
-    assert boot_with(made, "java21", variables) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,13 @@ RUNTIMES = {
     21: ("java21",),
     25: ("java25",),
 }
-#: From this release on Java can give its process another environment: see PreBoot.java.
-OLDEST_PRE_BOOTED = 22
-START_NAMES = start_pattern(r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*")
+#: By the machine's name in Java, for which the client has a clibrary-*.so: its name in Linux and in compilers.
+LIBRARY_MACHINES = {"amd64": "x86_64", "aarch64": "aarch64"}
+OLDEST_TO_WARN = 24  #: Java that writes into the log that a library in C is loaded
+START_NAMES = start_pattern(
+    r"_?JAVA_.*|JDK_.*|CLASSPATH|GLIBCXX_.*|NMT_LEVEL_.*"
+    r"|JAVA2D_FONTPATH|GNOME_DESKTOP_SESSION_ID|XDG_CURRENT_DESKTOP"  # properties, in Java 8 and 11
+)
 _LC_CTYPE_MASK = 1  #: of newlocale(3), on Linux
 #: The newest of each release that PyPI has, and for which machines; of 8 it has none.
 WHEELS = {
@@ -100,9 +105,9 @@ def options(feature: int) -> tuple[str, ...]:
 
 
 def _permissions(feature: int) -> tuple[str, ...]:
-    """For what OldEnvironment.java changes, on Java 11; 8 knows no such bounds, and from 17 on it changes nothing. And for what
-    CLibrary.java calls; functions have it as well, whose libraries would be warned of from Java 24 on."""
-    if feature >= OLDEST_PRE_BOOTED:
+    """For what OldEnvironment.java changes, on Java 11; 8 knows no such bounds, and from 17 on it changes nothing. And for the
+    library that CLibrary.java loads; functions have it as well, which may load others."""
+    if feature >= OLDEST_TO_WARN:
         return ("--enable-native-access=ALL-UNNAMED",)
     return ("--add-opens=java.base/java.util=ALL-UNNAMED",) if feature == 11 else ()
 
@@ -133,7 +138,8 @@ def _has_locale(name: str) -> bool:
 
 
 def start_names(runtime: str) -> re.Pattern[str] | None:
-    return START_NAMES if release(runtime) >= OLDEST_PRE_BOOTED else None
+    """The machine that waits needs the library to take its function's environment: see PreBoot.java."""
+    return START_NAMES if platform.machine() in LIBRARY_MACHINES.values() else None
 
 
 def sources(runtime: str) -> Sequence[Source]:

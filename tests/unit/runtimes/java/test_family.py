@@ -75,7 +75,7 @@ def test_it_is_started_where_a_sandbox_shows_it() -> None:
 
 
 def test_each_release_gets_the_options_that_it_knows() -> None:
-    """Java 8 has no archives, 11 needs a package opened, 17 and newer compile once, 25 may call the C library."""
+    """Java 8 has no archives, 11 needs a package opened, 17 and newer compile once, 25 may load a library in C."""
     archive, opened = "-XX:SharedArchiveFile=/var/runtime/client.jsa", "--add-opens=java.base/java.util=ALL-UNNAMED"
     flags, utf8 = "-XX:Flags=/var/runtime/flags", "-Dfile.encoding=UTF-8"
     native = "--enable-native-access=ALL-UNNAMED"
@@ -90,13 +90,19 @@ def test_each_release_gets_the_options_that_it_knows() -> None:
     assert all("-XX:MaxHeapSize={memory_kb:85:65536}k" in options(feature) for feature in (8, 11, 17, 21, 25))
 
 
-def test_only_what_can_change_its_own_environment_is_booted_ahead_of_need() -> None:
-    """Java 22 and newer can."""
-    assert [name for name in FAMILY.runtimes if FAMILY.start_names(name) is not None] == ["java25"]
+@pytest.mark.parametrize("machine, is_booted", [("x86_64", True), ("aarch64", True), ("riscv64", False)])
+def test_every_release_is_booted_ahead_of_need(monkeypatch: pytest.MonkeyPatch, machine: str, is_booted: bool) -> None:
+    """Where the client has a library for the machine: Java itself cannot change the environment of its process."""
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert {FAMILY.start_names(name) is not None for name in FAMILY.runtimes} == {is_booted}
 
 
 @pytest.mark.parametrize(
-    "name", ["JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "CLASSPATH", "GLIBCXX_TUNABLES"]
+    "name",
+    [
+        *("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS", "CLASSPATH", "GLIBCXX_TUNABLES"),
+        *("NMT_LEVEL_1", "JAVA2D_FONTPATH", "XDG_CURRENT_DESKTOP"),
+    ],
 )
 def test_what_a_machine_reads_when_it_starts_is_known(name: str) -> None:
     """A function that sets one of these has a machine of its own."""

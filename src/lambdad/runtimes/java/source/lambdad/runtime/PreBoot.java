@@ -15,7 +15,6 @@ import java.util.Map;
  */
 final class PreBoot {
     private static final String VARIABLE = "_LAMBDAD_BOOT"; // "1022 1023": where variables come from, where to say that it is ready
-    private static final int OLDEST = 22; // Java that can call the C library
     private static final int ENVIRONMENT_BYTES = 8192; // more than what a machine is booted with
     private static final int RECORD_BYTES = 128 * 1024;
 
@@ -23,11 +22,15 @@ final class PreBoot {
 
     /** Returns at once where the function is known already. */
     static void awaitFunction() {
-        String places = release() < OLDEST ? null : places();
+        String places = places();
         if (places == null) {
+            beAlike();
             return;
         }
         try {
+            if (!CLibrary.load()) {
+                throw new IOException("there is no library for this machine");
+            }
             await(places.split(" "));
         } catch (Throwable broken) { // nothing that a function could be told: there is none
             broken.printStackTrace();
@@ -35,53 +38,53 @@ final class PreBoot {
         }
     }
 
+    /** A machine with a function of its own does not need the library, but functions are to see the same in both. */
+    private static void beAlike() {
+        try {
+            CLibrary.load();
+        } catch (UnsatisfiedLinkError unusable) {
+            return; // then no machine waits either
+        }
+    }
+
     /** All of it but what changes this process. */
     static void rehearse() {
         places();
-        if (release() < OLDEST) {
-            return;
-        }
         try {
-            makeReady().close();
+            if (CLibrary.load()) {
+                makeReady();
+            }
         } catch (Throwable broken) {
             throw new IllegalStateException(broken);
         }
     }
 
-    private static CLibrary makeReady() throws Throwable {
-        CLibrary library = new CLibrary(RECORD_BYTES);
-        library.setVariable(VARIABLE, ""); // what is done once is done faster the next time
-        library.changeFolder(System.getProperty("user.dir"));
+    private static void makeReady() throws Throwable {
+        CLibrary.setVariable(VARIABLE, ""); // what is done once is done faster the next time
+        CLibrary.changeFolder(System.getProperty("user.dir"));
         Warming.run();
-        return library;
     }
 
     private static void await(String[] places) throws Throwable {
         int start = Integer.parseInt(places[0]);
         int ready = Integer.parseInt(places[1]);
-        CLibrary library = makeReady();
-        library.write(ready, ".");
-        library.close(ready);
-        byte[] record = library.read(start);
-        library.close(start);
+        makeReady();
+        CLibrary.write(ready, ".");
+        CLibrary.closeDescriptor(ready);
+        byte[] record = CLibrary.read(start, RECORD_BYTES);
+        CLibrary.closeDescriptor(start);
         if (record.length == 0) { // there will be no function
             Runtime.getRuntime().halt(0);
         }
-        become((Map<?, ?>) JsonReader.read(new String(record, StandardCharsets.UTF_8)), library);
-        library.close();
+        become((Map<?, ?>) JsonReader.read(new String(record, StandardCharsets.UTF_8)));
     }
 
-    private static void become(Map<?, ?> variables, CLibrary library) throws Throwable {
-        library.clearEnvironment();
+    private static void become(Map<?, ?> variables) throws IOException {
+        CLibrary.clearEnvironment();
         for (Map.Entry<?, ?> variable : variables.entrySet()) {
-            library.setVariable((String) variable.getKey(), (String) variable.getValue());
+            CLibrary.setVariable((String) variable.getKey(), (String) variable.getValue());
         }
-        library.changeFolder(System.getProperty("user.dir")); // to what is there now
-    }
-
-    private static int release() {
-        String version = System.getProperty("java.specification.version", "");
-        return Integer.parseInt(version.substring(version.lastIndexOf('.') + 1)); // of 8 it is 1.8
+        CLibrary.changeFolder(System.getProperty("user.dir")); // to what is there now
     }
 
     /** As the kernel has the environment. Null where there is no such variable. */

@@ -63,6 +63,14 @@ final class RuntimeApi {
         return api;
     }
 
+    /** Without a connection: `answers` has what it will be answered. */
+    static RuntimeApi rehearsed(InputStream answers, OutputStream requests) {
+        RuntimeApi api = new RuntimeApi("127.0.0.1:1");
+        api.input = answers;
+        api.output = requests;
+        return api;
+    }
+
     /** Waits, without any limit, for an invocation; the process may be frozen meanwhile. */
     Invocation next() throws IOException {
         if (!hasAsked) {
