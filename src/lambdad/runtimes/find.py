@@ -30,6 +30,16 @@ class Interpreter:
     problem: str | None = None
 
 
+def in_own_folder(runtime: str, version: tuple[int, int, int], is_final: bool, path: Path, program: str) -> Interpreter:
+    """One that stands as NAME/bin/`program`; where it does not, no sandbox can be shown its folder alone."""
+    executable = path.resolve()
+    root = executable.parents[1]
+    problem = None
+    if executable.parent.name != "bin" or root in (Path("/"), Path.home()):
+        problem = f"{executable} is not in a folder of its own (NAME/bin/{program}) that a sandbox could be shown."
+    return Interpreter(runtime, version, is_final, executable, root, problem)
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """How the interpreters of one language are recognized."""

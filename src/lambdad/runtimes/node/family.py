@@ -11,7 +11,7 @@ from pathlib import Path
 from lambdad.model.pre_boot import start_pattern
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
-from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.find import Interpreter, Lookup, in_own_folder
 from lambdad.runtimes.node.sdk import sdk
 from lambdad.runtimes.source import NpmSource, Source
 
@@ -25,13 +25,8 @@ def read_answers(path: Path, output: str) -> Sequence[Interpreter]:
     matched = re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)(-\S+)?", output)
     if matched is None:
         return []
-    executable = path.resolve()
-    root = executable.parents[1]
     version = (int(matched[1]), int(matched[2]), int(matched[3]))
-    problem = None
-    if executable.parent.name != "bin" or root in (Path("/"), Path.home()):
-        problem = f"{executable} is not in a folder of its own (NAME/bin/node) that a sandbox could be shown."
-    return [Interpreter(f"nodejs{version[0]}.x", version, matched[4] is None, executable, root, problem)]
+    return [in_own_folder(f"nodejs{version[0]}.x", version, matched[4] is None, path, "node")]
 
 
 def start(interpreter: Interpreter) -> StartCommand:

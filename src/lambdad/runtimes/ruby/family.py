@@ -9,7 +9,7 @@ from pathlib import Path
 from lambdad.model.pre_boot import start_pattern
 from lambdad.model.runtime_program import StartCommand
 from lambdad.runtimes.family import Family, inside
-from lambdad.runtimes.find import Interpreter, Lookup
+from lambdad.runtimes.find import Interpreter, Lookup, in_own_folder
 from lambdad.runtimes.ruby.debian_ruby import sources
 from lambdad.runtimes.ruby.sdk import sdk
 
@@ -21,13 +21,8 @@ def read_answers(path: Path, output: str) -> Sequence[Interpreter]:
     matched = re.fullmatch(r"ruby (\d+)\.(\d+)\.(\d+) (-?\d+)", output)
     if matched is None:
         return []
-    executable = path.resolve()
-    root = executable.parents[1]
     version = (int(matched[1]), int(matched[2]), int(matched[3]))
-    problem = None
-    if executable.parent.name != "bin" or root in (Path("/"), Path.home()):
-        problem = f"{executable} is not in a folder of its own (NAME/bin/ruby) that a sandbox could be shown."
-    return [Interpreter(f"ruby{version[0]}.{version[1]}", version, int(matched[4]) >= 0, executable, root, problem)]
+    return [in_own_folder(f"ruby{version[0]}.{version[1]}", version, int(matched[4]) >= 0, path, "ruby")]
 
 
 def start(interpreter: Interpreter) -> StartCommand:
