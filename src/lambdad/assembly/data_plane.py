@@ -34,7 +34,7 @@ from lambdad.sandbox.base import UNBOUNDED, UnpackLimits
 from lambdad.services.lambda_.records import LambdaRecords
 from lambdad.services.logs.state import LogsState
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(RuntimePrograms.__module__)  #: whose progress is told
 
 _SPARED_BYTES = 1 << 30  #: of the disk, or a twentieth of a small one: unpacked images leave it to everything else
 
