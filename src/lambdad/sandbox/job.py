@@ -133,6 +133,7 @@ def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, lau
     status = 1
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)  # an event loop's, of whose sockets nothing stays open here
         if os.getppid() == launcher:
             close_all_but(kept)
             report = work()
