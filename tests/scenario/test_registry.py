@@ -214,19 +214,34 @@ def test_a_lifecycle_policy_is_kept_and_given_back(ecr: Any) -> None:
 
 
 def test_what_was_confirmed_is_there_after_a_kill(tmp_path: Path) -> None:
-    """Repository, parts and manifest; an upload that was under way has to begin again."""
-    with running(tmp_path) as server:
-        server.client("ecr").create_repository(repositoryName="kept")
+    """Repository, parts and manifest; an upload that was under way has to begin again. All of it counts for the share of its
+    account, until it goes."""
+    with running(tmp_path, "--image-share-mb", "1") as server:
+        ecr = server.client("ecr")
+        ecr.create_repository(repositoryName="kept")
         registry = RegistryClient(server.endpoint, "kept")
         registry.push(APP, "v1")
         location = registry.ask("POST", "blobs/uploads/", b"")[1]["location"]
         registry.ask("PATCH", location, b"half")
+        large = bytes(1 << 20)
         server.kill()
         server.start()
         assert registry.ask("GET", "manifests/v1")[2] == APP.manifest
         assert all(registry.ask("GET", f"blobs/{digest}")[2] == data for digest, data in APP.blobs.items())
         assert error_code(registry.ask("PATCH", location, b"more")[2]) == "BLOB_UPLOAD_UNKNOWN"
         assert not list((server.data_dir / "blobs/tmp").iterdir())
+        assert _send(registry, large) == (403, "DENIED")
+        assert not list((server.data_dir / "blobs/tmp").iterdir())
+        ecr.delete_repository(repositoryName="kept", force=True)
+        ecr.create_repository(repositoryName="kept")
+        assert _send(registry, large) == (201, "")
+        assert _send(registry, b"one more") == (403, "DENIED")
+
+
+def _send(registry: RegistryClient, data: bytes) -> tuple[int, str]:
+    """In one request."""
+    status, _, body = registry.ask("POST", f"blobs/uploads/?digest={digest_of(data)}", data)
+    return status, error_code(body) if body else ""
 
 
 def test_with_authentication_the_registry_wants_a_password_of_the_api(strict: Server) -> None:

@@ -53,10 +53,9 @@ class AccountShares:
 
     def _raise(self, account_id: str, size: int) -> None:
         if size and self._used[account_id] + size > self._most_bytes:
-            share = f"{self._most_bytes >> 20} MB of the disk"
-            raise NoShareLeft(
-                f"The images of the account {account_id} may take {share}: delete some, or have its share raised."
-            )
+            share = f"{self._most_bytes / 2**20:.0f} MB of the disk"
+            advice = "delete some, or have the setting image_share_mb raised"
+            raise NoShareLeft(f"The images of the account {account_id} may take {share}: {advice}.")
         self._used[account_id] += size
 
     def _lower(self, account_id: str, size: int) -> None:
