@@ -33,11 +33,13 @@ def handler(event, context):
         log.exception("error")
     print('{"level": "debug", "timestamp": "2024-11-02T16:51:31.587199Z", "message": "own"}')
     return [os.environ.get(name) for name in ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL", "_LAMBDA_TELEMETRY_LOG_FD")]
+
+open("/tmp/loaded", "w").close()
 """
 
 #: Writes down, as its own output, each event that it is sent.
 LISTENER = """#!/usr/bin/python3
-import http.client, http.server, json, os, sys, threading
+import http.client, http.server, json, os, sys, threading, time
 received = []
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -62,9 +64,15 @@ answer, _ = call("POST", "/2020-01-01/extension/register", {"Lambda-Extension-Na
 identity = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}
 wish = {"schemaVersion": "2022-12-13", "types": ["platform", "function"], "buffering": {"timeoutMs": 25},
         "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243/"}}
-for _ in range(2):  # saying it twice changes nothing
+def subscribe():
     answer, body = call("PUT", "/2022-07-01/telemetry", identity, json.dumps(wish))
     assert answer.status == 200, body
+subscribe()
+while not os.path.exists("/tmp/loaded"):
+    time.sleep(0.01)
+for _ in range(25):  # saying it again changes nothing, nor does a runtime that is ready before its extensions are
+    subscribe()
+    time.sleep(0.01)
 while json.loads(call("GET", "/2020-01-01/extension/event/next", identity)[1])["eventType"] != "SHUTDOWN":
     continue
 """
@@ -82,6 +90,7 @@ def create(server: Server, name: str, config: dict[str, str], **settings: Any) -
 
 
 def invoke(server: Server, name: str, event: object = None) -> tuple[Any, list[str]]:
+    server.wait_for_rest()
     answer = server.client("lambda").invoke(FunctionName=name, LogType="Tail", Payload=json.dumps(event))
     return json.load(answer["Payload"]), base64.b64decode(answer["LogResult"]).decode().splitlines()
 

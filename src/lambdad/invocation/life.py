@@ -177,12 +177,13 @@ class Life:
         await self._start_runtime(running or await sandbox.run_runtime(self._environment), api)
         is_ready = await self.session.wait_ready()
         self.extensions.close_registration()
-        self._log.forget_early()
         if is_ready and not self.extensions.is_empty:
             is_ready = await self.extensions.all_ready()
             for extension in self.extensions.registered:
                 event = platform_events.extension(extension.name, "Ready", extension.events)
                 self._log.platform(event, log_lines.extension(extension.name, extension.events))
+        self.extensions.close_subscriptions()
+        self._log.forget_early()
         return is_ready
 
     async def _start_extension(self, sandbox: Sandbox, name: str) -> None:

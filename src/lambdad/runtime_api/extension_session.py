@@ -113,6 +113,7 @@ class ExtensionSession:
         self._hears_of_invocations = hears_of_invocations
         self._extensions = {name: Extension(name, is_external=True) for name in external}
         self._is_open = True
+        self._takes_subscriptions = True
         self._is_over = False
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[bool]]] = []
 
@@ -124,8 +125,13 @@ class ExtensionSession:
 
     @property
     def is_open(self) -> bool:
-        """Extensions may still register, and subscribe."""
+        """Extensions may still register."""
         return self._is_open and not self._is_over
+
+    @property
+    def takes_subscriptions(self) -> bool:
+        """Extensions may still subscribe to telemetry: as on AWS, until the last of them has asked for its first event."""
+        return self._takes_subscriptions and not self._is_over
 
     @property
     def is_empty(self) -> bool:
@@ -153,6 +159,9 @@ class ExtensionSession:
 
     def close_registration(self) -> None:
         self._is_open = False
+
+    def close_subscriptions(self) -> None:
+        self._takes_subscriptions = False
 
     def invoke(self, request: InvocationRequest) -> None:
         """Tells of an invocation whoever wants to hear of them."""

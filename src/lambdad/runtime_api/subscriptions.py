@@ -69,7 +69,7 @@ def answer(session: ExtensionSession, request: Request) -> bytes:
         return answers.method_not_allowed("PUT")
     try:
         extension = session.find(request.headers.get(IDENTIFIER, b"").decode("utf-8", "replace").strip())
-        if not session.is_open:
+        if not session.takes_subscriptions:
             raise ExtensionRefusal(f"{name}.SubscriptionClosed", f"{name} API subscription is closed already")
     except ExtensionRefusal as refusal:
         return answers.refusal(403, refusal.error_type, str(refusal))

@@ -106,7 +106,7 @@ async def test_what_is_no_subscription_is_refused(api, subscribed, identifier, b
 
 
 async def test_only_extensions_subscribe_and_only_in_init(api, subscribed, identifier):
-    """Others are refused with 403, and so is everybody once the runtime has asked for work."""
+    """Others are refused with 403, and so is everybody once the runtime and all extensions have asked for work."""
     client = await api.connect()
     for wrong, error_type in (
         (None, "Extension.MissingExtensionIdentifier"),
@@ -115,7 +115,11 @@ async def test_only_extensions_subscribe_and_only_in_init(api, subscribed, ident
     ):
         status, _, body = await client.ask(put(TELEMETRY, WISH, wrong))
         assert (status, json.loads(body)["errorType"]) == (403, error_type)
-    api.session.extensions.close_registration()
+    api.session.extensions.close_registration()  # the runtime alone has asked
+    assert (await client.ask(put(TELEMETRY, WISH, identifier)))[0] == 200
+    assert len(subscribed) == 1
+    subscribed.clear()
+    api.session.extensions.close_subscriptions()
     for path, name in ((TELEMETRY, "Telemetry"), (LOGS, "Logs")):
         status, _, body = await client.ask(put(path, WISH, identifier))
         assert status == 403
