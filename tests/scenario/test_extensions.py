@@ -151,7 +151,7 @@ def test_a_shell_extension_hears_of_every_invocation(server: Server) -> None:
     if shutil.which("curl", path="/usr/bin:/bin") is None:
         pytest.skip("needs curl in /usr/bin")
     create_extended(server, "with-shell", FUNCTION, {"shell-logger": SHELL})
-    ids = [server.invoke("with-shell") for _ in range(3)]
+    ids = [server.invoke_again("with-shell") for _ in range(3)]
     for request_id in ids:
         wait_for_line(server, "with-shell", f'"requestId":"{request_id}"')
     said = lines(server, "with-shell")
@@ -263,7 +263,7 @@ def test_telemetry_is_delivered(server: Server) -> None:
     for attempt in range(3):
         name = f"with-telemetry-{attempt}"
         server.create_function(name, source, Layers=[arn], MemorySize=512, Timeout=10)
-        ids = [server.invoke(name, number) for number in range(2)]
+        ids = [server.invoke_again(name, number) for number in range(2)]
         server.client("lambda").delete_function(FunctionName=name)
         wait_for_line(server, name, "HEARD ")
         said = lines(server, name)

@@ -38,8 +38,8 @@ def test_a_go_program_is_a_function(server: Server, program: bytes) -> None:
     assert variables["AWS_SECURITY_TOKEN"] == variables["AWS_SESSION_TOKEN"]
     assert variables["AWS_ACCESS_KEY"] == variables["AWS_ACCESS_KEY_ID"]
     assert not [name for name in variables if name.startswith("_LAMBDAD")] and "PYTHONPATH" not in variables
-    assert server.failure("go-function", "fail") == {"errorMessage": "as asked é", "errorType": "errorString"}
-    assert server.invoke("go-function", 1)["count"] == 3
+    assert server.fail_again("go-function", "fail") == {"errorMessage": "as asked é", "errorType": "errorString"}
+    assert server.invoke_again("go-function", 1)["count"] == 3
     exited = server.failure("go-function", "exit")
     assert exited["errorType"] == "Runtime.ExitError"
     assert exited["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")

@@ -143,9 +143,9 @@ def test_what_goes_in_comes_out(server: Server, name: str, event: Any) -> None:
 
 def test_environments_are_used_again(server: Server, name: str) -> None:
     """One process serves one call after the other, also after one that failed."""
-    first = server.invoke(name)["calls"]
-    server.failure(name, {"how": "fail"})
-    assert server.invoke(name)["calls"] == first + 2
+    first = server.invoke_again(name)["calls"]
+    server.fail_again(name, {"how": "fail"})
+    assert server.invoke_again(name)["calls"] == first + 2
 
 
 def test_the_context_is_true(server: Server, name: str) -> None:
@@ -172,9 +172,9 @@ def test_an_error_of_the_function_is_told_as_it_is(server: Server, client: Clien
 
 def test_a_result_that_is_no_json_is_an_error(server: Server, client: Client, name: str) -> None:
     """The client's own words for it, and the environment goes on."""
-    calls = server.invoke(name)["calls"]
-    assert server.failure(name, {"how": "unserialisable"})["errorType"] == client.unserialisable_type
-    assert server.invoke(name)["calls"] == calls + 2
+    calls = server.invoke_again(name)["calls"]
+    assert server.fail_again(name, {"how": "unserialisable"})["errorType"] == client.unserialisable_type
+    assert server.invoke_again(name)["calls"] == calls + 2
 
 
 def test_a_process_that_ends_and_a_call_that_takes_too_long(server: Server, name: str) -> None:

@@ -133,15 +133,15 @@ def test_a_function_in_ruby_lives_as_on_aws(place: Place, tmp_path: Path) -> Non
     assert variables["GEM_PATH"].startswith(f"/var/task/vendor/bundle/ruby/{interface}:/opt/ruby/gems/{interface}:")
     assert variables["RUBYLIB"] == "/var/task:/var/runtime/lib:/opt/ruby/lib"
     assert not [name for name in variables if name.startswith("_LAMBDA")]
-    raised = server.failure("ruby-function", "fail")
+    raised = server.fail_again("ruby-function", "fail")
     assert (raised["errorType"], raised["errorMessage"]) == ("Function<ArgumentError>", "as asked")
     assert raised["stackTrace"][0].startswith("/var/task/app.rb:19:in ")
-    assert server.failure("ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
-    assert server.invoke("ruby-function")["count"] == 2
-    assert server.failure("ruby-function", "name")["errorType"] == "Function<NameError>"
-    assert server.invoke("ruby-function")["count"] == 1
-    assert server.failure("ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
-    assert server.invoke("ruby-function")["count"] == 1
+    assert server.fail_again("ruby-function", "huge")["errorType"] == "Function.ResponseSizeTooLarge"
+    assert server.invoke_again("ruby-function")["count"] == 2
+    assert server.fail_again("ruby-function", "name")["errorType"] == "Function<NameError>"
+    assert server.invoke_again("ruby-function")["count"] == 1
+    assert server.fail_again("ruby-function", "exit")["errorMessage"].endswith("Runtime exited with error: exit status 3")
+    assert server.invoke_again("ruby-function")["count"] == 1
     # The caller has its answer before the last line has been read from the function.
     wait_until(lambda: server.messages("/aws/lambda/ruby-function").count("two\nlines\n") == 8, 20, "eight messages")
     messages = server.messages("/aws/lambda/ruby-function")

@@ -108,6 +108,7 @@ def test_an_external_extension_works_beside_every_clone(server: Server) -> None:
     lambda_ = server.client("lambda")
     results = []
     for _ in range(2):
+        server.wait_for_rest()
         answer = lambda_.invoke(FunctionName="snap-extended", Qualifier="1")
         assert "FunctionError" not in answer
         results.append(json.loads(answer["Payload"].read()))

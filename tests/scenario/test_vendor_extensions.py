@@ -226,7 +226,7 @@ def test_the_example_counts_what_invocations_cost(server: Server) -> None:
     """The extension of docs/how-to/extensions.md hears of every invocation, and tells its sum at the end."""
     create_extended(server, "with-example", FUNCTION, {"cost": EXAMPLE.read_bytes()})
     for _ in range(3):
-        server.invoke("with-example", {})
+        server.invoke_again("with-example", {})
     server.client("lambda").delete_function(FunctionName="with-example")
     said = wait_for_line(server, "with-example", "cost: ")
     sums = json.loads(said.removeprefix("cost: ").partition(", shut")[0])
@@ -239,7 +239,7 @@ def test_the_example_counts_what_invocations_cost(server: Server) -> None:
 def test_an_agent_in_go_flushes_all_that_it_heard(server: Server, agent: bytes) -> None:
     """Every line and every report reaches it once: with the next invocation, or at the end."""
     create_extended(server, "with-agent", FUNCTION, {"agent": agent})
-    ids = [server.invoke("with-agent", {"number": number}) for number in range(4)]
+    ids = [server.invoke_again("with-agent", {"number": number}) for number in range(4)]
     server.client("lambda").delete_function(FunctionName="with-agent")
     wait_for_line(server, "with-agent", f"agent: last report {ids[-1]} success")
     flushed = [line.split(" ", 2)[2] for line in lines(server, "with-agent") if line.startswith("agent: ")]
@@ -250,7 +250,7 @@ def test_an_agent_in_go_flushes_all_that_it_heard(server: Server, agent: bytes) 
 def test_an_extension_in_nothing_but_bash(server: Server) -> None:
     """With bash's own TCP, where there is no curl."""
     create_extended(server, "with-bash", FUNCTION, {"plain": BASH})
-    ids = [server.invoke("with-bash", {}) for _ in range(2)]
+    ids = [server.invoke_again("with-bash", {}) for _ in range(2)]
     server.client("lambda").delete_function(FunctionName="with-bash")
     wait_for_line(server, "with-bash", '"eventType":"SHUTDOWN"')
     events = [json.loads(line.removeprefix("bash: ")) for line in lines(server, "with-bash") if line.startswith("bash: ")]
@@ -264,7 +264,7 @@ def test_an_extension_within_the_runtimes_process(server: Server) -> None:
     first = server.invoke("with-internal")
     status, refusal, accepted, _, request_id = first
     assert (status, refusal, accepted) == (403, "Extension.InvalidEventType", 200)
-    assert server.invoke("with-internal")[3][:1] == [request_id]
+    assert server.invoke_again("with-internal")[3][:1] == [request_id]
     assert "EXTENSION\tName: inside\tState: Ready\tEvents: [INVOKE]" in lines(server, "with-internal")
 
 

@@ -19,6 +19,7 @@ class CalledFunction:
         runtime = next((name for name in runtimes if name in ready), None)
         if runtime is None:
             pytest.skip(f"none of {', '.join(runtimes)} is ready here")
+        self._server = server
         self.client = server.client("lambda")
         self.named = {"FunctionName": name}
         values = {"Code": {"ZipFile": code}, "Handler": handler, "Timeout": 30, **settings}
@@ -26,7 +27,8 @@ class CalledFunction:
         server.wait_active(name)
 
     def invoke(self, event: Any, **settings: Any) -> tuple[Any, str, str]:
-        """What came back, "Unhandled" or nothing, and the end of the log."""
+        """What came back, "Unhandled" or nothing, and the end of the log; in the environment of the call before."""
+        self._server.wait_for_rest()
         answer = self.client.invoke(**self.named, Payload=json.dumps(event).encode(), LogType="Tail", **settings)
         log = base64.b64decode(answer["LogResult"]).decode()
         return json.loads(answer["Payload"].read()), answer.get("FunctionError", ""), log

@@ -189,6 +189,16 @@ class Server:
         what is nearly free it waits but a moment, which on a slow machine is over too soon."""
         wait_until(lambda: self.health()["environments"]["busy"] == 0, 60, "the environments to be free")
 
+    def invoke_again(self, name: str, event: Any = None, **options: Any) -> Any:
+        """As `invoke`, in the environment of the invocation before."""
+        self.wait_for_rest()
+        return self.invoke(name, event, **options)
+
+    def fail_again(self, name: str, event: Any = None, **options: Any) -> dict[str, Any]:
+        """As `failure`, in the environment of the invocation before."""
+        self.wait_for_rest()
+        return self.failure(name, event, **options)
+
     def messages(self, group: str) -> list[str]:
         """Every line of a log group; none while the group is not there."""
         logs = self.client("logs")
