@@ -8,6 +8,7 @@ import json
 import platform
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ class RuntimePrograms:
         self._versions: dict[str, RuntimeVersion] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, RuntimeProgram] = {}
+        self._removals: Counter[str] = Counter()  #: by an interpreter's runtime, how often its folder was gone
         self._without_sdk: dict[str, str] = {}
         self._tried_at: dict[str, float] = {}
         self._retries: dict[str, asyncio.Task[None]] = {}
@@ -125,13 +127,15 @@ class RuntimePrograms:
 
         Where the SDK cannot be had the program comes without it, `problems` says so, and it is tried again in the
         background from time to time; the next call after a success gets the complete program. A language that was installed
-        anew is the one from then on; what it replaced stays as long as this server may run something from it.
+        anew is the one from then on; what it replaced stays as long as this server may run something from it. A program that
+        somebody has removed from the cache is built again.
         """
         await self.look_again()
         interpreter = self.available().get(runtime)
         if interpreter is None:
             raise SandboxError(self._why_missing(runtime))
         self._hold(interpreter)
+        self._forget_if_removed(runtime, interpreter)
         if runtime not in self._ready:
             async with self._locks.setdefault(runtime, asyncio.Lock()):
                 if runtime not in self._ready:
@@ -145,6 +149,14 @@ class RuntimePrograms:
             self._held.hold(interpreter.language_root)
         except OSError as error:
             raise SandboxError(f"{interpreter.runtime} has just been installed again; it is found at the next try.") from error
+
+    def _forget_if_removed(self, runtime: str, interpreter: Interpreter) -> None:
+        program = self._ready.get(runtime)
+        if program is not None and not (program.runtime_dir / _MANIFEST).is_file():
+            del self._ready[runtime]
+            self._removals[interpreter.runtime] += (
+                1  # into the name of the next: sandboxes hold on to the folder of the one before
+            )
 
     def _why_missing(self, runtime: str) -> str:
         known = self._found.get(runtime)
@@ -165,7 +177,8 @@ class RuntimePrograms:
 
     async def _build(self, interpreter: Interpreter) -> RuntimeProgram:
         runtime = interpreter.runtime
-        name = folder_name(interpreter)
+        removals = self._removals[runtime]
+        name = f"{folder_name(interpreter)}+{removals}" if removals else folder_name(interpreter)
         folder = self._folder / name
         if not folder.is_dir():
             async with building(self._folder, name) as content:

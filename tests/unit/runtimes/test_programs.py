@@ -123,6 +123,20 @@ async def test_what_a_killed_builder_left_is_removed(tmp_path: Path) -> None:
     assert [path for path in program.runtime_dir.parent.iterdir() if path.is_dir()] == [program.runtime_dir]
 
 
+async def test_a_program_that_was_removed_is_built_again(tmp_path: Path) -> None:
+    """The cache may be cleaned while the server runs. Under another name: sandboxes of the one before still look there."""
+    installer = FakeInstaller()
+    server = await programs(tmp_path, installer)
+    seen = set()
+    for _ in range(3):
+        made = await asyncio.gather(*(server.prepare(OURS) for _ in range(3)))
+        assert len(set(made)) == 1
+        assert (made[0].runtime_dir / "bootstrap.py").is_file()
+        seen.add(made[0].runtime_dir)
+        shutil.rmtree(tmp_path / "cache")
+    assert (len(seen), installer.calls) == (3, 3)
+
+
 async def test_a_cancelled_build_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     """Neither a folder nor a lock stays behind."""
     installer = FakeInstaller(hold=asyncio.Event())
