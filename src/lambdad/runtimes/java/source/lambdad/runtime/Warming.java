@@ -5,6 +5,7 @@ import com.amazonaws.services.lambda.runtime.RequestHandler;
 
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.FilePermission;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
@@ -31,6 +32,7 @@ final class Warming {
     static void run() throws Throwable {
         Thread thread = Thread.currentThread();
         ClassLoader classes = thread.getContextClassLoader();
+        permit();
         // First, since descriptors that stay open are to have the numbers that they would have: after one connection.
         try (ServerSocket listener = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             RuntimeApi.connect("127.0.0.1:" + listener.getLocalPort()).close();
@@ -38,6 +40,12 @@ final class Warming {
         } finally {
             thread.setContextClassLoader(classes);
         }
+    }
+
+    /** Classes are given the permission to read where they come from, and for the first Java reads its settings of security. */
+    private static void permit() {
+        FilePermission permission = new FilePermission("/var/task/-", "read");
+        permission.newPermissionCollection().add(permission);
     }
 
     /** Nothing goes over the connection: some releases of Java keep a buffer that it went through, which could be seen. */
