@@ -24,6 +24,7 @@ _USUAL_TOKEN_SECONDS = 12 * 3600
 _ROOT_TOKEN_SECONDS = 3600  #: at most, for the root of an account
 _CHAINED_SECONDS = 3600  #: at most, for a role that is assumed by a role
 _POLICY_ARNS = 10
+_TAGS = 50
 _POLICY_BYTES = 2048  #: of all session policies together
 
 
@@ -80,7 +81,7 @@ async def assume_role(state: StsState, context: RequestContext, request: Request
         owner_id=role.unique_id,
         name=request["RoleSessionName"],
         policies=policies,
-        tags={**inherited, **_tags(request)},
+        tags=_session_tags(request, inherited),
         transitive_tag_keys=(*inherited, *transitive),
         source_identity=source_identity,
         external_id=request.get("ExternalId"),
@@ -98,7 +99,7 @@ def _assumed_shape(issued: IssuedSession, role: TrustedRole, session: Session) -
     }
     if session.policies is not None or session.tags:
         size = sum(map(len, session.policies or ())) + sum(len(key) + len(value) for key, value in session.tags.items())
-        output["PackedPolicySize"] = max(1, size * 100 // (_POLICY_BYTES + 50 * 384))
+        output["PackedPolicySize"] = max(1, size * 100 // (_POLICY_BYTES + _TAGS * 384))
     if session.source_identity is not None:
         output["SourceIdentity"] = session.source_identity
     return output
@@ -123,6 +124,15 @@ def _transitive_tag_keys(request: Request, inherited: Mapping[str, str]) -> list
         )
         raise ServiceError("InvalidParameterValue", message, status=400)
     return [tags[key] for key in dict.fromkeys(wanted)]
+
+
+def _session_tags(request: Request, inherited: Mapping[str, str]) -> dict[str, str]:
+    """However long the chain is, a session has no more than one request may give."""
+    tags = {**inherited, **_tags(request)}
+    if len(tags) > _TAGS:
+        message = f"Packed size of session tags consumes more than is allotted: a session has at most {_TAGS} tags."
+        raise ServiceError("PackedPolicyTooLarge", message, status=400)
+    return tags
 
 
 def _source_identity(calling: Session | None, subject: Subject, request: Request) -> str | None:

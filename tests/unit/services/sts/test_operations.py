@@ -170,6 +170,27 @@ async def test_transitive_tags_go_along_a_chain_of_roles() -> None:
     assert "sts:TagSession" in (await iam.refused("AssumeRole", RoleArn=plain, RoleSessionName="two"))[1]
 
 
+async def test_a_chain_of_roles_gathers_no_more_tags_than_a_session_has() -> None:
+    """A role that may assume itself would have ever larger sessions, each kept on the disk."""
+    iam, role = await world()
+    tagging = ["sts:AssumeRole", "sts:TagSession"]
+    ann, iam.caller = iam.caller, ROOT
+    await iam.call("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trusting({"AWS": [ann.arn, role]}, tagging))
+    await iam.call("AttachRolePolicy", RoleName="r", PolicyArn=ADMIN)
+    iam.caller = ann
+    wanted = {"RoleArn": role, "RoleSessionName": "one"}
+    keys = [f"key-{number}" for number in range(49)]
+    tags = [{"Key": key, "Value": "v"} for key in keys]
+    iam.caller = caller_of(iam, await iam.call("AssumeRole", **wanted, Tags=tags, TransitiveTagKeys=keys))
+    more = [{"Key": "more", "Value": "v"}, {"Key": "too many", "Value": "v"}]
+    assert (await iam.refused("AssumeRole", **wanted, Tags=more))[0] == "PackedPolicyTooLarge"
+    session = await iam.call("AssumeRole", **wanted, Tags=more[:1], TransitiveTagKeys=["more"])
+    assert session["PackedPolicySize"] < 100
+    iam.caller = caller_of(iam, session)
+    assert await iam.call("AssumeRole", **wanted)
+    assert (await iam.refused("AssumeRole", **wanted, Tags=more[1:]))[0] == "PackedPolicyTooLarge"
+
+
 async def test_a_source_identity_goes_along_a_chain_of_roles() -> None:
     """No role on the way can drop it or set another one, and each must let it be set."""
     iam, role = await world()
