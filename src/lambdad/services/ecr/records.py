@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lambdad.images.account_share import AccountShares
+from lambdad.images.account_share import AccountShares, Arriving
 from lambdad.services.ecr.counts import Counts
 from lambdad.services.ecr.model import Repository, RepositoryName, StoredManifest
 from lambdad.store.base import Blobs, Change, Delete, Put, Record, Records, refer, unrefer
@@ -196,15 +196,19 @@ class EcrRecords:
     # Parts
 
     async def has_part(self, name: RepositoryName, digest: str) -> bool:
-        return await self._records.get(_PARTS, f"{name.key}:{digest}") is not None
+        """One that was lost is not there: whoever pushes brings it again."""
+        record = await self._records.get(_PARTS, f"{name.key}:{digest}")
+        return record is not None and self._is_kept(digest)
 
-    async def add_part(self, name: RepositoryName, digest: str, now: float) -> None:
-        """The blob must be pinned."""
-        is_new = not await self.has_part(name, digest)
+    async def add_part(self, name: RepositoryName, digest: str, now: float, arriving: Arriving | None = None) -> None:
+        """The blob must be pinned. What has been arriving counts as kept from then on, and never as both."""
+        is_new = await self._records.get(_PARTS, f"{name.key}:{digest}") is None
 
         async def step() -> None:
             put = Put(_PARTS, f"{name.key}:{digest}", msgspec.json.encode(now))
             await self._records.commit([put, refer(digest, _owner(name))])
+            if arriving is not None:
+                arriving.end()
             if is_new:
                 self.shares.take(name.account_id, digest, self._size(digest))
 
@@ -216,7 +220,7 @@ class EcrRecords:
             record = await self._records.get(_PARTS, f"{name.key}:{digest}")
             if record is not None and abs(now - _asked_at(record)) > NOTED_SECONDS:
                 await self._records.commit([Put(_PARTS, record.key, msgspec.json.encode(now))])
-        return record is not None
+            return record is not None and self._is_kept(digest)
 
     async def parts(self, name: RepositoryName) -> dict[str, float]:
         """Digest -> when it came, or a push was told that it is there; within `NOTED_SECONDS`."""
@@ -262,6 +266,13 @@ class EcrRecords:
 
     def _sizes(self, digests: Iterable[str]) -> dict[str, int]:
         return {digest: self._size(digest) for digest in digests}
+
+    def _is_kept(self, digest: str) -> bool:
+        try:
+            self._blobs.path(digest)
+        except KeyError:
+            return False
+        return True
 
     def _size(self, digest: str) -> int:
         try:

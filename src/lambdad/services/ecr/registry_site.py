@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from lambdad.errors import ServiceError
+from lambdad.images.account_share import Arriving
 from lambdad.images.document import MOST_BYTES
 from lambdad.images.reference import DIGEST, REPOSITORY
 from lambdad.model.permission import Parameters, Permission
@@ -256,7 +257,7 @@ class RegistrySite:
             digest = await upload.finish()
             if digest != wanted:
                 raise ServiceError("DIGEST_INVALID", f"What was sent is sha256:{digest}.", status=400)
-            await self._keep(asked.name, digest)
+            await self._keep(asked.name, digest, upload.arriving)
         finally:
             await self._uploads.end(upload)
         return _created(asked.name, digest)
@@ -266,10 +267,10 @@ class RegistrySite:
             await self._uploads.end(upload)
         return SiteResponse(204, [_VERSION])
 
-    async def _keep(self, name: RepositoryName, digest: str) -> None:
+    async def _keep(self, name: RepositoryName, digest: str, arriving: Arriving | None = None) -> None:
         async with self._state.records.changing(name):
             await existing(self._state, name)
-            await self._state.records.add_part(name, digest, self._state.clock())
+            await self._state.records.add_part(name, digest, self._state.clock(), arriving)
 
 
 def _permission(action: str, name: RepositoryName) -> Permission:

@@ -35,9 +35,9 @@ class Upload:
         self.touched = 0.0
         self.turn = asyncio.Lock()
         self.is_refused = False  #: nobody can go on with it
+        self.arriving = arriving
         self._writer = writer
         self._stack = stack
-        self._arriving = arriving
         self._most_bytes = most_bytes
 
     async def add(self, pieces: AsyncIterator[bytes]) -> None:
@@ -46,7 +46,7 @@ class Upload:
             if self.received + len(piece) > self._most_bytes:
                 raise ServiceError("BLOB_UPLOAD_INVALID", f"A part has at most {self._most_bytes} bytes.", status=400)
             try:
-                self._arriving.add(len(piece))
+                self.arriving.add(len(piece))
             except NoShareLeft as error:
                 self.is_refused = True
                 raise beyond_limit(str(error)) from error

@@ -232,3 +232,34 @@ async def test_parts_that_no_image_has_go_after_a_day(state: EcrState) -> None:
 
 async def ended() -> None:
     """No uploads are under way."""
+
+
+async def test_a_part_that_was_lost_is_pushed_again(state: EcrState) -> None:
+    """A disk may lose a file. Whoever pushes is told that it is not there, and an image that needs it is not let in before."""
+    made = image([])
+    for data in made.blobs.values():
+        lost = await keep_blob(state, NAME, data)
+    state.blobs.path(lost).unlink()
+    asked = {"repositoryName": NAME.name, "layerDigests": [f"sha256:{lost}"]}
+    answer = await batch_check_layer_availability(state, context("BatchCheckLayerAvailability"), asked)
+    assert [layer["layerAvailability"] for layer in answer["layers"]] == ["UNAVAILABLE"]
+    assert not await state.records.has_part(NAME, lost)
+    assert (await refused(put_image(state, context("PutImage"), put(made, NAME)))).code == "LayersNotFoundException"
+    assert await keep_blob(state, NAME, data) == lost
+    answer = await batch_check_layer_availability(state, context("BatchCheckLayerAvailability"), asked)
+    assert [layer["layerSize"] for layer in answer["layers"]] == [len(data)]
+    await put_image(state, context("PutImage"), put(made, NAME))
+
+
+async def test_what_has_arrived_counts_once(store: SlowDisk, state: EcrState) -> None:
+    """At no moment twice, so that it takes no room from another layer of the same push."""
+    shares = AccountShares(100)
+    records = EcrRecords(store, state.blobs, shares)
+    arriving, other = shares.arriving(ACCOUNT), shares.arriving(ACCOUNT)
+    arriving.add(60)
+    async with state.blobs.receive() as writer:
+        await writer.write(b"x" * 60)
+        digest = (await writer.finish()).digest
+        await records.add_part(NAME, digest, 0.0, arriving)
+        other.add(40)
+        assert shares.used(ACCOUNT) == 100
