@@ -216,7 +216,7 @@ def test_a_function_ends_its_process(java: Java) -> None:
 def test_without_a_library_that_can_be_loaded_only_a_machine_that_waits_ends(
     java: Java, tmp_path: Path, content: bytes | None
 ) -> None:
-    """One of another processor, say, or none at all; the log says which. A function needs no such library."""
+    """One of another processor, say, or none at all; the log says which. Functions need it as little as the rehearsal does."""
     java.task_root = Path(shutil.copytree(compiled(), tmp_path / "task"))
     (tmp_path / "runtime").mkdir()
     for machine in LIBRARY_MACHINES if content is not None else ():
@@ -226,6 +226,8 @@ def test_without_a_library_that_can_be_loaded_only_a_machine_that_waits_ends(
     with java.run(_LAMBDAD_BOOT="0 1") as process:
         assert process.wait() == 1
         assert ("there is no library for this machine" if content is None else "UnsatisfiedLinkError") in process.ended_log()
+    (tmp_path / "rehearsal").mkdir()
+    subprocess.run([java.executable, "-cp", JAR, "lambdad.runtime.Rehearsal"], cwd=tmp_path / "rehearsal", check=True)
 
 
 @pytest.mark.parametrize(

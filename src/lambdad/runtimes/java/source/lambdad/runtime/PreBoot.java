@@ -54,6 +54,8 @@ final class PreBoot {
             if (CLibrary.load()) {
                 makeReady();
             }
+        } catch (UnsatisfiedLinkError unusable) {
+            return; // no machine will wait
         } catch (Throwable broken) {
             throw new IllegalStateException(broken);
         }
