@@ -49,7 +49,9 @@ def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(StartupError, match=r"no OCI runtime runsc on this machine \(Debian: apt-get install runsc\)"):
         find_runtime("runsc")
-    with pytest.raises(StartupError, match="no OCI runtime nonesuch on this machine; --oci-runtime"):
+    with pytest.raises(
+        StartupError, match="no OCI runtime nonesuch on this machine; install it, or name another with --oci-runtime"
+    ):
         find_runtime("nonesuch")
 
 
