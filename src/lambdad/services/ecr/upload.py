@@ -105,6 +105,7 @@ class Uploads:
             try:
                 yield upload
             finally:
+                upload.touched = self._monotonic()  # a large piece may have taken longer than one may be idle
                 if upload.is_refused:
                     await self.end(upload)
 

@@ -103,3 +103,21 @@ async def test_uploads_that_nobody_goes_on_with_end(tmp_path: Path) -> None:
         uploads.find(NAME, idle.upload_id)
     await uploads.close()
     await blobs.close()
+
+
+async def test_an_upload_is_not_idle_while_a_piece_comes(tmp_path: Path) -> None:
+    """However long it takes: its hour begins when the piece is in, so that others who begin then do not end it."""
+    blobs = FileBlobs(tmp_path / "blobs", MemoryStore())
+    await blobs.open()
+    now = [0.0]
+    uploads = Uploads(blobs, lambda: now[0], AccountShares(), 1 << 30)
+    upload_id = (await uploads.begin(NAME)).upload_id
+    async with uploads.turn(NAME, upload_id) as upload:
+        await upload.add(pieces(b"large"))
+        now[0] = IDLE_SECONDS + 1
+        await uploads.begin(NAME)
+    await uploads.begin(NAME)
+    async with uploads.turn(NAME, upload_id) as upload:
+        assert upload.received == 5
+    await uploads.close()
+    await blobs.close()
