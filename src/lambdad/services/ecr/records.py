@@ -39,6 +39,8 @@ class EcrRecords:
         self._records = records
         self._blobs = blobs
         self._locks = KeyedLocks()
+        #: By repository, the parts that pushes have sent, or were told of, and whose manifest has not come; and when that was.
+        self._awaiting: dict[str, dict[str, float]] = {}
         self.counts = Counts()
         self.shares = shares or AccountShares()
 
@@ -109,6 +111,7 @@ class EcrRecords:
 
         async def step() -> None:
             await self._commit_and_release(name, changes, held, tags.values(), len(manifests))
+            self._awaiting.pop(name.key, None)
             self.counts.add_repository(name, -1)
 
         await to_the_end(step())
@@ -145,6 +148,7 @@ class EcrRecords:
 
         async def step() -> None:
             await self._records.commit(changes)
+            self._await_no_more(name, manifest.parts)
             if is_new:
                 self.counts.add_image(name.key)
                 self.shares.take(name.account_id, manifest.digest, self._size(manifest.digest))
@@ -162,11 +166,12 @@ class EcrRecords:
         )
 
     async def delete_manifests(self, name: RepositoryName, digests: Iterable[str]) -> None:
-        """With their tags, and with those of their parts that no other manifest of the repository needs. Many go in several
-        commits, each of whole manifests."""
+        """With their tags, and with those of their parts that no other manifest of the repository needs, and no push that is
+        under way. Many go in several commits, each of whole manifests."""
         manifests = {manifest.digest: manifest for manifest in await self.manifests(name)}
         users = Counter(part for manifest in manifests.values() for part in set(manifest.parts))
         kept, parts = set(manifests), set(await self.parts(name))
+        awaiting = self._awaiting.get(name.key, {})
         tags: dict[str, list[str]] = {}
         for tag, digest in (await self.tags(name)).items():
             tags.setdefault(digest, []).append(tag)
@@ -177,7 +182,7 @@ class EcrRecords:
         for manifest in [manifests[digest] for digest in dict.fromkeys(digests) if digest in manifests]:
             kept.remove(manifest.digest)
             users.subtract(set(manifest.parts))
-            unused = {part for part in manifest.parts if not users[part]} & parts
+            unused = {part for part in manifest.parts if not users[part] and part not in awaiting} & parts
             parts -= unused
             # Nothing keeps a manifest from having been sent as a part as well, and one reference stands for both.
             gone = {digest for digest in (*unused, manifest.digest) if digest not in kept and digest not in parts}
@@ -207,6 +212,7 @@ class EcrRecords:
         async def step() -> None:
             put = Put(_PARTS, f"{name.key}:{digest}", msgspec.json.encode(now))
             await self._records.commit([put, refer(digest, _owner(name))])
+            self._await_manifest(name, digest, now)
             if arriving is not None:
                 arriving.end()
             if is_new:
@@ -220,7 +226,10 @@ class EcrRecords:
             record = await self._records.get(_PARTS, f"{name.key}:{digest}")
             if record is not None and abs(now - _asked_at(record)) > NOTED_SECONDS:
                 await self._records.commit([Put(_PARTS, record.key, msgspec.json.encode(now))])
-            return record is not None and self._is_kept(digest)
+            if record is None or not self._is_kept(digest):
+                return False
+            self._await_manifest(name, digest, now)
+            return True
 
     async def parts(self, name: RepositoryName) -> dict[str, float]:
         """Digest -> when it came, or a push was told that it is there; within `NOTED_SECONDS`."""
@@ -228,7 +237,10 @@ class EcrRecords:
         return {record.key[len(prefix) :]: _asked_at(record) async for record in self._all(_PARTS, prefix)}
 
     async def has_unnamed_parts(self, name: RepositoryName, asked_before: float) -> bool:
-        """Whether `delete_unnamed_parts` has something to do, for who does not hold the repository yet."""
+        """Whether `delete_unnamed_parts` has something to do, for who does not hold the repository yet. Pushes that have been
+        silent for so long are given up."""
+        awaiting = self._awaiting.get(name.key, {})
+        self._await_no_more(name, [part for part, since in awaiting.items() if since < asked_before])
         return bool((await self._unnamed_parts(name, asked_before))[0])
 
     async def delete_unnamed_parts(self, name: RepositoryName, asked_before: float) -> int:
@@ -238,6 +250,16 @@ class EcrRecords:
         changes += [unrefer(part, _owner(name)) for part in gone]
         await to_the_end(self._commit_and_release(name, changes, list(unnamed)))
         return len(unnamed)
+
+    def _await_manifest(self, name: RepositoryName, part: str, now: float) -> None:
+        self._awaiting.setdefault(name.key, {})[part] = now
+
+    def _await_no_more(self, name: RepositoryName, parts: Iterable[str]) -> None:
+        awaiting = self._awaiting.get(name.key, {})
+        for part in parts:
+            awaiting.pop(part, None)
+        if not awaiting:
+            self._awaiting.pop(name.key, None)
 
     async def _unnamed_parts(self, name: RepositoryName, asked_before: float) -> tuple[set[str], set[str]]:
         """And those of them that are no manifests themselves."""

@@ -234,6 +234,23 @@ async def ended() -> None:
     """No uploads are under way."""
 
 
+async def test_a_push_that_was_told_of_a_layer_finds_it(state: EcrState) -> None:
+    """Also where the image that had it is deleted before the manifest comes; without such a push the layer goes at once."""
+    old, new = image([Entry("f", b"x")]), image([Entry("f", b"x")], Cmd=["/f"])
+    layer = next(iter(set(old.blobs) & set(new.blobs)))
+    await push(state, NAME, old)
+    asked = {"repositoryName": NAME.name, "layerDigests": [layer]}
+    answer = await batch_check_layer_availability(state, context("BatchCheckLayerAvailability"), asked)
+    assert [each["layerAvailability"] for each in answer["layers"]] == ["AVAILABLE"]
+    await state.records.delete_manifests(NAME, [old.digest[7:]])
+    assert set(await state.records.parts(NAME)) == {layer[7:]}
+    await keep_blob(state, NAME, new.config)
+    await put_image(state, context("PutImage"), put(new, NAME))
+    await state.records.delete_manifests(NAME, [new.digest[7:]])
+    assert await state.records.parts(NAME) == {}
+    assert not is_kept(state, layer[7:])
+
+
 async def test_a_part_that_was_lost_is_pushed_again(state: EcrState) -> None:
     """A disk may lose a file. Whoever pushes is told that it is not there, and an image that needs it is not let in before."""
     made = image([])
