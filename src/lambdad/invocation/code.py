@@ -21,6 +21,7 @@ from lambdad.invocation.image_room import ImageRoom, Room, fits, within
 from lambdad.model.image import IMAGE_STACK
 from lambdad.sandbox.base import Sandboxes, UnpackLimits, UnpackReport
 from lambdad.store.base import Blobs
+from lambdad.store.to_the_end import to_the_end
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PARTIAL = "partial-"
@@ -275,8 +276,12 @@ class CodeStore:
         """Renamed first: an `unpack` of the same archives that comes meanwhile starts afresh."""
         doomed = entry.rename(self._partial())
         self._room.rename(entry.name, doomed.name)
-        await self._remove(doomed)
-        self._room.give_back(doomed.name)
+
+        async def end() -> None:
+            await self._remove(doomed)
+            self._room.give_back(doomed.name)
+
+        await to_the_end(end())  # nobody would find it before the next start
 
     async def _remove(self, entry: Path) -> None:
         if (entry / "tree").exists():

@@ -224,6 +224,29 @@ async def test_images_have_so_much_of_the_disk(code, unpacker, tmp_path):
     assert unpacker.limits.inodes == 5
 
 
+async def test_a_removal_comes_to_its_end(code, unpacker, tmp_path):
+    """Also where whoever began it is gone meanwhile, with the function say: nothing stays, and what it took is free again."""
+    store = image_store(tmp_path, unpacker)
+    unpacker.report = UnpackReport(10, disk_bytes=600, inodes=3)
+    await store.unpack(("image", "a"), LIMITS)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def remove(tree):
+        begun.set()
+        await go.wait()
+        shutil.rmtree(tree)
+
+    unpacker.remove = remove
+    removing = asyncio.create_task(store.discard(("image", "a")))
+    await begun.wait()
+    removing.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await removing
+    assert list((tmp_path / "code").iterdir()) == []
+    assert store._room.taken == Room(0, 0)
+
+
 async def test_two_images_at_once_do_not_take_the_same_room(code, unpacker, tmp_path):
     """The second is not begun before it is known what the first one leaves."""
     store = image_store(tmp_path, unpacker, Room(1000, 5))
