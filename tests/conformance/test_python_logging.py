@@ -60,8 +60,10 @@ def test_a_message_inside_a_line_that_is_not_ended(python: Python) -> None:
 def test_a_long_message_is_whole_while_others_write(python: Python) -> None:
     """A message longer than a pipe takes at once comes in one piece, though a child floods the same pipe."""
     body = (
-        "import subprocess\n"
-        "child = subprocess.Popen(['sh', '-c', 'while echo child; do :; done'])\n"
+        "import os, subprocess, tempfile, time\n"
+        "begun = os.path.join(tempfile.mkdtemp(), 'begun')\n"
+        "child = subprocess.Popen(['sh', '-c', 'echo child; : > $0; while echo child; do :; done', begun])\n"
+        "while not os.path.exists(begun):\n    time.sleep(0.01)\n"
         "for number in range(20):\n    log.warning('%d' % number + 'x\\n' * 20000)\n"
         "child.kill()\nchild.wait()"
     )
