@@ -24,14 +24,17 @@ _OWN_NAME = 1000
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """`pid` names its group too: what it forks may have missed its death, and goes with it."""
+
     pid: int
     handle: int  #: pidfd
     report: int  #: read end of a pipe
 
     def finish(self) -> bytes:
         """Its report once it has ended; empty if it failed."""
-        with contextlib.suppress(ChildProcessError):  # whoever reaps orphans has reaped it
-            os.waitid(os.P_PID, self.pid, os.WEXITED)
+        self._wait(os.WEXITED | os.WNOWAIT)
+        self.kill()
+        self._wait(os.WEXITED)
         with os.fdopen(self.report, "rb") as pipe:
             report = pipe.read()
         os.close(self.handle)
@@ -39,7 +42,11 @@ class Job:
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _wait(self, options: int) -> None:
+        with contextlib.suppress(ChildProcessError):  # whoever reaps orphans has reaped it
+            os.waitid(os.P_PID, self.pid, options)
 
 
 def start_unpacking(archive: int, staging: Path, limits: UnpackLimits, uid: int, filter_program: bytes) -> Job:
@@ -124,6 +131,7 @@ def _start(work: Callable[[], UnpackReport], kept: Sequence[int]) -> Job:
     pid = os.fork()
     if pid == 0:
         _run(work, [*kept, writer], writer, launcher)
+    os.setpgid(pid, pid)  # before anybody can want to kill it; the child may not have got so far
     os.close(writer)
     return Job(pid, os.pidfd_open(pid), reader)
 
@@ -133,6 +141,7 @@ def _run(work: Callable[[], UnpackReport], kept: Sequence[int], writer: int, lau
     status = 1
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setpgid(0, 0)  # before it forks
         signal.set_wakeup_fd(-1)  # an event loop's, of whose sockets nothing stays open here
         if os.getppid() == launcher:
             close_all_but(kept)

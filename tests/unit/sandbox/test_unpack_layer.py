@@ -20,6 +20,7 @@ from lambdad.sandbox.shared_tree import copy
 from lambdad.sandbox.tree_removal import remove_tree
 from lambdad.sandbox.unpack_layer import MOUNT_POINTS
 from support.image_layers import Entry, diff_id, folder, hard_link, in_zstd, layer_tar, link, skippable_frame, zipped
+from support.processes import children
 
 pytestmark = pytest.mark.root
 
@@ -360,6 +361,22 @@ def test_a_full_disk_is_no_fault_of_the_layer(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(tree)], check=True)
     assert (report.refusal, report.detail) == ("no-room", "the disk is full")
+
+
+def test_its_process_ends_whenever_it_is_killed(tmp_path: Path) -> None:
+    """With the one that it has forked, though that may not have asked yet to end with it."""
+    tmp_path.chmod(0o755)
+    os.mkfifo(tmp_path / "silent")
+    layer = os.open(tmp_path / "silent", os.O_RDWR)
+    for number in range(30):
+        tree = tmp_path / f"{number}.tree"
+        tree.mkdir()
+        job = start_unpacking_layer(layer, None, tree, UnpackLimits(1 << 24, 1000), UID, filter_program())
+        while not children(job.pid):
+            pass
+        job.kill()
+        assert job.finish() == b""
+    os.close(layer)
 
 
 def test_a_layer_that_takes_too_long_is_refused(unpack: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
