@@ -66,7 +66,9 @@ def open_process(pid: int) -> int:
 
 
 def has_ended(process: int) -> bool:
-    ended = bool(select.select([process], [], [], 60)[0])
+    poll = select.poll()  # whose descriptors may have any number
+    poll.register(process, select.POLLIN)
+    ended = bool(poll.poll(60_000))
     os.close(process)
     return ended
 

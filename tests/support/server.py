@@ -12,7 +12,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, service: str, **options: Any) -> Any:
+        """Open until the server stops."""
+        client = self._make_client(service, options)
+        self._clients.append(client)
+        return client
+
+    def _make_client(self, service: str, options: dict[str, Any]) -> Any:
         settings = {
             "endpoint_url": self.endpoint,
             "region_name": "us-east-1",
@@ -117,9 +123,11 @@ class Server:
             "aws_secret_access_key": "test",
             "config": Config(retries={"max_attempts": 0}, read_timeout=120),
         }
-        client = clients.client(service, **{**settings, **options})
-        self._clients.append(client)
-        return client
+        return clients.client(service, **{**settings, **options})
+
+    def _passing_client(self, service: str) -> closing[Any]:
+        """For a few requests: a server that many tests share is asked thousands of times."""
+        return closing(self._make_client(service, {}))
 
     def _close_clients(self) -> None:
         """Their connections would otherwise be reported as leaks of the test during which they are collected."""
@@ -140,42 +148,42 @@ class Server:
 
     def create_function(self, name: str, source: str, *, runtime: str = RUNTIME, **settings: Any) -> str:
         """A function whose lambda_function.py is `source`, Active when this returns; its ARN."""
-        lambda_ = self.client("lambda")
-        made = lambda_.create_function(
-            **{
-                "FunctionName": name,
-                "Runtime": runtime,
-                "Handler": "lambda_function.handler",
-                "Role": ROLE,
-                "Code": {"ZipFile": zipped({"lambda_function.py": source})},
-                **settings,
-            }
-        )
+        wanted = {
+            "FunctionName": name,
+            "Runtime": runtime,
+            "Handler": "lambda_function.handler",
+            "Role": ROLE,
+            "Code": {"ZipFile": zipped({"lambda_function.py": source})},
+            **settings,
+        }
+        with self._passing_client("lambda") as lambda_:
+            made = lambda_.create_function(**wanted)
         self.wait_active(name)
         return str(made["FunctionArn"])
 
     def wait_active(self, name: str) -> None:
-        lambda_ = self.client("lambda")
-
         def settled() -> bool:
             configuration = lambda_.get_function_configuration(FunctionName=name)
             assert configuration["State"] != "Failed", configuration
             is_ready = configuration["State"] in ("Active", "ActiveNonInvocable")
             return is_ready and configuration.get("LastUpdateStatus") == "Successful"
 
-        wait_until(settled, 120, f"function {name} to be active")
+        with self._passing_client("lambda") as lambda_:
+            wait_until(settled, 120, f"function {name} to be active")
 
     def invoke(self, name: str, event: Any = None, **options: Any) -> Any:
         """The function's answer, which must not be an error."""
-        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
-        payload = json.loads(answer["Payload"].read())
+        with self._passing_client("lambda") as lambda_:
+            answer = lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
+            payload = json.loads(answer["Payload"].read())
         assert "FunctionError" not in answer, payload
         return payload
 
     def failure(self, name: str, event: Any = None, **options: Any) -> dict[str, Any]:
         """The error that the function must answer with."""
-        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
-        payload = json.loads(answer["Payload"].read())
+        with self._passing_client("lambda") as lambda_:
+            answer = lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode(), **options)
+            payload = json.loads(answer["Payload"].read())
         assert answer.get("FunctionError") == "Unhandled", payload
         return dict(payload)
 
@@ -201,12 +209,12 @@ class Server:
 
     def messages(self, group: str) -> list[str]:
         """Every line of a log group; none while the group is not there."""
-        logs = self.client("logs")
-        try:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-            return [event["message"] for page in pages for event in page["events"]]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
+        with self._passing_client("logs") as logs:
+            try:
+                pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+                return [event["message"] for page in pages for event in page["events"]]
+            except logs.exceptions.ResourceNotFoundException:
+                return []
 
 
 @contextmanager

@@ -139,8 +139,8 @@ def test_the_ready_descriptor_gets_one_line(run: Run, serve: Any) -> None:
 def test_a_descriptor_that_is_not_open_is_exit_code_2(run: Run, serve: Any) -> None:
     """Found before the server starts."""
     serve(lambda settings, announce: pytest.fail("started"))
-    result = run("up", "--ready-fd", "999")
-    assert (result.exit_code, result.stderr) == (2, "lambdad: --ready-fd 999 is not an open file descriptor.\n")
+    result = run("up", "--ready-fd", "2147483647")
+    assert (result.exit_code, result.stderr) == (2, "lambdad: --ready-fd 2147483647 is not an open file descriptor.\n")
 
 
 def test_a_server_that_cannot_start_is_exit_code_1_with_one_sentence(run: Run, serve: Any, tmp_path: Path) -> None:
