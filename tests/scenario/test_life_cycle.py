@@ -210,9 +210,10 @@ def test_a_frozen_environment_can_be_killed_and_given_up(own_server: Server) -> 
         lambda: [pid for pid in frozen(own_server) if "zygote" in command_line(pid)], 10, "the environment to be frozen"
     )
     os.kill(victims[0], signal.SIGKILL)
-    answer = own_server.client("lambda").invoke(FunctionName="one", Payload=b"1")
-    payload = json.loads(answer["Payload"].read())
-    assert isinstance(payload, int) or payload["errorType"] == "Runtime.ExitError"
+    lambda_ = own_server.client("lambda")
+    answers = [json.loads(lambda_.invoke(FunctionName="one")["Payload"].read()) for _ in range(2)]
+    errors = [answer["errorType"] for answer in answers if not isinstance(answer, int)]
+    assert errors in ([], ["Runtime.ExitError"]), "its death is one invocation's, be it told after another was answered"
     assert own_server.invoke("one")
     wait_until(lambda: frozen(own_server), 10, "the environment to be frozen")
     assert own_server.invoke("two"), "the budget has room for one of the two"
