@@ -382,7 +382,7 @@ def _cold_start(server: Server, prefix: str, settings: dict[str, Any]) -> float:
     for number in range(31):  # the first one prepares the runtime
         name = f"{prefix}-{number}"
         server.create_function(name, "", **settings)
-        if number > 0 and FAMILY_OF[settings["Runtime"]].start_names(settings["Runtime"]) is not None:
+        if number > 0 and FAMILY_OF[settings["Runtime"]].start_names() is not None:
             server.wait_for_pre_booted(settings["Runtime"])
         timings = client.run(server.port, client.invoke_request(name), connections=1, requests=1, status=200)
         seconds.append(timings.each[0])

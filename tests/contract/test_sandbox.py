@@ -9,7 +9,6 @@ import signal
 import sys
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,20 @@ import pytest_asyncio
 
 from lambdad.errors import SandboxError
 from lambdad.model.runtime_program import StartCommand
-from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandbox, Sandboxes, SandboxSpec, UnpackLimits
+from lambdad.sandbox.base import ExitStatus, RuntimeProgram, Sandboxes, UnpackLimits
 from support.image_layers import Entry, diff_id, layer_tar
-from support.sandbox import ENVIRONMENT, Backend, Peer, backends, make_program, make_spec, make_task, read_log, read_pipe
+from support.sandbox import (
+    ENVIRONMENT,
+    Backend,
+    Peer,
+    backends,
+    make_program,
+    make_spec,
+    make_task,
+    read_log,
+    read_pipe,
+    started,
+)
 
 LIMITS = UnpackLimits(unpacked_bytes=1_000_000, files=100)
 
@@ -98,17 +108,6 @@ def opt(tmp_path: Path) -> Path:
     for path in (tmp_path / "opt", folder):
         path.chmod(0o755)
     return tmp_path / "opt"
-
-
-@asynccontextmanager
-async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tuple[Sandbox, Peer]]:
-    sandbox = await sandboxes.start(spec)
-    try:
-        async with Peer.at(sandbox) as peer:
-            yield sandbox, peer
-    finally:
-        await sandbox.stop()
-        os.close(sandbox.runtime.log_pipe)
 
 
 def language_in(folder: Path) -> Path:

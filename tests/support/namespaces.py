@@ -5,31 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from lambdad.sandbox.base import Sandbox
 from lambdad.sandbox.cgroup import Cgroups
 from lambdad.sandbox.namespace import NamespaceSandboxes
-from support.sandbox import Peer, RootlessSandboxes, make_program, make_spec, make_task
+from support.sandbox import RootlessSandboxes
 
 UIDS = range(20_000, 30_000)
 KINDS: dict[str, type[NamespaceSandboxes]] = {"root": NamespaceSandboxes, "rootless": RootlessSandboxes}
-
-
-@asynccontextmanager
-async def started(sandboxes: NamespaceSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
-    program = changes.pop("program", None) or make_program(folder / "runtime")
-    sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
-    try:
-        async with Peer.at(sandbox) as peer:
-            yield sandbox, peer
-    finally:
-        await sandbox.stop()
-        os.close(sandbox.runtime.log_pipe)
 
 
 def cgroup_name(sandboxes: NamespaceSandboxes) -> str:

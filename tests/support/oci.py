@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from lambdad.sandbox.base import Sandbox
 from lambdad.sandbox.oci import OciSandboxes
-from support.sandbox import Peer, backends, make_program, make_spec, make_task
+from support.sandbox import backends
 
 RUNTIMES = [each for each in backends() if each.id.startswith("oci-")]
-
-
-@asynccontextmanager
-async def started(sandboxes: OciSandboxes, folder: Path, **changes: Any) -> AsyncIterator[tuple[Sandbox, Peer]]:
-    program = changes.pop("program", None) or make_program(folder / "runtime")
-    sandbox = await sandboxes.start(make_spec(program, make_task(folder / "task"), **changes))
-    try:
-        async with Peer.at(sandbox) as peer:
-            yield sandbox, peer
-    finally:
-        await sandbox.stop()
-        os.close(sandbox.runtime.log_pipe)
 
 
 def remains(state: Path) -> list[str]:

@@ -11,7 +11,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,24 @@ class Peer:
     def close(self) -> None:
         if self._is_ours:
             self._connection.close()
+
+
+@asynccontextmanager
+async def started(sandboxes: Sandboxes, spec: SandboxSpec) -> AsyncIterator[tuple[Sandbox, Peer]]:
+    """A sandbox for the length of a block, with the other end of its runtime's connection."""
+    sandbox = await sandboxes.start(spec)
+    try:
+        async with Peer.at(sandbox) as peer:
+            yield sandbox, peer
+    finally:
+        await sandbox.stop()
+        os.close(sandbox.runtime.log_pipe)
+
+
+def started_in(sandboxes: Sandboxes, folder: Path, **changes: Any) -> AbstractAsyncContextManager[tuple[Sandbox, Peer]]:
+    """As `started`, of a package and a runtime client that are made in a folder."""
+    program = changes.pop("program", None) or make_program(folder / "runtime")
+    return started(sandboxes, make_spec(program, make_task(folder / "task"), **changes))
 
 
 async def read_log(sandbox: Sandbox) -> bytes:

@@ -57,7 +57,7 @@ class EnvironmentSupplies:
             token,
             is_provisioned=initialization is Initialization.PROVISIONED,
         )
-        boot = boot_with(version, program.name, self.variables) if beginning is Beginning.INIT else None
+        boot = boot_with(version, self.variables) if beginning is Beginning.INIT else None
         if boot is not None and brings_libraries(task_root, opt_root):
             boot = None
         return SandboxSpec(

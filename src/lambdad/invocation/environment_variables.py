@@ -62,12 +62,9 @@ def environment_variables(
     }
 
 
-def boot_with(version: Version, running_runtime: str, variables: Mapping[str, str]) -> Mapping[str, str] | None:
-    """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`.
-
-    `running_runtime` is the identifier of what runs it: another than its own where the settings say so.
-    """
-    names = family_of(version.runtime).start_names(running_runtime) if version.image is None else None
+def boot_with(version: Version, variables: Mapping[str, str]) -> Mapping[str, str] | None:
+    """What its runtime may be booted with before there is a function; None where it may not be: see `pre_boot`."""
+    names = family_of(version.runtime).start_names() if version.image is None else None
     if names is None:
         return None
     defaults = _replaceable(version.runtime)

@@ -38,9 +38,9 @@ class Family:
     is_python: bool = False
     #: The command line that serves the Runtime API, with paths as they are inside. It finds the API by AWS_LAMBDA_RUNTIME_API.
     start: Callable[[Interpreter], StartCommand] | None = None
-    #: Of an interpreter, by its runtime, that can be booted before there is a function: the names of the variables that
-    #: it reads once, when it starts. What its client has to do for that: see `zygote_program.pre_boot`.
-    start_names: Callable[[str], re.Pattern[str] | None] = lambda runtime: None
+    #: Of an interpreter that can be booted before there is a function: the names of the variables that it reads once, when
+    #: it starts. What its client has to do for that: see `zygote_program.pre_boot`.
+    start_names: Callable[[], re.Pattern[str] | None] = lambda: None
     #: Variables of this runtime which a function may replace (NODE_PATH), besides those of all.
     variables: Callable[[str], Mapping[str, str]] = lambda runtime: {}
     #: PATH and LD_LIBRARY_PATH begin with those of /var/lang.

@@ -97,7 +97,9 @@ class NetworkKeeper:
             os.waitid(os.P_PID, self.pid, os.WEXITED)
 
     def _hear_begin(self) -> _Begun:
-        select.select([self.channel.socket], [], [])
+        beginning = select.poll()  # a launcher may have any number of descriptors
+        beginning.register(self.channel.socket, select.POLLIN)
+        beginning.poll()
         data, _ = self.channel.receive() or (b"", [])
         if not data:
             return _Begun(None, refusal="the keeper of the networks ended before it was ready; its reason is above")

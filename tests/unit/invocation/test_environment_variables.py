@@ -119,7 +119,7 @@ def test_frames(version):
 def test_what_a_runtime_may_be_booted_with(version, runtime, own, may):
     """What every function of it begins with, and nothing of this one, unless it differs in what is read at a start."""
     made = version("hello", runtime=runtime, environment=own)
-    booted = boot_with(made, runtime, environment_variables(made, CREDENTIALS, "stream"))
+    booted = boot_with(made, environment_variables(made, CREDENTIALS, "stream"))
     assert (booted is not None) == may
     if booted is not None:
         assert not {"STAGE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "_HANDLER", "AWS_LAMBDA_FUNCTION_NAME"} & booted.keys()

@@ -17,9 +17,8 @@ from lambdad.sandbox.namespace import NamespaceSandboxes
 from support.namespaces import (
     KINDS,
     UIDS,
-    started,
 )
-from support.sandbox import Peer, make_program, make_spec, make_task
+from support.sandbox import Peer, make_program, make_spec, make_task, started_in
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="module")]
 
@@ -42,13 +41,13 @@ async def sandboxes(home: Path) -> AsyncIterator[NamespaceSandboxes]:
 async def test_host_files_are_not_there(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """Of the machine's files, only those that programs need are seen."""
     paths = ["/root", "/home", "/sys", "/boot", "/etc/shadow", "/dev/shm", "/dev/kmsg", "/media"]
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         assert await peer.run(f"import os; result = [path for path in {paths} if os.path.exists(path)]") == []
 
 
 async def test_all_but_tmp_is_read_only(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """Writing anywhere but to /tmp says that the file system is read-only."""
-    async with started(sandboxes, home, opt_root=make_task(home / "opt")) as (_, peer):
+    async with started_in(sandboxes, home, opt_root=make_task(home / "opt")) as (_, peer):
         for path in ("/", "/var/task", "/opt", "/var/runtime", "/usr", "/etc", "/run", "/dev", "/var/lang"):
             answer = await peer.ask(f"open({path!r} + '/new', 'w')")
             assert answer is not None
@@ -57,7 +56,7 @@ async def test_all_but_tmp_is_read_only(sandboxes: NamespaceSandboxes, home: Pat
 
 async def test_nothing_writable_but_tmp(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """Every mount but /tmp and /proc is read-only, and none honours set-user-id programs."""
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         mounts = [line.split() for line in (await peer.run("result = open('/proc/self/mounts').read()")).splitlines()]
     writable = {mount[1] for mount in mounts if "rw" in mount[3].split(",")}
     assert writable == {"/tmp", "/proc"}
@@ -78,7 +77,7 @@ async def test_only_its_own_processes(sandboxes: NamespaceSandboxes, home: Path)
     except OSError:
         result = resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE)
     """
-    async with started(sandboxes, home) as (sandbox, peer):
+    async with started_in(sandboxes, home) as (sandbox, peer):
         assert await peer.run("import os; result = [name for name in os.listdir('/proc') if name.isdigit()]") == ["2"]
         assert await peer.run(attack) == [1024, 1024]
         listing = await sandbox.run("/bin/ls", {})
@@ -102,7 +101,7 @@ async def test_the_init_cannot_be_held_up(sandboxes: NamespaceSandboxes, home: P
         if os.fork() == 0:
             stop()
     """
-    async with started(sandboxes, home) as (sandbox, peer):
+    async with started_in(sandboxes, home) as (sandbox, peer):
         await peer.run(attack)
         for _ in range(3):
             process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
@@ -115,7 +114,7 @@ async def test_the_init_cannot_be_held_up(sandboxes: NamespaceSandboxes, home: P
 
 async def test_the_init_cannot_be_read(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """Though it has the function's own user: no memory, no descriptors, no environment, no tracing, no stealing."""
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         for code in (
             "open('/proc/1/mem', 'rb')",
             "open('/proc/1/environ', 'rb').read()",
@@ -134,7 +133,7 @@ async def test_the_init_cannot_be_read(sandboxes: NamespaceSandboxes, home: Path
 
 async def test_no_rights(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """The runtime has its own user, no groups of others, no capabilities, no way to new ones, and a filter."""
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         status = dict(
             line.split(":\t", 1) for line in (await peer.run("result = open('/proc/self/status').read()")).splitlines()
         )
@@ -166,7 +165,7 @@ async def test_descriptors_are_the_standard_ones(sandboxes: NamespaceSandboxes, 
     import os, subprocess, sys
     result = subprocess.check_output([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"]).decode()
     """
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         inherited = await peer.run(code)
     assert sorted(eval(inherited)) == ["0", "1", "2", "3"]  # the last one is the listing's own
 
@@ -182,7 +181,7 @@ async def test_no_way_out_by_network(sandboxes: NamespaceSandboxes, home: Path) 
         result.append(errno.errorcode[connection.connect_ex((host, PORT))])
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with started(sandboxes, home) as (_, peer):
+        async with started_in(sandboxes, home) as (_, peer):
             answers = await peer.run(code.replace("PORT", str(listener.getsockname()[1])))
     assert answers == ["ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "ENETUNREACH"]
 
@@ -194,7 +193,7 @@ async def test_endpoint_listener(sandboxes: NamespaceSandboxes, home: Path) -> N
     host, port = os.environ["AWS_ENDPOINT_URL"][7:].split(":")
     socket.create_connection((host, int(port)), 5).sendall(b"hello")
     """
-    async with started(sandboxes, home) as (sandbox, peer):
+    async with started_in(sandboxes, home) as (sandbox, peer):
         await peer.run(code)
         assert sandbox.endpoint_listener is not None
         loop = asyncio.get_running_loop()
@@ -226,7 +225,7 @@ REFUSED_CALLS = (
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
 async def test_kernel_refuses(sandboxes: NamespaceSandboxes, home: Path) -> None:
     """System calls that could widen a sandbox are refused by the filter."""
-    async with started(sandboxes, home) as (_, peer):
+    async with started_in(sandboxes, home) as (_, peer):
         for call, number in REFUSED_CALLS:
             code = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); result = ({call}, ctypes.get_errno())"
             assert await peer.run(code) == [-1, number], call
@@ -251,6 +250,6 @@ async def test_ordinary_things_work(sandboxes: NamespaceSandboxes, home: Path) -
         socket.gethostname(),
     ]
     """
-    async with started(sandboxes, home) as (sandbox, peer):
+    async with started_in(sandboxes, home) as (sandbox, peer):
         assert await peer.run(code) == [[1], "42\n", "127.0.0.1", ["lo"], True, "sandbox"]
         assert os.read(sandbox.runtime.log_pipe, 100) == b"hello"

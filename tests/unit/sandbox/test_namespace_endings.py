@@ -25,11 +25,10 @@ from support.namespaces import (
     has_ended,
     open_process,
     pids,
-    started,
     uids_in_cgroups,
 )
 from support.processes import children, command_line, is_running
-from support.sandbox import Opened, Peer, make_program, make_spec, make_task
+from support.sandbox import Opened, Peer, make_program, make_spec, make_task, started_in
 
 pytestmark = pytest.mark.root
 
@@ -64,7 +63,7 @@ async def sandboxes(tmp_path: Path) -> AsyncIterator[NamespaceSandboxes]:
 
 async def test_stop_leaves_no_cgroup(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """When stop returns, the sandbox's cgroups are gone; those that are left are spares'."""
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         own = await peer.run("import os; result = os.getuid()")
         assert own in uids_in_cgroups(sandboxes)
     assert own not in uids_in_cgroups(sandboxes)
@@ -137,7 +136,7 @@ async def test_next_server_waits_for_the_launcher_of_a_killed_one(tmp_path: Path
     assert not done
     await earlier.close()
     await opening
-    async with started(later, tmp_path) as (_, peer):
+    async with started_in(later, tmp_path) as (_, peer):
         assert await peer.run("result = 1") == 1
     await later.close()
 
@@ -189,7 +188,7 @@ async def test_orphans_in_another_cgroup(tmp_path: Path, opened: Opened) -> None
 async def test_spares_are_refilled(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """Starts one after the other always find a spare, whose init has been waiting."""
     for number in range(6):
-        async with started(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
+        async with started_in(sandboxes, tmp_path, sandbox_id=f"s{number}") as (_, peer):
             assert await peer.run("result = 1") == 1
 
 
@@ -197,7 +196,7 @@ async def test_a_spare_that_has_lost_its_runtime_is_replaced(tmp_path: Path) -> 
     """Killed while it waited, as where a machine is short of memory, with nobody to notice but the launcher."""
     sandboxes = NamespaceSandboxes(tmp_path / "state", UIDS, spares=1)
     await sandboxes.open()
-    async with started(sandboxes, tmp_path):
+    async with started_in(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
 
@@ -214,7 +213,7 @@ async def test_a_spare_that_has_lost_its_runtime_is_replaced(tmp_path: Path) -> 
     init, runtime = await spare()
     os.kill(runtime, signal.SIGKILL)
     assert await spare(lost=init)
-    async with started(sandboxes, tmp_path, sandbox_id="two") as (_, peer):
+    async with started_in(sandboxes, tmp_path, sandbox_id="two") as (_, peer):
         assert await peer.run("result = 1") == 1
     await sandboxes.close()
 
@@ -224,7 +223,7 @@ async def test_a_zygote_that_does_not_answer_is_replaced(tmp_path: Path, killed:
     """A start that waits for a zygote when that is killed, or stopped by somebody and never seen again, gets its sandbox
     from another one."""
     sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
-    async with started(sandboxes, tmp_path):
+    async with started_in(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
         os.kill(zygote, signal.SIGSTOP)
@@ -243,7 +242,7 @@ async def test_a_zygote_that_does_not_answer_is_replaced(tmp_path: Path, killed:
 async def test_a_sandbox_that_outlives_its_zygote_is_ended(tmp_path: Path, opened: Opened) -> None:
     """Forked in the moment in which the zygote is killed, before it could ask the kernel to die with it."""
     sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
-    async with started(sandboxes, tmp_path):
+    async with started_in(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
         known = set(children(zygote))
@@ -273,7 +272,7 @@ async def test_a_sandbox_killed_in_the_making_is_made_again(tmp_path: Path, open
     """What dies without having said why does not fail the start that waits for it."""
     sandboxes = await opened(NamespaceSandboxes(tmp_path / "state", UIDS, spares=0))
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-    async with started(sandboxes, tmp_path):
+    async with started_in(sandboxes, tmp_path):
         assert sandboxes._link.process is not None
         [zygote] = [pid for pid in children(sandboxes._link.process.pid) if "zygote.py" in command_line(pid)]
         for number in range(5):

@@ -16,10 +16,10 @@ from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from support.namespaces import (
     KINDS,
-    started,
     throttled,
 )
-from support.sandbox import ENVIRONMENT, Opened, Peer, make_program, make_spec, make_task
+from support.processes import descendants, is_running
+from support.sandbox import ENVIRONMENT, Opened, Peer, make_program, make_spec, make_task, started_in
 
 pytestmark = pytest.mark.root
 
@@ -37,7 +37,7 @@ async def sandboxes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 
 async def test_memory(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """More memory than there is: the runtime is killed, and the end says why. The peak is known before and after."""
-    async with started(sandboxes, tmp_path) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path) as (sandbox, peer):
         await peer.run("block = bytearray(50 << 20)")
         peak = sandbox.memory_peak_bytes()
         assert peak is not None
@@ -58,7 +58,7 @@ async def test_processor_quota(tmp_path: Path, opened: Opened) -> None:
         pass
     """
     backend = await opened(NamespaceSandboxes(tmp_path / "state", has_cpu_quota=True))
-    async with started(backend, tmp_path) as (sandbox, peer):
+    async with started_in(backend, tmp_path) as (sandbox, peer):
         await peer.run(spin)
         assert throttled(backend) == 0
         sandbox.limit_cpu(0.1)  # 2 ms of each 20: where nobody else wants the processor, fifty periods for 100 ms
@@ -74,7 +74,7 @@ async def test_processor_quota(tmp_path: Path, opened: Opened) -> None:
 
 async def test_no_quota_by_default(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """A backend that was not made for it holds nothing to a quota."""
-    async with started(sandboxes, tmp_path) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path) as (sandbox, peer):
         sandbox.limit_cpu(0.01)
         await peer.run("for _ in range(1000000): pass")
         assert throttled(sandboxes) == 0
@@ -83,7 +83,7 @@ async def test_no_quota_by_default(sandboxes: NamespaceSandboxes, tmp_path: Path
 @BOTH
 async def test_plain_kill_is_not_want_of_memory(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """A runtime that is killed within its memory did not run out of it."""
-    async with started(sandboxes, tmp_path) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path) as (sandbox, peer):
         await peer.ask("import os; os.kill(os.getpid(), 9)")
         assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=False)
 
@@ -103,8 +103,12 @@ async def test_processes(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     except OSError:
         pass
     """
-    async with started(sandboxes, tmp_path, memory_mb=2048) as (_, peer):
+    assert sandboxes._link.process is not None
+    async with started_in(sandboxes, tmp_path, memory_mb=2048) as (_, peer):
         assert 900 < await peer.run(code) < 1024
+        inside = descendants(sandboxes._link.process.pid)
+        assert len(inside) > 900
+    assert sum(map(is_running, inside)) < 100, "the zygote and the spares are left"
 
 
 @BOTH
@@ -117,7 +121,7 @@ async def test_tmp_size(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
         for _ in range(200):
             file.write(bytearray(1 << 20))
     """
-    async with started(sandboxes, tmp_path, tmp_mb=100, memory_mb=512) as (_, peer):
+    async with started_in(sandboxes, tmp_path, tmp_mb=100, memory_mb=512) as (_, peer):
         answer = await peer.ask(code)
         assert answer is not None
         assert answer["errno"] == errno.ENOSPC
@@ -135,7 +139,7 @@ async def test_tmp_counts_as_memory(sandboxes: NamespaceSandboxes, tmp_path: Pat
         signal.pause()  # where memory is watched and not limited, the watch may look later than the last byte
     """
     assert any("/tmp" in weakness for weakness in sandboxes.weaknesses)
-    async with started(sandboxes, tmp_path, memory_mb=128, tmp_mb=512) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path, memory_mb=128, tmp_mb=512) as (sandbox, peer):
         assert await peer.ask(code) is None
         assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
 
@@ -144,7 +148,7 @@ async def test_tmp_counts_as_memory(sandboxes: NamespaceSandboxes, tmp_path: Pat
 async def test_open_files(sandboxes: NamespaceSandboxes, tmp_path: Path) -> None:
     """1,024 descriptors, as on AWS, and no core files."""
     code = "import resource as r; result = [r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)]"
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         assert await peer.run(code) == [[1024, 1024], [1, 1]]
 
 
@@ -156,7 +160,7 @@ async def test_limits_of_whoever_started_the_server_do_not_count(tmp_path: Path,
         resource.setrlimit(number, (hard, hard))
     backend = await opened(NamespaceSandboxes(tmp_path / "state"))
     try:
-        async with started(backend, tmp_path) as (_, peer):
+        async with started_in(backend, tmp_path) as (_, peer):
             assert await peer.run(code) == [[8 << 20] * 2, [819200] * 2, [0, 0], [0, 0]]
     finally:
         await backend.close()
@@ -179,7 +183,7 @@ async def test_crashes_start_no_program_of_the_machines(sandboxes: NamespaceSand
         list(resource.getrlimit(resource.RLIMIT_CORE)),
     ]
     """
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         assert await peer.run(code) == [-1, -1, [1, 1]]
 
 
@@ -196,7 +200,7 @@ async def test_who_goes_first_when_memory_is_short(sandboxes: NamespaceSandboxes
         except OSError:
             pass
     """
-    async with started(sandboxes, tmp_path) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path) as (sandbox, peer):
         assert await peer.run(code) == [500, 0]
         await sandbox.kill_all()
         os.close(sandbox.runtime.log_pipe)

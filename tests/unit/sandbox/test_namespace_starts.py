@@ -20,10 +20,7 @@ from lambdad.sandbox.base import ExitStatus, RuntimeProgram, SandboxSpec
 from lambdad.sandbox.namespace import NamespaceSandboxes
 from lambdad.sandbox.records import MAX_RECORD_BYTES
 from lambdad.sandbox.start_record import start_record
-from support.namespaces import (
-    started,
-)
-from support.sandbox import ENVIRONMENT, find_interpreters, make_program, make_spec, make_task
+from support.sandbox import ENVIRONMENT, find_interpreters, make_program, make_spec, make_task, started_in
 
 pytestmark = pytest.mark.root
 
@@ -42,7 +39,7 @@ async def sandboxes(tmp_path: Path) -> AsyncIterator[NamespaceSandboxes]:
 async def test_every_python(sandboxes: NamespaceSandboxes, tmp_path: Path, interpreter: Path) -> None:
     """A zygote of any Python from 2.7 on makes sandboxes, with the language seen as /var/lang."""
     program = make_program(tmp_path / "runtime", interpreter)
-    async with started(sandboxes, tmp_path, program=program, memory_mb=256) as (sandbox, peer):
+    async with started_in(sandboxes, tmp_path, program=program, memory_mb=256) as (sandbox, peer):
         executable = await peer.run("import sys; result = sys.executable")
         assert executable == f"/var/lang/bin/{interpreter.name}"
         assert await peer.run("import os; result = os.environ['GREETING']") == ENVIRONMENT["GREETING"]
@@ -56,7 +53,7 @@ async def test_python_below_usr_is_used_in_place(sandboxes: NamespaceSandboxes, 
     interpreter = Path("/usr/bin/python3.11")
     if not interpreter.exists():
         pytest.skip("no /usr/bin/python3.11 here")
-    async with started(sandboxes, tmp_path, program=make_program(tmp_path / "runtime", interpreter)) as (_, peer):
+    async with started_in(sandboxes, tmp_path, program=make_program(tmp_path / "runtime", interpreter)) as (_, peer):
         assert await peer.run("import sys; result = sys.executable") == "/usr/bin/python3.11"
 
 
@@ -68,7 +65,7 @@ async def test_libraries_of_layers_are_found(sandboxes: NamespaceSandboxes, tmp_
     source.write_text("int answer(void) { return 42; }")
     if subprocess.run(["cc", "-shared", "-fPIC", "-o", library / "libanswer.so", source], check=False).returncode:
         pytest.skip("no C compiler here")
-    async with started(sandboxes, tmp_path, opt_root=tmp_path / "opt") as (_, peer):
+    async with started_in(sandboxes, tmp_path, opt_root=tmp_path / "opt") as (_, peer):
         assert await peer.run("import ctypes; result = ctypes.CDLL('libanswer.so').answer()") == 42
 
 
@@ -96,7 +93,7 @@ async def test_missing_interpreter(sandboxes: NamespaceSandboxes, tmp_path: Path
 async def test_impossible_wishes(sandboxes: NamespaceSandboxes, tmp_path: Path, changes: dict[str, Any]) -> None:
     """A spec with an impossible value is refused by itself; others are not disturbed."""
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         with pytest.raises(SandboxError, match=r"no sandbox can be made like this|cannot be an environment variable"):
             await sandboxes.start(make_spec(program, task, **{"sandbox_id": "two", **changes}))
         assert await peer.run("result = 1") == 1
@@ -126,7 +123,7 @@ async def test_too_long_an_environment(sandboxes: NamespaceSandboxes, tmp_path: 
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     with pytest.raises(SandboxError, match="longer than"):
         await sandboxes.start(make_spec(program, task, environment={"A": "x" * 200_000}))
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         assert await peer.run("result = 1") == 1
 
 
@@ -141,7 +138,7 @@ async def test_too_long_a_command(sandboxes: NamespaceSandboxes, tmp_path: Path)
     room = MAX_RECORD_BYTES - len(msgspec.json.encode(start_record(with_command(0))))
     with pytest.raises(SandboxError, match="longer than"):
         await sandboxes.start(with_command(room - 10))
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         assert await peer.run("result = 1") == 1
 
 

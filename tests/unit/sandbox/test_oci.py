@@ -19,9 +19,9 @@ from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.oci import OciSandboxes
 from support.machine import Peer as Machine
 from support.machine import listening
-from support.oci import RUNTIMES, launcher_of, remains, started
+from support.oci import RUNTIMES, launcher_of, remains
 from support.processes import children
-from support.sandbox import Backend, Opened, find_interpreters, make_program, make_spec, make_task
+from support.sandbox import Backend, Opened, find_interpreters, make_program, make_spec, make_task, started_in
 
 pytestmark = pytest.mark.root
 
@@ -48,7 +48,7 @@ class TestInside:
             "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:3],
         }
         """
-        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
+        async with started_in(oci_sandboxes, tmp_path) as (sandbox, peer):
             seen = await peer.run(look)
             listing = await sandbox.run("/bin/ls", {})
             assert await listing.exited() == ExitStatus(code=0)
@@ -105,7 +105,7 @@ class TestInside:
             out.write("by its name")
         result = [[path for path in {hidden!r} if os.path.exists(path)], refused]
         """
-        async with started(oci_sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (sandbox, peer):
+        async with started_in(oci_sandboxes, tmp_path, opt_root=make_task(tmp_path / "opt")) as (sandbox, peer):
             seen, refused = await peer.run(look)
             assert os.read(sandbox.runtime.log_pipe, 100) == b"by its name"
         assert seen == []
@@ -135,7 +135,7 @@ class TestInside:
         thread.start()
         thread.join()
         """
-        async with started(oci_sandboxes, tmp_path) as (_, peer):
+        async with started_in(oci_sandboxes, tmp_path) as (_, peer):
             assert await peer.run(code) == {
                 "unshare": errno.EPERM,
                 "ptrace": errno.EPERM,
@@ -167,7 +167,7 @@ class TestInside:
                 refused.append(True)
         result = refused
         """
-        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
+        async with started_in(oci_sandboxes, tmp_path) as (sandbox, peer):
             assert await peer.run(attack) == [True] * 3
             process = await asyncio.wait_for(sandbox.run("/bin/true", {}), 60)
             assert await process.exited() == ExitStatus(code=0)
@@ -186,12 +186,12 @@ class TestInside:
             except OSError:
                 continue
         """
-        async with started(oci_sandboxes, tmp_path) as (_, peer):
+        async with started_in(oci_sandboxes, tmp_path) as (_, peer):
             assert await peer.run(code) == {"names": ["lo"], "reached": ["169.254.100.1"]}
 
     async def test_memory(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """A runtime that wants more memory than it has is killed, and the reason is told."""
-        async with started(oci_sandboxes, tmp_path, memory_mb=128) as (sandbox, peer):
+        async with started_in(oci_sandboxes, tmp_path, memory_mb=128) as (sandbox, peer):
             assert await peer.ask("blocks = [bytearray(b'x') * (16 << 20) for _ in range(40)]") is None
             assert await sandbox.runtime.exited() == ExitStatus(signal=9, out_of_memory=True)
 
@@ -202,7 +202,7 @@ class TestInside:
             for _ in range(200):
                 file.write(bytearray(1 << 20))
         """
-        async with started(oci_sandboxes, tmp_path, tmp_mb=20, memory_mb=256) as (_, peer):
+        async with started_in(oci_sandboxes, tmp_path, tmp_mb=20, memory_mb=256) as (_, peer):
             answer = await peer.ask(code)
             assert answer is not None
             assert answer["errno"] == errno.ENOSPC
@@ -219,8 +219,8 @@ class TestInside:
         except OSError:
             result = "no more"
         """
-        async with started(oci_sandboxes, tmp_path, sandbox_id="two") as (_, other):
-            async with started(oci_sandboxes, tmp_path, memory_mb=2048) as (_, peer):
+        async with started_in(oci_sandboxes, tmp_path, sandbox_id="two") as (_, other):
+            async with started_in(oci_sandboxes, tmp_path, memory_mb=2048) as (_, peer):
                 answer = await asyncio.wait_for(peer.ask(code), 120)
                 assert answer in (None, {"result": "no more"})
                 assert await other.run("result = 1") == 1
@@ -228,7 +228,7 @@ class TestInside:
 
     async def test_cpu_quota(self, oci_sandboxes: OciSandboxes, tmp_path: Path) -> None:
         """limit_cpu has no effect on a backend that was not made for it."""
-        async with started(oci_sandboxes, tmp_path) as (sandbox, peer):
+        async with started_in(oci_sandboxes, tmp_path) as (sandbox, peer):
             sandbox.limit_cpu(0.01)
             assert await peer.run("result = sum(range(1000000))") == 499999500000
 
@@ -257,10 +257,10 @@ class TestNetwork:
         sandboxes = await opened(OciSandboxes(tmp_path / "state", backend.options[1], network="nat"))
         assert sandboxes.network.mode == "nat"
         with website, service:
-            async with started(sandboxes, tmp_path, sandbox_id="victim") as (_, victim):
+            async with started_in(sandboxes, tmp_path, sandbox_id="victim") as (_, victim):
                 serve = "import sys; sys.kept = socket.create_server(('0.0.0.0', 8080)); result = own()"
                 address = await victim.run(textwrap.dedent(connect) + serve)
-                async with started(sandboxes, tmp_path) as (sandbox, peer):
+                async with started_in(sandboxes, tmp_path) as (sandbox, peer):
                     attempts = f"""result = [
                         connects({outside.address!r}, 80),
                         connects({outside.address_of_machine!r}, {port}),
@@ -277,7 +277,7 @@ class TestNetwork:
                     ]
                     with await sandbox.open_socket() as made:
                         assert made.family == socket.AF_INET
-            async with started(sandboxes, tmp_path, has_network=False) as (_, peer):
+            async with started_in(sandboxes, tmp_path, has_network=False) as (_, peer):
                 alone = f"result = [connects({outside.address!r}, 80), connects('169.254.100.1', 4566)]"
                 assert await peer.run(textwrap.dedent(connect) + alone) == [False, True]
         await sandboxes.close()
@@ -299,7 +299,7 @@ class TestLanguages:
         """The init runs on any Python from 2.7 on, as the function does, which sees its language as /var/lang."""
         sandboxes = await opened(OciSandboxes(tmp_path / "state", runc))
         program = make_program(tmp_path / "runtime", interpreter)
-        async with started(sandboxes, tmp_path, program=program) as (sandbox, peer):
+        async with started_in(sandboxes, tmp_path, program=program) as (sandbox, peer):
             assert await peer.run("import sys; result = sys.executable") == f"/var/lang/bin/{interpreter.name}"
             await sandbox.kill_all()
             assert await sandbox.runtime.exited() == ExitStatus(signal=9)

@@ -15,9 +15,9 @@ from lambdad.errors import SandboxError
 from lambdad.sandbox.base import ExitStatus
 from lambdad.sandbox.oci import OciSandboxes
 from support.namespaces import has_ended, open_process
-from support.oci import RUNTIMES, launcher_of, remains, started, wrapped
+from support.oci import RUNTIMES, launcher_of, remains, wrapped
 from support.processes import children, descendants
-from support.sandbox import Backend, Opened, make_program, make_spec, make_task
+from support.sandbox import Backend, Opened, make_program, make_spec, make_task, started_in
 
 pytestmark = pytest.mark.root
 
@@ -49,11 +49,11 @@ async def test_the_launcher_keeps_nothing(oci_sandboxes: OciSandboxes, tmp_path:
     """After starts, good, refused and given up, and stops, it has no more descriptors and children than it had before."""
     program, task = make_program(tmp_path / "runtime"), make_task(tmp_path / "task")
     launcher = launcher_of(oci_sandboxes)
-    async with started(oci_sandboxes, tmp_path, sandbox_id="before"):
+    async with started_in(oci_sandboxes, tmp_path, sandbox_id="before"):
         pass
     descriptors, kin = len(os.listdir(f"/proc/{launcher}/fd")), set(children(launcher))
     for number in range(3):
-        async with started(oci_sandboxes, tmp_path, sandbox_id=f"s{number}"):
+        async with started_in(oci_sandboxes, tmp_path, sandbox_id=f"s{number}"):
             pass
         with pytest.raises(SandboxError):
             await oci_sandboxes.start(make_spec(program, tmp_path / "missing", f"missing{number}"))
@@ -62,7 +62,7 @@ async def test_the_launcher_keeps_nothing(oci_sandboxes: OciSandboxes, tmp_path:
             await asyncio.sleep(0)
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
-    async with started(oci_sandboxes, tmp_path, sandbox_id="after"):
+    async with started_in(oci_sandboxes, tmp_path, sandbox_id="after"):
         pass
     await oci_sandboxes.remove(tmp_path / "nothing")  # whatever was asked before is done
     while len(os.listdir(f"/proc/{launcher}/fd")) > descriptors or not set(children(launcher)) <= kin:
@@ -86,7 +86,7 @@ async def test_after_kill_9(tmp_path: Path, backend: Backend, victims: tuple[int
             server.kill()
     sandboxes = await opened(backend.make(tmp_path / "state"))
     assert all(map(has_ended, family))  # what dies with its parent is not waited for
-    async with started(sandboxes, tmp_path) as (_, peer):
+    async with started_in(sandboxes, tmp_path) as (_, peer):
         assert await peer.run("result = 1") == 1
     await sandboxes.close()
     assert remains(tmp_path / "state") == []
@@ -110,7 +110,7 @@ async def test_loss_of_the_launcher(tmp_path: Path, runc: str, opened: Opened) -
     await sandboxes.close()
     os.close(sandbox.runtime.log_pipe)
     await sandboxes.open()
-    async with started(sandboxes, tmp_path, sandbox_id="again") as (_, peer):
+    async with started_in(sandboxes, tmp_path, sandbox_id="again") as (_, peer):
         assert await peer.run("result = 1") == 1
     await sandboxes.close()
     assert remains(tmp_path / "state") == []

@@ -137,7 +137,7 @@ def _has_locale(name: str) -> bool:
     return bool(found)
 
 
-def start_names(runtime: str) -> re.Pattern[str] | None:
+def start_names() -> re.Pattern[str] | None:
     """The machine that waits needs the library to take its function's environment: see PreBoot.java."""
     return START_NAMES if platform.machine() in LIBRARY_MACHINES.values() else None
 
